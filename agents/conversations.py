@@ -1,0 +1,415 @@
+"""conversations: the one authority over a contact's conversations; others ask and propose.
+
+A contact has at most one live conversation, its latest. Resolved ones before it wait for their close timer.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from agents.conversations_draft import (
+    SWEEP,
+    SWEEP_EVERY,
+    Contact,
+    Conversation,
+    Draft,
+    Seen,
+    close_timer,
+    row_name,
+)
+from agents.stage import Context, Decision, Rows, Stage, TimerFired
+from schemas.conversation import (
+    LIVE,
+    Assignee,
+    Command,
+    ConversationAssigned,
+    ConversationCommandRefused,
+    ConversationMessageReceived,
+    ConversationMessageSent,
+    ConversationNoteAdded,
+    ConversationNoticeReceived,
+    ConversationOpened,
+    ConversationRouted,
+    DeliverySent,
+    DeliveryUnsent,
+    MessageReceived,
+    NoticeReceived,
+    ProposeAssignee,
+    Reply,
+    Resolve,
+    Status,
+)
+from schemas.event import Event
+from schemas.messaging import SendMessage
+from schemas.system import AssignmentRequested, ProposalAnswered
+from schemas.topics import ACCOUNT_INBOX, CONVERSATIONS, INBOX, OUTBOUND
+
+SEEN_FOR: Final = timedelta(days=7)
+"""For how long a message or command that comes again is known."""
+
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.OPEN: frozenset({Status.AI_REPLYING, Status.SNOOZED, Status.RESOLVED}),
+    Status.AI_REPLYING: frozenset({Status.SNOOZED, Status.OPEN, Status.RESOLVED}),
+    Status.SNOOZED: frozenset({Status.OPEN, Status.RESOLVED, Status.AI_REPLYING}),
+    Status.RESOLVED: frozenset({Status.OPEN, Status.AI_REPLYING, Status.CLOSED}),
+    Status.CLOSED: frozenset({Status.OPEN}),
+}
+
+
+def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
+    """What becomes of the contact's conversations. Key: the conversation key."""
+    draft = Draft.begin(rows, ctx)
+    match event:
+        case MessageReceived():
+            draft = _message(draft, event)
+        case NoticeReceived():
+            draft = _notice(draft, event)
+        case Command():
+            draft = _command(draft, event)
+        case ProposeAssignee():
+            draft = _proposal(draft, event)
+        case DeliverySent():
+            draft = _sent(draft, event)
+        case DeliveryUnsent():
+            draft = _unsent(draft, event)
+        case TimerFired(name="sweep"):
+            draft = _sweep(draft)
+        case TimerFired(name=name):
+            draft = _close(draft, int(name.removeprefix("close/")))
+    return draft.decision()
+
+
+# --- the customer writes -------------------------------------------------------------------------------------------
+
+
+def _message(draft: Draft, event: MessageReceived) -> Draft:
+    name = f"seen/{event.message_id}"
+    if _was_seen(draft, name):
+        return draft
+    at = _clamped(event.sent_at, draft.now)
+    draft = _heard(draft.remember(name), at, event.name)
+    if _is_live(draft):
+        return _join(draft, event, at)
+    if draft.conversation is not None and draft.settings.conversation.single_conversation:
+        draft = _join(_reopened_by_customer(draft), event, at)
+        return _request_assignment(draft, "reopened", at)
+    draft = _open(draft, _new_conversation(draft, "customer"))
+    return _request_assignment(_join(draft, event, at), "opened", at)
+
+
+def _heard(draft: Draft, at: datetime, name: str | None) -> Draft:
+    contact = draft.contact
+    heard = {
+        "name": name or contact.name,
+        "last_customer_at": max(contact.last_customer_at or at, at),
+        "unsent_noted": False,
+    }
+    return draft.keep_contact(contact.model_copy(update=heard))
+
+
+def _join(draft: Draft, event: MessageReceived, at: datetime) -> Draft:
+    row = draft.current
+    draft = draft.keep(row.model_copy(update={"messages_in": row.messages_in + 1}))
+    received = ConversationMessageReceived(
+        header=draft.header,
+        message_id=event.message_id,
+        at=at,
+        kind=event.kind,
+        text=event.text,
+        media=event.media,
+        quotes=event.quotes,
+    )
+    return draft.tell(received)
+
+
+def _reopened_by_customer(draft: Draft) -> Draft:
+    row = draft.current
+    # It is not greeted again, not even where it was resolved before its first routing: that is over.
+    after = row.model_copy(update={"status": Status.OPEN, "routed": False, "first_routing": False})
+    return draft.change(after, reason="customer_message").set_timer(close_timer(row.number), None)
+
+
+def _request_assignment(draft: Draft, reason: Literal["opened", "reopened"], at: datetime) -> Draft:
+    row = draft.current
+    request = AssignmentRequested(
+        conversation_id=row.id,
+        conversation_key=draft.ctx.key,
+        channel=draft.header.channel,
+        revision=row.revision,
+        reason=reason,
+        at=at,
+    )
+    return draft.tell_account(request)
+
+
+def _notice(draft: Draft, event: NoticeReceived) -> Draft:
+    # A deletion may carry the id of the message that it deletes, so the kind is part of its identity.
+    name = f"seen/{event.kind}:{event.message_id}"
+    if not _is_live(draft) or _was_seen(draft, name):
+        return draft
+    draft = draft.remember(name)
+    at = _clamped(event.sent_at, draft.now)
+    notice = ConversationNoticeReceived(
+        header=draft.header, kind=event.kind, message_id=event.message_id, refers_to=event.refers_to, at=at
+    )
+    return draft.tell(notice)
+
+
+# --- a person asks -------------------------------------------------------------------------------------------------
+
+
+def _command(draft: Draft, event: Command) -> Draft:
+    name = f"command/{event.command_id}"
+    if _was_seen(draft, name):
+        return _refuse(draft, event, "duplicate_command", "a command of this id was carried out before")
+    if event.by not in draft.settings.human_agents:
+        return _refuse(draft, event, "not_a_member", "the agent is not a member of the channel")
+    refusal = _refusal(draft, event)
+    if refusal is not None:
+        return _refuse(draft, event, *refusal)
+    draft = draft.remember(name)
+    match event:
+        case Reply():
+            return _reply(draft, event)
+        case Resolve():
+            return _resolve(draft, event)
+    raise TypeError(f"no such command: {event.type}")
+
+
+def _refusal(draft: Draft, event: Command) -> tuple[str, str] | None:
+    """Code and reason, in words."""
+    match event:
+        case Reply():
+            if bool(event.text and event.text.strip()) == (event.template is not None):
+                return "invalid_settings", "a reply is either a text or a template"
+            if event.template is None and not _session_is_open(draft):
+                return "window_closed", "24 hours have passed since the customer's last message: send a template"
+        case Resolve():
+            if draft.conversation is None:
+                return "unknown_conversation", "the contact has no conversation"
+            if Status.RESOLVED not in TRANSITIONS[draft.conversation.status]:
+                return "illegal_transition", f"the conversation is {draft.conversation.status}"
+    return None
+
+
+def _refuse(draft: Draft, event: Command, code: str, reason: str) -> Draft:
+    return draft.tell(
+        ConversationCommandRefused(command_id=event.command_id, command=event.type, code=code, reason=reason)
+    )
+
+
+def _reply(draft: Draft, event: Reply) -> Draft:
+    if not _is_live(draft):
+        draft = _started_by(draft, event.by)
+    elif draft.current.status is Status.AI_REPLYING:
+        after = draft.current.model_copy(update={"status": Status.OPEN, "assignee": _human(event.by)})
+        draft = draft.change(after, reason="taken_over", by=event.by)
+    row = draft.current
+    draft = draft.keep(row.model_copy(update={"messages_out": row.messages_out + 1}))
+    message = SendMessage(
+        message_id=event.command_id,
+        conversation_id=row.id,
+        kind="reply",
+        text=event.text,
+        template=event.template,
+        not_after=draft.header.session_ends,
+        by=event.by,
+    )
+    return draft.send(message)
+
+
+def _started_by(draft: Draft, agent: str) -> Draft:
+    """A live conversation, for an agent who writes where there is none: nobody needs to be found for it."""
+    if draft.conversation is not None and draft.settings.conversation.single_conversation:
+        return _reopened_by(draft, agent)
+    started = {"assignee": _human(agent), "routed": True, "first_routing": False}
+    draft = _open(draft, _new_conversation(draft, "agent").model_copy(update=started))
+    draft = draft.tell(ConversationAssigned(header=draft.header, by=agent))
+    return draft.tell(ConversationRouted(header=draft.header, first=True)).tell_changed()
+
+
+def _reopened_by(draft: Draft, agent: str) -> Draft:
+    row = draft.current
+    reopened = {"status": Status.OPEN, "assignee": row.assignee or _human(agent), "routed": True, "first_routing": False}
+    draft = draft.change(row.model_copy(update=reopened), reason="reply", by=agent)
+    if not row.routed:
+        draft = draft.tell(ConversationRouted(header=draft.header, first=False))
+    return draft.set_timer(close_timer(row.number), None)
+
+
+def _resolve(draft: Draft, event: Resolve) -> Draft:
+    row = draft.current
+    draft = draft.change(row.model_copy(update={"status": Status.RESOLVED}), reason="resolved", by=event.by)
+    return draft.set_timer(close_timer(row.number), draft.now + draft.settings.conversation.close_after)
+
+
+# --- assignment proposes -------------------------------------------------------------------------------------------
+
+
+def _proposal(draft: Draft, event: ProposeAssignee) -> Draft:
+    """Exactly one answer, whatever happened since the proposal was made."""
+    row = draft.find(event.conversation_id)
+    reason = _why_not(row, event)
+    if row is not None and reason is None:
+        draft = _route(draft.about(row), event)
+        row = draft.current
+    answer = ProposalAnswered(
+        proposal_id=event.proposal_id,
+        conversation_id=event.conversation_id,
+        revision=event.revision if row is None else row.revision,
+        accepted=reason is None,
+        reason=reason,
+    )
+    return draft.tell_account(answer)
+
+
+def _why_not(row: Conversation | None, event: ProposeAssignee) -> str | None:
+    if row is None:
+        return "unknown_conversation"
+    if row.revision != event.revision or row.status not in LIVE:
+        return "stale_revision"
+    return "already_routed" if row.routed else None
+
+
+def _route(draft: Draft, event: ProposeAssignee) -> Draft:
+    row = draft.current
+    routed = row.model_copy(update={"routed": True, "first_routing": False})
+    assignee = event.assignee
+    if assignee is None or assignee == row.assignee:
+        draft = draft.keep(routed)
+    else:
+        status = Status.AI_REPLYING if assignee.kind == "ai" else Status.OPEN
+        draft = draft.change(routed.model_copy(update={"assignee": assignee, "status": status}), reason="assigned")
+    told = ConversationRouted(header=draft.header, first=row.first_routing, explanation=event.explanation)
+    return draft.tell(told)
+
+
+# --- delivery says what came of it ---------------------------------------------------------------------------------
+
+
+def _sent(draft: Draft, event: DeliverySent) -> Draft:
+    row = draft.find(event.conversation_id) or draft.conversation
+    if row is None:
+        return draft
+    if event.kind == "reply":
+        row = row.model_copy(update={"last_human_at": draft.now})
+    else:
+        row = row.model_copy(update={"messages_automatic": row.messages_automatic + 1})
+    draft = draft.about(row).keep(row)
+    sent = ConversationMessageSent(
+        header=draft.header,
+        message_id=event.message_id,
+        at=draft.now,
+        kind=event.kind,
+        by=event.by,
+        text=event.text,
+        via=event.via,
+        repeat=event.repeat,
+    )
+    return draft.tell(sent)
+
+
+_WHAT: Final[Mapping[str, str]] = {
+    "reply": "The reply",
+    "greeting": "The greeting",
+    "unavailable": "The unavailable message",
+    "survey": "The survey",
+    "ai": "The AI agent's answer",
+    "goodbye": "The goodbye message",
+}
+_WHY: Final[Mapping[str, str]] = {
+    "window_closed": "24 hours have passed since the customer's last message, and there is no template for it",
+    "template_unavailable": "its template is not approved, or the provider could not be asked",
+    "refused": "the provider refused it",
+    "provider_unavailable": "the provider could not be reached",
+}
+
+
+def _unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
+    row = draft.find(event.conversation_id) or draft.conversation
+    automatic = event.kind != "reply"
+    if row is None or event.reason == "unknown" or (automatic and draft.contact.unsent_noted):
+        return draft
+    if automatic:
+        draft = draft.keep_contact(draft.contact.model_copy(update={"unsent_noted": True}))
+    code = "" if event.code is None else f" (code {event.code})"
+    text = f"{_WHAT.get(event.kind, 'A message')} was not sent: {_WHY.get(event.reason, event.reason)}{code}."
+    draft = draft.about(row)
+    note = ConversationNoteAdded(
+        header=draft.header, note_id=draft.ctx.new_id("note"), text=text, reason=event.reason
+    )
+    return draft.tell(note)
+
+
+# --- time passes ---------------------------------------------------------------------------------------------------
+
+
+def _close(draft: Draft, number: int) -> Draft:
+    row = draft.rows.get(row_name(number), Conversation)
+    if row is None or row.status is not Status.RESOLVED:
+        return draft
+    draft = draft.about(row).change(row.model_copy(update={"status": Status.CLOSED}), reason="close_after")
+    # The latest stays: a person, or in single mode the customer, may reopen it.
+    return draft if number == draft.contact.latest else draft.write(row_name(number), None)
+
+
+def _sweep(draft: Draft) -> Draft:
+    """Drop what was seen too long ago; the timer goes on while anything is left."""
+    left = False
+    for prefix in ("seen/", "command/"):
+        for name, row in draft.rows.scan(prefix, Seen):
+            if draft.now - row.at >= SEEN_FOR:
+                draft = draft.write(name, None)
+            else:
+                left = True
+    if left:
+        return draft.set_timer(SWEEP, draft.now + SWEEP_EVERY)
+    return draft.keep_contact(draft.contact.model_copy(update={"sweeping": False}))
+
+
+# --- shared --------------------------------------------------------------------------------------------------------
+
+
+def _is_live(draft: Draft) -> bool:
+    return draft.conversation is not None and draft.conversation.status in LIVE
+
+
+def _was_seen(draft: Draft, name: str) -> bool:
+    seen = draft.rows.get(name, Seen)
+    return seen is not None and draft.now - seen.at < SEEN_FOR
+
+
+def _session_is_open(draft: Draft) -> bool:
+    # The header's session_ends, but for a contact who may have no conversation.
+    ...
+
+
+def _clamped(sent_at: datetime | None, now: datetime) -> datetime:
+    """The provider's time, which is data: never after the receipt."""
+    return now if sent_at is None else min(sent_at, now)
+
+
+def _human(agent: str) -> Assignee:
+    return Assignee(kind="human", id=agent)
+
+
+def _new_conversation(draft: Draft, opened_by: Literal["customer", "agent"]) -> Conversation:
+    return Conversation(
+        number=draft.contact.latest + 1,
+        id=draft.ctx.new_id("conversation"),
+        opened_at=draft.now,
+        opened_by=opened_by,
+    )
+
+
+def _open(draft: Draft, conversation: Conversation) -> Draft:
+    """Make it the contact's latest. A closed one before it is over for good."""
+    before = draft.conversation
+    if before is not None and before.status is Status.CLOSED:
+        draft = draft.write(row_name(before.number), None)
+    contact: Contact = draft.contact.model_copy(update={"latest": conversation.number})
+    draft = draft.keep_contact(contact).keep(conversation)
+    return draft.tell(ConversationOpened(header=draft.header))
+
+
+CONVERSATIONS_STAGE = None

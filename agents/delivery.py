@@ -1,0 +1,306 @@
+"""Delivery: one send at a time per conversation, in order; how each ended goes to status and to conversations."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from agents.retention import SWEEP, Kept, sweep, sweep_timer
+from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
+from schemas.conversation import DeliverySent, DeliveryUnsent
+from schemas.event import Event
+from schemas.ids import channel_of, contact_of
+from schemas.messaging import (
+    EffectEnded,
+    SendAccepted,
+    SendCommand,
+    SendConfirmed,
+    SendQueued,
+    SendRefused,
+    SendUnknown,
+)
+from schemas.sending import SendRequest, SendResult, Via
+from schemas.topics import INBOX, OUTBOUND, RECEIPTS, Topic
+
+KEEP: Final = timedelta(days=7)
+CONFIRMATION_WAIT: Final = timedelta(seconds=60)
+CREDENTIALS_WAIT: Final = timedelta(seconds=60)
+MAX_BACKOFF_S: Final = 60
+GIVE_UP: Final = timedelta(hours=24)
+
+WINDOW_CLOSED: Final = 131047
+"""Meta's code for a text outside the 24-hour window (WhatsApp Cloud API docs, confirmed)."""
+
+_RETRY: Final = "retry"
+_CONFIRMATION: Final = "confirmation"
+_KEPT: Final = ("seen/", "unsettled/")
+
+
+class Queued(Row):
+    """`queue/{seq}`: a command that waits for the one before it."""
+
+    command: SendCommand
+    since: datetime
+
+
+class Tail(Row):
+    """`tail`: the next place in the queue."""
+
+    next: int = 0
+
+
+class Head(Row):
+    """`head`: the command whose turn it is.
+
+    since: when it was commanded. effect: the attempt in flight; None while it waits for a timer. queued: send.queued was
+    written. repeat: an earlier attempt may have reached the provider. confirmed: the provider's id of that attempt,
+    learned while its repeat is in flight. failing_since: since when the provider takes nothing.
+    """
+
+    command: SendCommand
+    since: datetime
+    via: Via = "session"
+    effect: str | None = None
+    failures: int = 0
+    failing_since: datetime | None = None
+    queued: bool = False
+    repeat: bool = False
+    confirmed: str | None = None
+
+
+class Seen(Kept):
+    """`seen/{message_id}`: it was commanded once; a second command is ignored."""
+
+
+class Unsettled(Kept):
+    """`unsettled/{message_id}`: it ended in doubt; a receipt may still prove that it was sent."""
+
+    head: Head
+
+
+@dataclass
+class _Draft:
+    """A decision in the making."""
+
+    rows: Rows
+    ctx: Context
+    writes: dict[str, Row | None] = field(default_factory=dict)
+    emitted: list[Emit] = field(default_factory=list)
+    timers: dict[str, datetime | None] = field(default_factory=dict)
+    effects: list[Effect] = field(default_factory=list)
+
+    def emit(self, topic: Topic, event: Event) -> None:
+        self.emitted.append(Emit(topic, self.ctx.key, event))
+
+    def keep(self, name: str, row: Kept) -> None:
+        self.timers.update(sweep_timer(self.rows, _KEPT, self.ctx.now, KEEP))
+        self.writes[name] = row
+
+    def decision(self) -> Decision:
+        return Decision(self.writes, tuple(self.emitted), self.timers, tuple(self.effects))
+
+
+def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
+    """What to send next, and how a send ended. Key: conversation key."""
+    if event == TimerFired(SWEEP):
+        return sweep(rows, _KEPT, ctx.now, KEEP)
+    draft = _Draft(rows, ctx)
+    head = rows.get("head", Head)
+    match event:
+        case SendCommand():
+            _commanded(draft, head, event)
+        case SendConfirmed():
+            _confirmed(draft, head, event)
+        case EffectEnded() if head is not None and head.effect == event.effect_id:
+            _ended(draft, head, event)
+        case TimerFired(name) if head is not None and head.effect is None:
+            _waited(draft, head, name)
+    return draft.decision()
+
+
+def _commanded(draft: _Draft, head: Head | None, command: SendCommand) -> None:
+    rows, now = draft.rows, draft.ctx.now
+    if rows.get(f"seen/{command.message_id}", Seen) is not None:
+        return
+    draft.keep(f"seen/{command.message_id}", Seen(since=now))
+    if head is None:
+        _attempt(draft, Head(command=command, since=now))
+        return
+    tail = rows.get("tail", Tail) or Tail()
+    draft.writes[f"queue/{tail.next:012d}"] = Queued(command=command, since=now)
+    draft.writes["tail"] = Tail(next=tail.next + 1)
+
+
+def _attempt(draft: _Draft, head: Head) -> bool:
+    """Send the message, or say why it can't be sent any more. Returns whether an attempt is in flight."""
+    ctx, command = draft.ctx, head.command
+    via = _way(command, ctx.now)
+    if via is None:
+        _unsent(draft, head, "window_closed", WINDOW_CLOSED, "the 24-hour window is closed, and there is no template")
+        return False
+    request = SendRequest(
+        effect_id=ctx.new_id(f"attempt of {command.message_id}"),
+        message_id=command.message_id,
+        conversation=ctx.key,
+        channel=channel_of(ctx.key),
+        contact=contact_of(ctx.key),
+        kind=command.kind,
+        via=via,
+        text=command.text if via == "session" else None,
+        template=command.template if via == "template" else None,
+        # A person chose the template and is told of a refusal; the automat sends only what surely is approved.
+        check_template=via == "template" and command.kind != "reply",
+        repeat=head.repeat,
+    )
+    draft.effects.append(Effect(request.effect_id, request))
+    draft.writes["head"] = head.model_copy(update={"effect": request.effect_id, "via": via})
+    return True
+
+
+def _way(command: SendCommand, now: datetime) -> Via | None:
+    if command.kind == "reply" and command.template is not None:
+        return "template"
+    # Strict: at 24 hours to the second the window is closed.
+    if command.text and command.not_after is not None and now < command.not_after:
+        return "session"
+    return "template" if command.template is not None else None
+
+
+def _ended(draft: _Draft, head: Head, event: EffectEnded) -> None:
+    head = head.model_copy(update={"effect": None})
+    result = SendResult.model_validate(event.result) if event.outcome == "done" else None
+    if head.confirmed is not None and (result is None or result.answer != "accepted"):
+        _sent(draft, head, head.confirmed)
+        _next(draft)
+    elif result is not None:
+        _answered(draft, head, result)
+    elif event.outcome == "postponed":
+        _wait(draft, head, _backoff(head))
+    else:
+        _doubt(draft, head)
+
+
+def _answered(draft: _Draft, head: Head, result: SendResult) -> None:
+    now = draft.ctx.now
+    match result.answer:
+        case "accepted":
+            _sent(draft, head, result.provider_message_id or "")
+            _next(draft)
+        case "refused" | "template_unavailable":
+            _unsent(draft, head, result.answer, result.code, result.message)
+            _next(draft)
+        case "credentials":
+            # Nothing is lost while a channel's credentials are broken, so that the pause is no outage.
+            _wait(draft, head.model_copy(update={"failing_since": None}), CREDENTIALS_WAIT)
+        case "retry":
+            failing_since = head.failing_since or now
+            if now - max(failing_since, head.since) >= GIVE_UP:
+                _unsent(draft, head, "provider_unavailable", result.code, result.message)
+                _next(draft, failing_since)
+                return
+            asked = result.retry_after_s
+            delay = _backoff(head) if asked is None else timedelta(seconds=asked)
+            _wait(draft, head.model_copy(update={"failing_since": failing_since}), delay)
+
+
+def _backoff(head: Head) -> timedelta:
+    # The exponent is bounded, too: a provider may be down for months.
+    return timedelta(seconds=min(MAX_BACKOFF_S, 2 ** min(head.failures, 10)))
+
+
+def _wait(draft: _Draft, head: Head, delay: timedelta) -> None:
+    if not head.queued:
+        draft.emit(RECEIPTS, SendQueued(message_id=head.command.message_id))
+    draft.writes["head"] = head.model_copy(update={"queued": True, "failures": head.failures + 1})
+    draft.timers[_RETRY] = draft.ctx.now + delay
+
+
+def _doubt(draft: _Draft, head: Head) -> None:
+    if not head.repeat:
+        draft.emit(RECEIPTS, SendUnknown(message_id=head.command.message_id))
+    draft.writes["head"] = head
+    draft.timers[_CONFIRMATION] = draft.ctx.now + CONFIRMATION_WAIT
+
+
+def _waited(draft: _Draft, head: Head, timer: str) -> None:
+    if timer == _RETRY:
+        in_flight = _attempt(draft, head)
+    elif head.command.kind == "reply" and not head.repeat:
+        in_flight = _attempt(draft, head.model_copy(update={"repeat": True, "failures": 0}))
+    else:
+        _unsettled(draft, head)
+        in_flight = False
+    if not in_flight:
+        _next(draft)
+
+
+def _confirmed(draft: _Draft, head: Head | None, event: SendConfirmed) -> None:
+    id, provider_id = event.message_id, event.provider_message_id
+    if head is not None and head.command.message_id == id:
+        if head.effect is not None:
+            draft.writes["head"] = head.model_copy(update={"confirmed": provider_id})
+            return
+        draft.timers.update({_RETRY: None, _CONFIRMATION: None})
+        _sent(draft, head, provider_id)
+        _next(draft)
+    elif unsettled := draft.rows.get(f"unsettled/{id}", Unsettled):
+        draft.writes[f"unsettled/{id}"] = None
+        _sent(draft, unsettled.head, provider_id)
+
+
+def _sent(draft: _Draft, head: Head, provider_id: str) -> None:
+    command = head.command
+    draft.emit(RECEIPTS, SendAccepted(message_id=command.message_id, provider_message_id=provider_id))
+    sent = DeliverySent(
+        message_id=command.message_id,
+        conversation_id=command.conversation_id,
+        kind=command.kind,
+        by=command.by,
+        text=command.text if head.via == "session" else None,
+        via=head.via,
+        repeat=head.repeat,
+    )
+    draft.emit(INBOX, sent)
+
+
+def _unsent(draft: _Draft, head: Head, reason: str, code: int, message: str) -> None:
+    command = head.command
+    if head.repeat:
+        # The attempt before may have reached the customer: that this one did not go proves nothing.
+        _unsettled(draft, head)
+        return
+    draft.emit(RECEIPTS, SendRefused(message_id=command.message_id, code=code, message=message))
+    _tell_unsent(draft, command, reason, code)
+
+
+def _unsettled(draft: _Draft, head: Head) -> None:
+    draft.keep(f"unsettled/{head.command.message_id}", Unsettled(since=draft.ctx.now, head=head))
+    _tell_unsent(draft, head.command, "unknown", None)
+
+
+def _tell_unsent(draft: _Draft, command: SendCommand, reason: str, code: int | None) -> None:
+    unsent = DeliveryUnsent(
+        message_id=command.message_id,
+        conversation_id=command.conversation_id,
+        kind=command.kind,
+        reason=reason,
+        code=code,
+    )
+    draft.emit(INBOX, unsent)
+
+
+def _next(draft: _Draft, failing_since: datetime | None = None) -> None:
+    """Take the next command from the queue that can be sent; what can't be any more ends on the way."""
+    for name, queued in draft.rows.scan("queue/", Queued):
+        draft.writes[name] = None
+        if _attempt(draft, Head(command=queued.command, since=queued.since, failing_since=failing_since)):
+            return
+    draft.writes |= {"head": None, "tail": None}
+
+
+DELIVERY = Stage(
+    "delivery",
+    input=OUTBOUND,
+    outputs=(RECEIPTS, INBOX),
+    decide=decide,
+    state=(Head, Queued, Tail, Seen, Unsettled),
+)

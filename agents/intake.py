@@ -1,0 +1,110 @@
+"""intake: splits a callback into its rows and sends each to its place."""
+
+from datetime import UTC, datetime
+
+from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
+from schemas.conversation import Media, MessageReceived, NoticeReceived
+from schemas.engagelab import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
+from schemas.engagelab_callbacks import parse_callback
+from schemas.event import Event
+from schemas.ids import channel_of, contact_of, conversation_key
+from schemas.messaging import ReceiptReceived
+from schemas.record import body_text
+from schemas.system import DeadLettered, NotificationReceived, WebhookReceived
+from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOKS
+
+
+def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:  # noqa: ARG001 - it keeps no state
+    """Every row of the callback on its topic, in the order of the rows; one that can't be used is a dead letter."""
+    match event:
+        case WebhookReceived(provider="engagelab"):
+            callback = parse_callback(event.body, phone_number=ctx.settings(ctx.key).phone_number)
+            return Decision(emit=tuple(_emit(row, event, ctx.key) for row in callback.rows))
+        case WebhookReceived():
+            return Decision(emit=(_dead_letter("unknown_provider", "provider", event.body, event, ctx.key),))
+    return NOTHING
+
+
+def _emit(row: CallbackRow, callback: WebhookReceived, channel: str) -> Emit:
+    match row:
+        case InboundMessage():
+            return Emit(INBOX, conversation_key(channel, row.contact), _message(row))
+        case InboundNotice():
+            notice = NoticeReceived(
+                kind=row.kind, message_id=row.message_id, refers_to=row.refers_to, sent_at=_instant(row.sent_at)
+            )
+            return Emit(INBOX, conversation_key(channel, row.contact), notice)
+        case Receipt():
+            return _receipt(row, callback, channel)
+        case Notification():
+            notification = NotificationReceived(event=row.event, data=row.data, at=_instant(row.at))
+            return Emit(NOTIFICATIONS, channel, notification)
+        case BadRow():
+            return _dead_letter(row.reason, row.detail, row.row, callback, channel)
+
+
+def _message(row: InboundMessage) -> MessageReceived:
+    media, quotes = row.media, row.quotes
+    return MessageReceived(
+        message_id=row.message_id,
+        provider_message_id=row.provider_message_id,
+        event=row.event,
+        name=row.name,
+        kind=row.type,
+        text=row.text,
+        media=media and Media(link=media.link, id=media.id, mime_type=media.mime_type, filename=media.filename),
+        sent_at=_instant(row.sent_at),
+        quotes=quotes and (quotes.channel_message_id or quotes.message_id),
+    )
+
+
+def _receipt(row: Receipt, callback: WebhookReceived, channel: str) -> Emit:
+    # Callbacks are not signed: custom_args that name another channel's conversation prove nothing about this one's.
+    ours = row.ref_key is None or _is_conversation_of(channel, row.ref_key)
+    key = row.ref_key if ours else None
+    if key is None:
+        if row.contact is None:
+            return _dead_letter("missing_contact", "to", callback.body, callback, channel)
+        key = conversation_key(channel, row.contact)
+    receipt = ReceiptReceived(
+        provider_message_id=row.provider_message_id,
+        message_id=row.ref_id if ours else None,
+        status=row.status,
+        at=_instant(row.at),
+        error_code=row.error_code,
+        error_message=row.error_message,
+        channel_message_id=row.channel_message_id,
+    )
+    return Emit(RECEIPTS, key, receipt)
+
+
+def _is_conversation_of(channel: str, key: str) -> bool:
+    contact = contact_of(key)
+    return channel_of(key) == channel and contact.isascii() and contact.isdigit()
+
+
+def _dead_letter(reason: str, detail: str, body: bytes, callback: WebhookReceived, channel: str) -> Emit:
+    text, encoding = body_text(body)
+    letter = DeadLettered(
+        reason=reason,
+        detail=detail,
+        stage="intake",
+        topic=WEBHOOKS.name,
+        body=text,
+        encoding=encoding,
+        headers={"provider": callback.provider},
+    )
+    return Emit(DEAD_LETTERS, channel, letter)
+
+
+def _instant(unix_seconds: int | None) -> datetime | None:
+    return None if unix_seconds is None else datetime.fromtimestamp(unix_seconds, UTC)
+
+
+INTAKE = Stage(
+    "intake",
+    input=WEBHOOKS,
+    outputs=(INBOX, RECEIPTS, NOTIFICATIONS, DEAD_LETTERS),
+    decide=decide,
+    parks=False,
+)

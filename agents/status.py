@@ -1,0 +1,222 @@
+"""Status: what is known of each message that was sent, whatever the order in which its receipts come."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agents.retention import Kept, sweep, sweep_timer
+from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
+from schemas.event import Event
+from schemas.messaging import (
+    DeliveryError,
+    MessageAnomaly,
+    MessageStatusChanged,
+    ReceiptReceived,
+    SendAccepted,
+    SendConfirmed,
+    SendQueued,
+    SendRefused,
+    SendUnknown,
+)
+from schemas.topics import OUTBOUND, RECEIPTS, STATUSES
+
+KEEP: Final = timedelta(days=30)
+
+UNKNOWN: Final = "unknown"
+"""The send may or may not have reached the provider. Also said of a message of which nothing else is known."""
+
+RANKS: Final = {
+    status: rank
+    for rank, status in enumerate(
+        (
+            "queued",
+            # A repeat that waits is no less in doubt for it; the provider's acceptance ends the doubt.
+            UNKNOWN,
+            "accepted",
+            "plan",
+            "target_valid",
+            "sent",
+            "delivered_timeout",
+            "delivered",
+            "read",
+        )
+    )
+}
+FAILURES: Final = frozenset({"refused", "target_invalid", "sent_failed", "delivered_failed"})
+DELIVERIES: Final = frozenset({"delivered", "read"})
+
+# Bounds on what a provider may make us keep: a row stays under 8 KiB.
+_MAX_WORD: Final = 64
+_MAX_ERROR: Final = 1_024
+_MAX_NOTED: Final = 16
+
+_KEPT: Final = ("early/", "message/", "provider/")
+
+
+class Message(Kept):
+    """`message/{id}`: what is known of a message.
+
+    timestamps: status -> when it was first reported. noted: reports that changed nothing (contradictions, words that
+    this version does not know), so that each is told once. confirmed: send.confirmed was written.
+    """
+
+    provider_message_id: str | None = None
+    status: str | None = None
+    timestamps: dict[str, datetime] = {}
+    error: DeliveryError | None = None
+    noted: tuple[str, ...] = ()
+    confirmed: bool = False
+
+
+class Owner(Kept):
+    """`provider/{provider_message_id}`: whose id it is. A repeated message has two."""
+
+    message_id: str
+
+
+class Early(Kept):
+    """`early/{provider_message_id}/{n}`: a receipt whose message isn't known yet. at: as clamped on arrival."""
+
+    status: str
+    at: datetime
+    error: DeliveryError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One thing said of a message."""
+
+    status: str
+    at: datetime
+    error: DeliveryError | None = None
+
+
+def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
+    """What a receipt, or how a send ended, tells about a message. Key: conversation key."""
+    match event:
+        case TimerFired():
+            return sweep(rows, _KEPT, ctx.now, KEEP)
+        case ReceiptReceived():
+            return _receipt(rows, event, ctx)
+        case SendAccepted(message_id=id, provider_message_id=provider_id):
+            return _learn(rows, ctx, id, provider_id, (Report("accepted", ctx.now), *_early(rows, provider_id)))
+        case SendQueued(message_id=id):
+            return _learn(rows, ctx, id, None, (Report("queued", ctx.now),))
+        case SendUnknown(message_id=id):
+            return _learn(rows, ctx, id, None, (Report(UNKNOWN, ctx.now),))
+        case SendRefused(message_id=id):
+            error = DeliveryError(code=event.code, message=event.message[:_MAX_ERROR])
+            return _learn(rows, ctx, id, None, (Report("refused", ctx.now, error),))
+    return NOTHING
+
+
+def _receipt(rows: Rows, event: ReceiptReceived, ctx: Context) -> Decision:
+    provider_id = event.provider_message_id
+    # A provider's clock ahead of ours must not date a message into the future.
+    report = Report(event.status[:_MAX_WORD], min(event.at or ctx.now, ctx.now), _error(event))
+    owner = rows.get(f"provider/{provider_id}", Owner)
+    message_id = event.message_id or (owner.message_id if owner else None)
+    if message_id is None:
+        return _keep(rows, ctx, provider_id, report)
+    return _learn(rows, ctx, message_id, provider_id, (*_early(rows, provider_id), report))
+
+
+def _error(event: ReceiptReceived) -> DeliveryError | None:
+    if event.status not in FAILURES or not (event.error_code or event.error_message):
+        return None
+    return DeliveryError(code=event.error_code, message=(event.error_message or "")[:_MAX_ERROR])
+
+
+def _keep(rows: Rows, ctx: Context, provider_id: str, report: Report) -> Decision:
+    kept = list(_early(rows, provider_id))
+    if len(kept) >= _MAX_NOTED or any(early.status == report.status for early in kept):
+        return NOTHING
+    row = Early(since=ctx.now, status=report.status, at=report.at, error=report.error)
+    return Decision(
+        writes={f"early/{provider_id}/{len(kept):02d}": row}, timers=sweep_timer(rows, _KEPT, ctx.now, KEEP)
+    )
+
+
+def _early(rows: Rows, provider_id: str) -> Iterator[Report]:
+    for _, early in rows.scan(f"early/{provider_id}/", Early):
+        yield Report(early.status, early.at, early.error)
+
+
+def _learn(rows: Rows, ctx: Context, id: str, provider_id: str | None, reports: tuple[Report, ...]) -> Decision:
+    before = rows.get(f"message/{id}", Message)
+    message = before or Message(since=ctx.now)
+    writes: dict[str, Row | None] = {}
+    if provider_id is not None:
+        writes |= {name: None for name, _ in rows.scan(f"early/{provider_id}/", Early)}
+        if rows.get(f"provider/{provider_id}", Owner) is None:
+            writes[f"provider/{provider_id}"] = Owner(since=ctx.now, message_id=id)
+        if message.provider_message_id is None:
+            message = message.model_copy(update={"provider_message_id": provider_id})
+    emit: list[Emit] = []
+    for report in reports:
+        message, told = _apply(id, message, report)
+        if told is not None:
+            emit.append(Emit(STATUSES, ctx.key, told))
+    if _proven(message):
+        confirmed = SendConfirmed(message_id=id, provider_message_id=message.provider_message_id or "")
+        emit.append(Emit(OUTBOUND, ctx.key, confirmed))
+        message = message.model_copy(update={"confirmed": True})
+    if message != before:
+        writes[f"message/{id}"] = message
+    if not writes:
+        return NOTHING
+    return Decision(writes=writes, emit=tuple(emit), timers=sweep_timer(rows, _KEPT, ctx.now, KEEP))
+
+
+def _proven(message: Message) -> bool:
+    """Whether a receipt shows that a send in doubt reached the provider, and delivery has not been told."""
+    in_doubt = UNKNOWN in message.timestamps and "accepted" not in message.timestamps
+    return in_doubt and message.provider_message_id is not None and not message.confirmed
+
+
+def _apply(id: str, message: Message, report: Report) -> tuple[Message, Event | None]:
+    status = report.status
+    if status in message.timestamps or status in message.noted:
+        return message, None
+    known = status in RANKS or status in FAILURES
+    if not known or _contradicts(message.status, status):
+        if len(message.noted) >= _MAX_NOTED:
+            return message, None
+        noted = message.model_copy(update={"noted": (*message.noted, status)})
+        if known:
+            standing = message.status or UNKNOWN
+            return noted, MessageAnomaly(message_id=id, standing=standing, reported=status, at=report.at)
+        return noted, _changed(id, noted, status, message.status)
+    changes: dict[str, object] = {"timestamps": {**message.timestamps, status: report.at}}
+    if _supersedes(message.status, status):
+        changes |= {"status": status, "error": report.error}
+    after = message.model_copy(update=changes)
+    return after, _changed(id, after, status, message.status)
+
+
+def _contradicts(standing: str | None, reported: str) -> bool:
+    return (standing in FAILURES and reported in DELIVERIES) or (standing in DELIVERIES and reported in FAILURES)
+
+
+def _supersedes(standing: str | None, reported: str) -> bool:
+    if standing is None:
+        return True
+    if standing in FAILURES:
+        return False
+    return reported in FAILURES or RANKS[reported] > RANKS[standing]
+
+
+def _changed(id: str, message: Message, reported: str, previous: str | None) -> MessageStatusChanged:
+    return MessageStatusChanged(
+        message_id=id,
+        provider_message_id=message.provider_message_id,
+        reported=reported,
+        status=message.status or UNKNOWN,
+        previous=previous,
+        timestamps=message.timestamps,
+        error=message.error,
+    )
+
+
+STATUS = Stage("status", input=RECEIPTS, outputs=(STATUSES, OUTBOUND), decide=decide, state=(Message, Owner, Early))

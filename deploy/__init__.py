@@ -1,0 +1,1 @@
+"""What a person runs: settings, command line, embedded broker, demo, scenarios."""

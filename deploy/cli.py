@@ -1,0 +1,55 @@
+"""The `livedesk` command: what it is composed of, and how it reports errors."""
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from deploy import cli_broker
+from deploy.errors import LiveDeskError
+from deploy.settings import load_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="The event pipeline behind a LiveDesk WhatsApp channel: callbacks in, conversations and greetings out. "
+    "Settings come from the environment: KAFKA_BOOTSTRAP_SERVERS and LIVEDESK_*.",
+)
+app.add_typer(cli_broker.app, name="broker")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"livedesk {version('livedesk')}")
+        except PackageNotFoundError:
+            typer.echo("livedesk (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = load_settings()
+
+
+def main() -> None:
+    """Entry point. What the user can put right is printed in red, without a traceback; exit code 1."""
+    try:
+        app()
+    except LiveDeskError as error:
+        console = Console(stderr=True)
+        console.print(error.message, style="red", markup=False, highlight=False, soft_wrap=True)
+        if error.hint:
+            console.print(error.hint, markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

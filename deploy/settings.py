@@ -1,0 +1,108 @@
+"""Settings of a process, from the environment. Read once by the command line and passed on."""
+
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from cryptography.fernet import Fernet
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from deploy.errors import LiveDeskError
+from schemas.connection import KafkaConnection
+
+DEFAULT_BROKER_PORT = 19092
+
+
+class KafkaEnvironment(BaseSettings, KafkaConnection):
+    """KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ variables."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_", env_ignore_empty=True, frozen=True)
+
+
+def _kafka_connection(validated: dict[str, Any]) -> KafkaConnection:
+    given = KafkaEnvironment().model_dump(exclude_unset=True)
+    # On a laptop `livedesk broker start` is all the set-up there is.
+    embedded = f"127.0.0.1:{validated.get('broker_port', DEFAULT_BROKER_PORT)}"
+    return KafkaConnection(**{"bootstrap_servers": embedded, **given})
+
+
+class Settings(BaseSettings):
+    """LIVEDESK_PARTITIONS and the other LIVEDESK_ variables, and the Kafka connection of KafkaEnvironment.
+
+    Without KAFKA_BOOTSTRAP_SERVERS the connection is to the embedded broker.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LIVEDESK_", env_ignore_empty=True, frozen=True)
+
+    partitions: int = Field(
+        default=4,
+        ge=1,
+        le=1000,
+        description="Partitions of every stage's topics, so also the most workers a stage can use. "
+        "Chosen once: changing it moves keys to other partitions.",
+    )
+    replication_factor: int = Field(
+        default=1,
+        ge=1,
+        description="Copies of every partition. 3 on a cluster: with 1 a dead broker stops the pipeline.",
+    )
+    topic_prefix: str = Field(
+        default="livedesk.",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="Starts every topic, consumer group and transactional id: installations can share a cluster.",
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("livedesk"),
+        description="The embedded broker's data and the ingress spool: what must survive a restart.",
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("livedesk"),
+        description="Apache Kafka's jars. Can be deleted: they are fetched again.",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Fernet key that encrypts channel secrets at rest; "
+        "the same for every process, and kept: without it stored secrets can't be read.",
+    )
+    broker_port: int = Field(
+        default=DEFAULT_BROKER_PORT,
+        ge=1,
+        le=65535,
+        description="Port of the embedded broker on 127.0.0.1; not 9092, where another Kafka may be.",
+    )
+    maven_repository: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Maven repository that Kafka's jars are fetched from, where only a company's mirror is reachable; "
+        "else Maven Central.",
+    )
+    kafka: KafkaConnection = Field(
+        default_factory=_kafka_connection, description="How Kafka is reached: see the KAFKA_ variables."
+    )
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_fernet_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            Fernet(key.get_secret_value())
+        return key
+
+
+def load_settings() -> Settings:
+    """Settings from the environment. Raises LiveDeskError that names each bad variable, never its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise LiveDeskError(_explain(error), "Set the environment variable, or unset it.") from None
+
+
+def _explain(error: ValidationError) -> str:
+    prefix = "LIVEDESK_" if error.title == Settings.__name__ else "KAFKA_"
+    problems = []
+    for detail in error.errors(include_input=False, include_url=False):
+        # Follows from another field's problem, which has a line of its own.
+        if detail["type"] != "default_factory_not_called":
+            variable = prefix + ("_".join(map(str, detail["loc"])).upper() or "*")
+            problems.append(f"{variable}: {detail['msg'].removeprefix('Value error, ')}")
+    return "\n".join(problems)

@@ -1,0 +1,1 @@
+"""The edge: webhooks and commands become durable records on Kafka."""

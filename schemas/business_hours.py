@@ -1,0 +1,111 @@
+"""When a channel is open: what the settings say. Judging an instant by them is the hours stage's."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, PlainSerializer, PlainValidator
+
+from schemas.setting_types import Flag, SettingsModel, Text
+
+MINUTES_A_DAY = 24 * 60
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(r"([0-9]{1,2}):([0-5][0-9])")
+
+
+class Interval(NamedTuple):
+    """Open from `open` up to, not including, `close`: minutes since the midnight that begins its day.
+
+    `close` lies after `open` always: past 1,440 it reaches into the next day (22:00 to 02:00 is 1320 to 1560).
+    """
+
+    open: int
+    close: int
+
+
+def parse_interval(value: object) -> Interval:
+    """Read `["09:00", "17:30"]`. Raises ValueError."""
+    if isinstance(value, Interval):
+        return value
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError('must be a pair of opening and closing time, such as ["09:00", "17:30"]')
+    opening, closing = (_minutes(time) for time in value)
+    if opening == MINUTES_A_DAY:
+        raise ValueError("can't open at 24:00: open the next day at 00:00")
+    if opening == closing:
+        raise ValueError('opens and closes at the same time (the whole day is ["00:00", "24:00"])')
+    return Interval(opening, closing if closing > opening else closing + MINUTES_A_DAY)
+
+
+def format_interval(interval: Interval) -> list[str]:
+    """The inverse of parse_interval, with midnight at the end written 24:00."""
+    closing = interval.close if interval.close <= MINUTES_A_DAY else interval.close - MINUTES_A_DAY
+    return [f"{minutes // 60:02}:{minutes % 60:02}" for minutes in (interval.open, closing)]
+
+
+def _minutes(value: object) -> int:
+    form = _TIME.fullmatch(value) if isinstance(value, str) else None
+    minutes = int(form[1]) * 60 + int(form[2]) if form else None
+    if minutes is None or minutes > MINUTES_A_DAY:
+        raise ValueError('a time must be text from "00:00" to "24:00"')
+    return minutes
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # OSError: the name of a directory, such as "Europe"
+        raise ValueError(f"unknown time zone {name!r}: give an IANA name, such as Europe/Madrid") from None
+    return name
+
+
+def _local_date(value: object) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    # fromisoformat alone would take week dates, too.
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return date.fromisoformat(value)
+    raise ValueError("must be a date, such as 2026-05-25")
+
+
+TimeZone = Annotated[str, AfterValidator(_zone)]
+LocalDate = Annotated[
+    date,
+    PlainValidator(_local_date, json_schema_input_type=str),
+    PlainSerializer(date.isoformat, return_type=str),
+]
+Intervals = tuple[
+    Annotated[
+        Interval,
+        PlainValidator(parse_interval, json_schema_input_type=tuple[str, str]),
+        PlainSerializer(format_interval, return_type=list[str]),
+    ],
+    ...,
+]
+
+
+class Week(SettingsModel):
+    """The intervals of each weekday, in the order given; they may overlap. A day without any is closed."""
+
+    mon: Intervals = ()
+    tue: Intervals = ()
+    wed: Intervals = ()
+    thu: Intervals = ()
+    fri: Intervals = ()
+    sat: Intervals = ()
+    sun: Intervals = ()
+
+    def of(self, weekday: int) -> tuple[Interval, ...]:
+        """The intervals that begin on a weekday: 0 is Monday, as in `date.weekday()`."""
+        return (self.mon, self.tue, self.wed, self.thu, self.fri, self.sat, self.sun)[weekday]
+
+
+class BusinessHours(SettingsModel):
+    """Local opening hours. Not enabled: always open. `holidays` are local dates, closed."""
+
+    enabled: Flag = False
+    timezone: TimeZone = "UTC"
+    week: Week = Week()
+    holidays: tuple[LocalDate, ...] = ()
+    unavailable_message: Text = ""

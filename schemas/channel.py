@@ -1,0 +1,234 @@
+"""A channel's settings: what they are, how they are changed, checked and stored."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
+
+from schemas.business_hours import BusinessHours
+from schemas.duration import Duration, PositiveDuration
+from schemas.invalid_settings import FieldError, InvalidSettings, repeated_ids
+from schemas.phone import InvalidPhoneNumber, digits
+from schemas.routing import RoutingRule
+from schemas.setting_types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Text
+
+
+class Greeting(SettingsModel):
+    """Sent once, on the first customer message. Placeholders ({contact.name}) are filled in; empty sends nothing."""
+
+    enabled: Flag = False
+    text: Text = ""
+
+
+class Template(SettingsModel):
+    """A message template approved by the provider."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    language: Annotated[str, StringConstraints(min_length=1, max_length=32)]
+
+
+class LabelFilter(SettingsModel):
+    """Only conversations with one of the labels, or all except those. None listed: no filter."""
+
+    mode: Literal["only", "except"] = "only"
+    labels: tuple[str, ...] = ()
+
+
+class Csat(SettingsModel):
+    """The survey at resolution: text inside the 24-hour window, template outside it."""
+
+    enabled: Flag = False
+    repeat: Literal["per_resolution", "per_conversation"] = "per_resolution"
+    on_auto_resolve: Flag = True
+    labels: LabelFilter = LabelFilter()
+    text: Text = ""
+    template: Template | None = None
+    answer_window_days: Annotated[PositiveCount, Field(le=365)] = 14
+
+
+class FairWindow(SettingsModel):
+    """At most `limit` assignments to an agent in any `window`."""
+
+    limit: PositiveCount
+    window: PositiveDuration
+
+
+class Assignment(SettingsModel):
+    """Rules in order, then how human agents are chosen. workload_default: open conversations, None: no limit."""
+
+    rules: tuple[RoutingRule, ...] = ()
+    strategy: Literal["workload", "sequential"] = "workload"
+    workload_default: Count | None = None
+    fair_window: FairWindow | None = None
+
+
+class AiAgent(SettingsModel):
+    """An AI agent of the channel."""
+
+    id: Id
+    name: NameOrId = ""
+
+
+class Ai(SettingsModel):
+    """The first agent answers new conversations, where it is enabled and there is one."""
+
+    enabled: Flag = False
+    agents: tuple[AiAgent, ...] = ()
+
+
+class ConversationSettings(SettingsModel):
+    """How conversations end. single_conversation: a customer's next message reopens the last one."""
+
+    single_conversation: Flag = False
+    auto_resolve_after: PositiveDuration | None = None
+    goodbye_message: Text = ""
+    close_after: Duration = timedelta(hours=24)
+
+
+def _phone_number(text: str) -> str:
+    try:
+        return "+" + digits(text)
+    except InvalidPhoneNumber as exc:
+        raise ValueError(f"is not a phone number with its country code, such as +34600000001: {exc}") from None
+
+
+class ChannelSettings(SettingsModel):
+    """One revision of a channel's settings. The webhook token is none of them.
+
+    dev_secret is in no dump and no repr; to_stored alone carries it, encrypted.
+    """
+
+    id: Id
+    name: NameOrId = ""
+    account: Id = "main"
+    revision: PositiveCount = 1
+    provider: Literal["engagelab", "whatsapp_cloud", "twilio"] = "engagelab"
+    phone_number: Annotated[str, AfterValidator(_phone_number)]
+    business_account_id: str | None = None
+    dev_key: Annotated[str, StringConstraints(min_length=1)] | None = Field(default=None, repr=False)
+    dev_secret: Annotated[SecretStr, Field(min_length=1)] | None = Field(default=None, exclude=True, repr=False)
+    human_agents: tuple[Id, ...] = ()
+    greeting: Greeting = Greeting()
+    csat: Csat = Csat()
+    assignment: Assignment = Assignment()
+    ai: Ai = Ai()
+    business_hours: BusinessHours = BusinessHours()
+    conversation: ConversationSettings = ConversationSettings()
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Who an account has, by id."""
+
+    human_agents: frozenset[str]
+    teams: frozenset[str]
+
+
+def parse_channel(data: object) -> ChannelSettings:
+    """Read settings from plain data, as JSON or YAML give it. Raises InvalidSettings."""
+    settings = _validated(data)
+    check_channel(settings)
+    return settings
+
+
+def apply_change(settings: ChannelSettings, change: Mapping[str, object]) -> ChannelSettings:
+    """The next revision: objects of the change are merged, lists and single values replaced. Raises InvalidSettings."""
+    current = _data(settings)
+    fixed = tuple(
+        FieldError(key, "can't be changed")
+        for key in ("id", "account", "provider", "revision")
+        if key in change and change[key] != current[key]
+    )
+    if fixed:
+        raise InvalidSettings(fixed)
+    return parse_channel(_merged(current, change) | {"revision": settings.revision + 1})
+
+
+def check_channel(
+    settings: ChannelSettings, directory: Directory | None = None, before: ChannelSettings | None = None
+) -> None:
+    """Refuse settings that contradict each other or point at nobody. Raises InvalidSettings.
+
+    directory: whom the account has; left out, human agents and teams are taken to exist. before: the revision that
+    is being changed: whom it names may have been deleted since, which must not stand in the way of another change.
+    """
+    errors = channel_errors(settings, directory, before)
+    if errors:
+        raise InvalidSettings(errors)
+
+
+def channel_errors(
+    settings: ChannelSettings, directory: Directory | None = None, before: ChannelSettings | None = None
+) -> tuple[FieldError, ...]:
+    """What check_channel would refuse."""
+    return (*_contradictions(settings), *_repetitions(settings), *_dangling(settings, directory, before))
+
+
+def to_stored(settings: ChannelSettings, encrypt: Callable[[str], str]) -> dict[str, object]:
+    """Plain JSON data for the `channels` topic; dev_key and dev_secret are encrypted text."""
+    data: dict[str, object] = settings.model_dump(mode="json")
+    data["dev_key"] = encrypt(settings.dev_key) if settings.dev_key else None
+    data["dev_secret"] = encrypt(settings.dev_secret.get_secret_value()) if settings.dev_secret else None
+    return data
+
+
+def from_stored(data: Mapping[str, object], decrypt: Callable[[str], str]) -> ChannelSettings:
+    """The inverse of to_stored. Raises InvalidSettings, and whatever decrypt raises."""
+    credentials = {key: decrypt(str(data[key])) for key in ("dev_key", "dev_secret") if data.get(key)}
+    return _validated({**data, **credentials})
+
+
+def _validated(data: object) -> ChannelSettings:
+    try:
+        return ChannelSettings.model_validate(data)
+    except ValidationError as exc:
+        raise InvalidSettings.from_pydantic(exc) from None
+
+
+def _data(settings: ChannelSettings) -> dict[str, object]:
+    return {**settings.model_dump(), "dev_secret": settings.dev_secret}
+
+
+def _merged(current: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:
+    merged = dict(current)
+    for key, value in change.items():
+        old = current.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _contradictions(settings: ChannelSettings) -> Iterator[FieldError]:
+    csat = settings.csat
+    if csat.enabled and not csat.text.strip() and csat.template is None:
+        yield FieldError("csat.text", "the survey is enabled, but there is neither a text nor a template to send")
+    if settings.provider == "engagelab" and (settings.dev_key is None) != (settings.dev_secret is None):
+        missing = "dev_secret" if settings.dev_secret is None else "dev_key"
+        yield FieldError(missing, "dev_key and dev_secret go together: give both or neither")
+
+
+def _repetitions(settings: ChannelSettings) -> Iterator[FieldError]:
+    yield from repeated_ids("human_agents[{}]", settings.human_agents)
+    yield from repeated_ids("ai.agents[{}].id", tuple(agent.id for agent in settings.ai.agents))
+
+
+def _references(settings: ChannelSettings) -> Iterator[tuple[str, str, str]]:
+    for index, agent in enumerate(settings.human_agents):
+        yield f"human_agents[{index}]", "human", agent
+    for index, rule in enumerate(settings.assignment.rules):
+        yield f"assignment.rules[{index}].to.id", rule.to.kind, rule.to.id
+
+
+def _dangling(
+    settings: ChannelSettings, directory: Directory | None, before: ChannelSettings | None
+) -> Iterator[FieldError]:
+    known = {("ai", agent.id) for agent in settings.ai.agents}
+    if before is not None:
+        known |= {(kind, id_) for _, kind, id_ in _references(before) if kind != "ai"}
+    if directory is not None:
+        known |= {("human", id_) for id_ in directory.human_agents} | {("team", id_) for id_ in directory.teams}
+    title = {"human": "human agent", "team": "team", "ai": "AI agent"}
+    for field, kind, id_ in _references(settings):
+        if (kind == "ai" or directory is not None) and (kind, id_) not in known:
+            yield FieldError(field, f"points at nobody: there is no {title[kind]} {id_!r}")

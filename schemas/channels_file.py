@@ -1,0 +1,68 @@
+"""The human agents and channels that an installation starts with (`livedesk up --channels FILE`)."""
+
+from typing import Literal
+
+from pydantic import ValidationError, field_validator
+
+from schemas.channel import ChannelSettings, Directory, channel_errors
+from schemas.invalid_settings import FieldError, InvalidSettings, repeated_ids
+from schemas.setting_types import Id, NameOrId, SettingsModel
+
+Workload = int | None | Literal["default"]
+
+
+class HumanAgent(SettingsModel):
+    """A human agent of the account.
+
+    workload: open conversations at most; None: no limit; "default", as when left out: the channel's workload_default.
+    """
+
+    id: Id
+    name: NameOrId = ""
+    state: Literal["online", "busy", "idle", "offline"] = "offline"
+    workload: Workload = "default"
+    teams: tuple[Id, ...] = ()
+
+    @field_validator("workload", mode="plain", json_schema_input_type=Workload)
+    @classmethod
+    def _limit(cls, value: object) -> Workload:
+        if value is None or value == "default":
+            return value
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(
+                "must be a whole number of at least 0, null (no limit) or left out (the channel's default)"
+            )
+        return value
+
+
+class ChannelsFile(SettingsModel):
+    """The file's content: the `agents` and `channels` of a scenario."""
+
+    agents: tuple[HumanAgent, ...] = ()
+    channels: tuple[ChannelSettings, ...] = ()
+
+    @property
+    def directory(self) -> Directory:
+        """Whom the channels may name: the agents, and the teams that have a member."""
+        return Directory(
+            human_agents=frozenset(agent.id for agent in self.agents),
+            teams=frozenset(team for agent in self.agents for team in agent.teams),
+        )
+
+
+def parse_channels_file(data: object) -> ChannelsFile:
+    """Read the file's content from plain data, as YAML or JSON give it. Raises InvalidSettings."""
+    try:
+        file = ChannelsFile.model_validate(data)
+    except ValidationError as exc:
+        raise InvalidSettings.from_pydantic(exc) from None
+    errors = [*repeated_ids("agents[{}].id", tuple(agent.id for agent in file.agents))]
+    errors += repeated_ids("channels[{}].id", tuple(channel.id for channel in file.channels))
+    for index, channel in enumerate(file.channels):
+        errors += (
+            FieldError(f"channels[{index}].{error.field}", error.message)
+            for error in channel_errors(channel, file.directory)
+        )
+    if errors:
+        raise InvalidSettings(tuple(errors))
+    return file

@@ -1,0 +1,292 @@
+"""What happens in a conversation: events of the conversations topic, and what is asked of it through inbox."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from schemas.event import Event
+
+
+SESSION_WINDOW: Final = timedelta(hours=24)
+"""For how long after the customer's last message free text may be sent (WhatsApp's rule; Meta's docs)."""
+
+
+class Status(StrEnum):
+    """The five statuses (DESIGN 6)."""
+
+    OPEN = "Open"
+    AI_REPLYING = "AI-Replying"
+    SNOOZED = "Snoozed"
+    RESOLVED = "Resolved"
+    CLOSED = "Closed"
+
+
+LIVE = frozenset({Status.OPEN, Status.AI_REPLYING, Status.SNOOZED})
+
+
+class Assignee(BaseModel):
+    """Who holds a conversation, or is proposed to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["human", "ai", "team"]
+    id: str
+
+
+class Header(BaseModel):
+    """What every conversation event says of its conversation, so that those downstream keep next to no state.
+
+    revision counts changes of status or assignee, not messages. messages_in and messages_out are the customer's
+    and the agents' so far; automatic ones (greeting, survey …) are counted apart.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    conversation_id: str
+    channel: str
+    contact: str
+    contact_name: str | None = None
+    opened_at: datetime
+    opened_by: Literal["customer", "agent"] = "customer"
+    revision: int
+    status: Status
+    assignee: Assignee | None = None
+    routed: bool = False
+    messages_in: int = 0
+    messages_out: int = 0
+    messages_automatic: int = 0
+    last_customer_at: datetime | None = None
+    last_human_at: datetime | None = None
+
+    @property
+    def session_ends(self) -> datetime | None:
+        """The end of the session window, itself outside it; None when the customer never wrote."""
+        return None if self.last_customer_at is None else self.last_customer_at + SESSION_WINDOW
+
+
+class Media(BaseModel):
+    """An attachment: a link, or the provider's id of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    link: str | None = None
+    id: str | None = None
+    mime_type: str | None = None
+    filename: str | None = None
+
+
+class Template(BaseModel):
+    """An approved message template, by name and language; parameters fill its body in order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    language: str
+    parameters: tuple[str, ...] = ()
+
+
+# --- inbox: what happened to a conversation, or is asked of it ---------------------------------------------------
+
+
+class MessageReceived(Event):
+    """A customer's message. Written by intake. sent_at is the provider's clock, whole seconds."""
+
+    type: ClassVar[str] = "message.received"
+
+    message_id: str
+    provider_message_id: str | None = None
+    event: str = "received"
+    name: str | None = None
+    kind: str = "text"
+    text: str | None = None
+    media: Media | None = None
+    sent_at: datetime | None = None
+    quotes: str | None = None
+
+
+class NoticeReceived(Event):
+    """A reaction, a deletion or an event this version does not know: it starts no conversation. Written by intake."""
+
+    type: ClassVar[str] = "notice.received"
+
+    kind: str
+    message_id: str | None = None
+    refers_to: str | None = None
+    sent_at: datetime | None = None
+
+
+class Command(Event):
+    """Something a person asks of the contact's latest conversation. Written by ingress."""
+
+    command_id: str
+    by: str
+
+
+class Reply(Command):
+    """Send a text, or a template, to the customer."""
+
+    type: ClassVar[str] = "command.reply"
+
+    text: str | None = None
+    template: Template | None = None
+
+
+class Resolve(Command):
+    """The problem is solved."""
+
+    type: ClassVar[str] = "command.resolve"
+
+
+class ProposeAssignee(Event):
+    """Assignment's proposal for a conversation as it was at `revision`; assignee None: nobody can take it now."""
+
+    type: ClassVar[str] = "assignment.propose"
+
+    proposal_id: str
+    conversation_id: str
+    revision: int
+    assignee: Assignee | None = None
+    explanation: dict[str, JsonValue] = {}
+
+
+class DeliverySent(Event):
+    """The provider accepted a message. Written by delivery."""
+
+    type: ClassVar[str] = "delivery.sent"
+
+    message_id: str
+    conversation_id: str
+    kind: str
+    by: str | None = None
+    text: str | None = None
+    via: Literal["session", "template"]
+    repeat: bool = False
+
+
+class DeliveryUnsent(Event):
+    """A message was not sent, for good. Written by delivery.
+
+    reason: window_closed, template_unavailable, refused, provider_unavailable, unknown.
+    """
+
+    type: ClassVar[str] = "delivery.unsent"
+
+    message_id: str
+    conversation_id: str
+    kind: str
+    reason: str
+    code: int | None = None
+
+
+# --- conversations: what became of it ----------------------------------------------------------------------------
+
+
+class ConversationEvent(Event):
+    """Base of the events of one conversation."""
+
+    header: Header
+
+
+class ConversationOpened(ConversationEvent):
+    """A conversation began."""
+
+    type: ClassVar[str] = "conversation.opened"
+
+
+class ConversationMessageReceived(ConversationEvent):
+    """A customer's message joined the conversation. `at`: the provider's time, never after its receipt."""
+
+    type: ClassVar[str] = "conversation.message_received"
+
+    message_id: str
+    at: datetime
+    kind: str
+    text: str | None = None
+    media: Media | None = None
+    quotes: str | None = None
+
+
+class ConversationMessageSent(ConversationEvent):
+    """The provider accepted a message to the customer. kind: reply, greeting, unavailable, survey, ai, goodbye."""
+
+    type: ClassVar[str] = "conversation.message_sent"
+
+    message_id: str
+    at: datetime
+    kind: str
+    by: str | None = None
+    text: str | None = None
+    via: Literal["session", "template"] = "session"
+    repeat: bool = False
+
+
+class ConversationNoticeReceived(ConversationEvent):
+    """A reaction, a deletion or an unknown event of the customer's."""
+
+    type: ClassVar[str] = "conversation.notice_received"
+
+    kind: str
+    message_id: str | None = None
+    refers_to: str | None = None
+    at: datetime
+
+
+class ConversationRouted(ConversationEvent):
+    """Assignment's proposal was accepted. first: this conversation's first routing; reopenings give later ones."""
+
+    type: ClassVar[str] = "conversation.routed"
+
+    first: bool
+    explanation: dict[str, JsonValue] = {}
+
+
+class ConversationStatusChanged(ConversationEvent):
+    """The status moved. by: an agent's id, or None for the customer or the automat."""
+
+    type: ClassVar[str] = "conversation.status_changed"
+
+    previous: Status
+    by: str | None = None
+    reason: str
+
+
+class ConversationAssigned(ConversationEvent):
+    """The assignee changed."""
+
+    type: ClassVar[str] = "conversation.assigned"
+
+    previous: Assignee | None = None
+    by: str | None = None
+
+
+class ConversationNoteAdded(ConversationEvent):
+    """A note for the agents, from the automat."""
+
+    type: ClassVar[str] = "conversation.note_added"
+
+    note_id: str
+    text: str
+    reason: str
+
+
+class ConversationCommandRefused(Event):
+    """A command changed nothing. code is one of SCENARIOS' refusal codes."""
+
+    type: ClassVar[str] = "conversation.command_refused"
+
+    command_id: str
+    command: str
+    code: str
+    reason: str
+
+
+class ConversationGated(Event):
+    """A conversation event with the business-hours verdict at the event's own time. Written by hours."""
+
+    type: ClassVar[str] = "conversation.gated"
+
+    event_type: str
+    data: dict[str, JsonValue]
+    open: bool

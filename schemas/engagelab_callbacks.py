@@ -1,0 +1,381 @@
+"""Reads EngageLab's WhatsApp callbacks: one request body in, one value per row out.
+
+A body is `{"total": n, "rows": […]}`; a row carries exactly one of `status`, `response` and `notification` (EngageLab
+docs, confirmed). `total` is not relied upon. Of duplicate keys the last one counts.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import orjson
+
+from schemas.engagelab import (
+    BadRow,
+    BadRowReason,
+    CallbackRow,
+    InboundEvent,
+    InboundMessage,
+    InboundNotice,
+    Media,
+    Notification,
+    ParsedCallback,
+    Quote,
+    Receipt,
+)
+from schemas.ids import contact_of
+from schemas.phone import InvalidPhoneNumber, digits
+
+MAX_ID: Final = 256
+MAX_DEPTH: Final = 64
+"""How deep a notification's data may nest: it is written inside other records, and JSON writers give up past 200."""
+
+_EARLIEST: Final = 978_307_200  # 2001-01-01
+_LATEST: Final = 4_133_980_800  # 2101-01-01
+_MAX_LABEL: Final = 256
+_MAX_LINK: Final = 4_096
+_MAX_ERROR: Final = 1_024
+_MEDIA_TYPES: Final = frozenset({"image", "audio", "video", "document", "sticker"})
+
+_MESSAGE_EVENTS: Final[Mapping[str, InboundEvent]] = {"received": "received", "reply": "reply", "order": "order"}
+
+_Json: TypeAlias = Mapping[str, object]
+
+
+def parse_callback(body: bytes, *, phone_number: str) -> ParsedCallback:
+    """Read a callback's body. No body raises.
+
+    phone_number: the channel's own; a row that names another business number is a BadRow.
+    Raises InvalidPhoneNumber where phone_number is none, whatever the body.
+    """
+    own = digits(phone_number)
+    try:
+        rows = _rows(body)
+    except _RowError as error:
+        return ParsedCallback((BadRow(error.reason, error.detail, body),))
+    return ParsedCallback(tuple([_row(row, own, body) for row in rows]))
+
+
+class _RowError(Exception):
+    def __init__(self, reason: BadRowReason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def _rows(body: bytes) -> list[object]:
+    parsed = _decode(body)
+    if not isinstance(parsed, dict):
+        raise _RowError(BadRowReason.NOT_AN_OBJECT, "body")
+    rows = parsed.get("rows")
+    if rows is None:
+        raise _RowError(BadRowReason.ROWS_MISSING, "rows")
+    if not isinstance(rows, list):
+        raise _RowError(BadRowReason.WRONG_TYPE, "rows")
+    return rows
+
+
+_ESCAPE: Final = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def _decode(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    # Half an emoji, a stray byte, NaN or a control character must not cost the customers their messages: the standard
+    # library's parser reads what orjson refuses. Numbers too big for 64 bits become floats, as orjson makes them.
+    text = _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], body.decode("utf-8-sig", "replace"))
+    try:
+        return json.loads(text, strict=False, parse_constant=_no_number, parse_int=_integer, parse_float=_float)
+    except (ValueError, RecursionError):
+        raise _RowError(BadRowReason.INVALID_JSON, "body") from None
+
+
+def _no_number(_name: str) -> None:
+    return None
+
+
+def _integer(literal: str) -> int | float | None:
+    if len(literal) > 20:
+        return _float(literal)
+    number = int(literal)
+    return number if -(2**63) <= number < 2**64 else float(number)
+
+
+def _float(literal: str) -> float | None:
+    number = float(literal)
+    return number if math.isfinite(number) else None
+
+
+def _row(row: object, own: str, body: bytes) -> CallbackRow:
+    try:
+        if not isinstance(row, dict):
+            raise _RowError(BadRowReason.ROW_NOT_AN_OBJECT, "row")
+        server = row.get("server")
+        if server and not (isinstance(server, str) and server.lower() == "whatsapp"):
+            raise _RowError(BadRowReason.WRONG_SERVER, "server")
+        kind = _kind(row)
+        content = row[kind]
+        if not isinstance(content, dict):
+            raise _RowError(BadRowReason.WRONG_TYPE, kind)
+        if kind == "status":
+            return _receipt(row, content, own)
+        if kind == "response":
+            return _inbound(row, content, own)
+        return _notification(row, content)
+    except _RowError as error:
+        return BadRow(error.reason, error.detail, _dump(row, body))
+
+
+def _kind(row: _Json) -> str:
+    kinds = [kind for kind in ("status", "response", "notification") if row.get(kind) is not None]
+    if not kinds:
+        raise _RowError(BadRowReason.UNKNOWN_ROW_KIND, "row")
+    if len(kinds) > 1:
+        raise _RowError(BadRowReason.AMBIGUOUS_ROW_KIND, "+".join(kinds))
+    return kinds[0]
+
+
+def _receipt(row: _Json, content: _Json, own: str) -> Receipt:
+    _expect_own_number(row, "from", own)
+    message_id = _id(row, "message_id")
+    if message_id is None:
+        raise _RowError(BadRowReason.MISSING_MESSAGE_ID, "message_id")
+    status = _label(content, "message_status")
+    if status is None:
+        raise _RowError(BadRowReason.MISSING_STATUS, "message_status")
+    args = _part(row, "custom_args")
+    ref_key = _text(args, "conversation", MAX_ID)
+    contact = _number(row, "to")
+    if contact is None:
+        contact = _contact_of(ref_key)
+        if ref_key is None:
+            raise _unusable_contact(row, "to")
+    data = _part(content, "status_data")
+    loss = _part(content, "loss")
+    return Receipt(
+        provider_message_id=message_id,
+        status=status,
+        at=_instant(row.get("itime")),
+        contact=contact,
+        ref_id=_text(args, "id", MAX_ID),
+        ref_key=ref_key,
+        error_code=_whole(content.get("error_code")) or 0,
+        error_message=_clip(_part(content, "error_detail").get("message"), _MAX_ERROR),
+        channel_message_id=_text(data, "channel_message_id", MAX_ID),
+        loss_step=_whole(loss.get("loss_step")),
+        loss_source=_text(loss, "loss_source", _MAX_LABEL),
+    )
+
+
+def _inbound(row: _Json, content: _Json, own: str) -> InboundMessage | InboundNotice:
+    _expect_own_number(row, "to", own)
+    event = _label(content, "event")
+    if event is None:
+        raise _RowError(BadRowReason.MISSING_EVENT, "event")
+    data = _object(content, "response_data")
+    # Meta's id comes first: EngageLab's may be blank, and nothing says that it stays the same when a row is repeated.
+    channel_message_id = _id(data, "channel_message_id")
+    message_id = channel_message_id or _id(row, "message_id")
+    if message_id is None:
+        raise _RowError(BadRowReason.MISSING_MESSAGE_ID, "channel_message_id")
+    customer = _part(data, "contact")
+    contact = _number(customer, "wa_id") or _number(row, "from")
+    if contact is None:
+        raise _unusable_contact(customer, "wa_id")
+    sent_at = _instant(row.get("itime"))
+    quotes = _quote(_part(data, "message_context"))
+    message = _object(data, "message")
+    message_event = _MESSAGE_EVENTS.get(event)
+    if message_event is None:
+        refers_to = (quotes and quotes.channel_message_id) or (channel_message_id if event == "deleted" else None)
+        return InboundNotice(event, contact, message_id, refers_to, sent_at)
+    type_ = _label(message, "type") or ("order" if event == "order" else "unknown")
+    part = _part(message, type_)
+    if type_ == "reaction":
+        return InboundNotice("reaction", contact, message_id, _text(part, "message_id", MAX_ID), sent_at)
+    return InboundMessage(
+        event=message_event,
+        message_id=message_id,
+        provider_message_id=_text(row, "message_id", MAX_ID),
+        contact=contact,
+        name=_clip(_part(customer, "profile").get("name"), _MAX_LABEL),
+        type=type_,
+        text=_body(type_, part),
+        media=_media(part) if type_ in _MEDIA_TYPES else None,
+        sent_at=sent_at,
+        quotes=quotes,
+    )
+
+
+def _notification(row: _Json, content: _Json) -> Notification:
+    event = _label(content, "event")
+    if event is None:
+        raise _RowError(BadRowReason.MISSING_EVENT, "event")
+    data = content.get("notification_data")
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise _RowError(BadRowReason.WRONG_TYPE, "notification_data")
+    if _deeper_than(MAX_DEPTH, data):
+        raise _RowError(BadRowReason.TOO_DEEP, "notification_data")
+    return Notification(event, data, _instant(row.get("itime")))
+
+
+def _body(type_: str, part: _Json) -> str | None:
+    if type_ == "text":
+        body = part.get("body")
+        if body is None or isinstance(body, str):
+            return body
+        if isinstance(body, int | float) and not isinstance(body, bool):
+            return str(body)
+        # A text is all that such a message has: better put aside than shown empty.
+        raise _RowError(BadRowReason.WRONG_TYPE, "body")
+    if type_ in _MEDIA_TYPES:
+        return _string(part.get("caption"))
+    if type_ == "button":
+        return _string(part.get("text"))
+    if type_ == "interactive":
+        return _string(_part(part, "button_reply").get("title")) or _string(_part(part, "list_reply").get("title"))
+    return None
+
+
+def _media(part: _Json) -> Media | None:
+    link = _text(part, "link", _MAX_LINK) or _text(part, "url", _MAX_LINK)
+    id_ = _text(part, "id", MAX_ID)
+    if link is None and id_ is None:
+        return None
+    return Media(link, id_, _text(part, "mime_type", _MAX_LABEL), _clip(part.get("filename"), _MAX_LABEL))
+
+
+def _quote(context: _Json) -> Quote | None:
+    message_id = _text(context, "origin_message_id", MAX_ID)
+    channel_message_id = _text(context, "origin_channel_message_id", MAX_ID)
+    return Quote(message_id, channel_message_id) if message_id or channel_message_id else None
+
+
+def _expect_own_number(row: _Json, field: str, own: str) -> None:
+    value = row.get(field)
+    if value is None or value == "" or value == own:
+        return
+    number = _string(value)
+    if number is not None and _digits(number) != own:
+        raise _RowError(BadRowReason.FOREIGN_NUMBER, field)
+    if number is None and not isinstance(value, str):
+        raise _RowError(BadRowReason.WRONG_TYPE, field)
+
+
+def _unusable_contact(part: _Json, field: str) -> _RowError:
+    blank = part.get(field) is None or (isinstance(part[field], str) and _string(part[field]) is None)
+    return _RowError(BadRowReason.MISSING_CONTACT if blank else BadRowReason.WRONG_TYPE, field)
+
+
+def _contact_of(ref_key: str | None) -> str | None:
+    return _digits(contact_of(ref_key)) if ref_key else None
+
+
+def _number(part: _Json, field: str) -> str | None:
+    number = _string(part.get(field))
+    return _digits(number) if number else None
+
+
+def _digits(number: str) -> str | None:
+    try:
+        return digits(number)
+    except InvalidPhoneNumber:
+        return None
+
+
+def _id(part: _Json, field: str) -> str | None:
+    """An id that an identity rests on: refused where present but unusable. "0" is none (EngageLab's OTP sends it)."""
+    value = part.get(field)
+    if value is None or value == "" or value == "0" or (value == 0 and type(value) is int):
+        return None
+    return _label(part, field)
+
+
+def _label(part: _Json, field: str) -> str | None:
+    value = part.get(field)
+    if value is None:
+        return None
+    label = _string(value)
+    if (label is None and not isinstance(value, str)) or (label is not None and len(label) > MAX_ID):
+        raise _RowError(BadRowReason.WRONG_TYPE, field)
+    return label
+
+
+def _text(part: _Json, field: str, limit: int) -> str | None:
+    text = _string(part.get(field))
+    return text if text is not None and len(text) <= limit else None
+
+
+def _clip(value: object, limit: int) -> str | None:
+    text = _string(value)
+    return text[:limit] if text is not None else None
+
+
+def _string(value: object) -> str | None:
+    """Text that is not blank. An integer counts as its digits; a float doesn't: an id that became one lost digits."""
+    if isinstance(value, str):
+        return value if value and not value.isspace() else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _object(part: _Json, field: str) -> _Json:
+    value = part.get(field)
+    if value is not None and not isinstance(value, dict):
+        raise _RowError(BadRowReason.WRONG_TYPE, field)
+    return value or {}
+
+
+def _part(part: _Json, field: str) -> _Json:
+    value = part.get(field)
+    return value if isinstance(value, dict) else {}
+
+
+def _instant(value: object) -> int | None:
+    seconds = _finite(value)
+    return int(seconds) if seconds is not None and _EARLIEST <= seconds < _LATEST else None
+
+
+def _whole(value: object) -> int | None:
+    number = _finite(value)
+    return int(number) if number is not None and number == int(number) and abs(number) < 2**63 else None
+
+
+def _finite(value: object) -> int | float | None:
+    if isinstance(value, str) and len(value) <= _MAX_LABEL:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _deeper_than(limit: int, value: object) -> bool:
+    level: list[object] = [value]
+    for _ in range(limit):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _dump(row: object, body: bytes) -> bytes:
+    try:
+        return orjson.dumps(row)
+    except TypeError:  # nested deeper than orjson writes
+        return body

@@ -1,0 +1,25 @@
+"""Identities: conversation keys, and ids derived from what caused a thing."""
+
+import uuid
+
+_NAMESPACE = uuid.UUID("6f1c2a52-6d0c-5c0e-9c1b-1d5f0f6a3b77")
+
+
+def conversation_key(channel_id: str, contact: str) -> str:
+    """`{channel_id}:{contact}`; contact is the customer's wa_id in digits."""
+    return f"{channel_id}:{contact}"
+
+
+def channel_of(key: str) -> str:
+    """The channel id of a conversation key (or the key itself when it is a channel id)."""
+    return key.partition(":")[0]
+
+
+def contact_of(key: str) -> str:
+    """The contact (wa_id in digits) of a conversation key."""
+    return key.partition(":")[2]
+
+
+def derived_id(*parts: object) -> str:
+    """UUIDv5 of the parts: the same cause gives the same id, so a repeated decision repeats its ids."""
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(map(str, parts))))

@@ -1,0 +1,27 @@
+"""Types that the settings share."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints, ValidationInfo
+
+MAX_TEXT = 4096  # characters of a WhatsApp text (EngageLab docs, confirmed)
+
+
+class SettingsModel(BaseModel):
+    """Frozen, and refuses what it doesn't know: a mistyped setting must not pass for its default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _or_id(name: str, info: ValidationInfo) -> str:
+    return name or info.data.get("id", "")
+
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[str, StringConstraints(max_length=200)]
+# Left out or empty: the id, which the model must declare before it.
+NameOrId = Annotated[Name, AfterValidator(_or_id), Field(validate_default=True)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
+Flag = Annotated[bool, Strict()]
+Count = Annotated[int, Strict(), Field(ge=0)]
+PositiveCount = Annotated[int, Strict(), Field(ge=1)]

@@ -1,0 +1,118 @@
+"""Events of the pipeline itself: callbacks as they came, settings, assignment, dead letters, timer positions."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import JsonValue
+
+from schemas.conversation import Assignee, Status
+from schemas.event import Event
+
+
+class WebhookReceived(Event):
+    """A callback, byte for byte, as the provider posted it. Travels raw, its attributes in Kafka headers."""
+
+    type: ClassVar[str] = "webhook.received"
+
+    provider: str
+    body: bytes
+    request_headers: dict[str, str] = {}
+
+
+class ChannelSaved(Event):
+    """One revision of a channel's settings; credentials are encrypted text. Key: `{channel id}/{revision}`."""
+
+    type: ClassVar[str] = "channel.saved"
+
+    settings: dict[str, JsonValue]
+
+
+class NotificationReceived(Event):
+    """A notice about the account itself (balance, template, number). Key: channel id. Written by intake."""
+
+    type: ClassVar[str] = "notification.received"
+
+    event: str
+    data: dict[str, JsonValue]
+    at: datetime | None = None
+
+
+class AssignmentRequested(Event):
+    """A conversation needs somebody. Key: account id. Written by conversations."""
+
+    type: ClassVar[str] = "assignment.requested"
+
+    conversation_id: str
+    conversation_key: str
+    channel: str
+    revision: int
+    reason: Literal["opened", "reopened"]
+    at: datetime
+
+
+class ConversationChanged(Event):
+    """A conversation's status or assignee changed. Key: account id. Written by conversations."""
+
+    type: ClassVar[str] = "conversation.changed"
+
+    conversation_id: str
+    conversation_key: str
+    channel: str
+    revision: int
+    status: Status
+    assignee: Assignee | None = None
+
+
+class ProposalAnswered(Event):
+    """The one answer to a proposal. Key: account id. Written by conversations.
+
+    reason, when refused: unknown_conversation, stale_revision, already_routed.
+    """
+
+    type: ClassVar[str] = "proposal.answered"
+
+    proposal_id: str
+    conversation_id: str
+    revision: int
+    accepted: bool
+    reason: str | None = None
+
+
+class AssignmentWaiting(Event):
+    """Nobody can take the conversation now. Written by assignment, with the explanation."""
+
+    type: ClassVar[str] = "assignment.waiting"
+
+    conversation_id: str
+    revision: int
+    explanation: dict[str, JsonValue]
+
+
+class DeadLettered(Event):
+    """What could not be processed, whole. body: text, or base64 when it is not UTF-8 text.
+
+    topic, partition and offset say where it was read; they are left out by the in-memory driver.
+    """
+
+    type: ClassVar[str] = "record.dead_lettered"
+
+    reason: str
+    detail: str = ""
+    stage: str
+    topic: str
+    partition: int | None = None
+    offset: int | None = None
+    body: str
+    encoding: Literal["text", "base64"] = "text"
+    headers: dict[str, str] = {}
+
+
+class TimersFired(Event):
+    """The timers due by `due` fired before the input record at `offset`. Key: `{stage}/{partition}`."""
+
+    type: ClassVar[str] = "timers.fired"
+
+    stage: str
+    partition: int
+    due: datetime
+    offset: int

@@ -1,0 +1,198 @@
+"""The topic registry: every topic of the pipeline, its key, its types and who writes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from schemas import conversation as c
+from schemas import messaging as m
+from schemas import system as s
+from schemas.event import Event
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic. `name` is bare: `full_name` adds prefix and version.
+
+    key: what its records are keyed by. writers: event type -> the one that writes it.
+    retention None: kept for ever (compacted). partitions None: as many as the deployment chose once.
+    """
+
+    name: str
+    key: str
+    writers: Mapping[type[Event], str]
+    holds: str
+    retention: timedelta | None = 7 * DAY
+    compacted: bool = False
+    partitions: int | None = None
+    raw: bool = False
+    types: dict[str, type[Event]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "types", {event.type: event for event in self.writers})
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def full_name(self, prefix: str) -> str:
+        """The Kafka topic's name: `livedesk.inbox.v1`."""
+        return f"{prefix}{self.name}.v1"
+
+
+WEBHOOKS = Topic(
+    "webhooks",
+    key="channel id",
+    writers={s.WebhookReceived: "ingress"},
+    holds="callbacks, byte for byte",
+    retention=30 * DAY,
+    raw=True,
+)
+CHANNELS = Topic(
+    "channels",
+    key="channel id / revision",
+    writers={s.ChannelSaved: "ingress"},
+    holds="channel settings, every revision, secrets encrypted",
+    retention=None,
+    compacted=True,
+    partitions=1,
+)
+INBOX = Topic(
+    "inbox",
+    key="conversation key",
+    writers={
+        c.MessageReceived: "intake",
+        c.NoticeReceived: "intake",
+        c.Reply: "ingress",
+        c.Resolve: "ingress",
+        c.ProposeAssignee: "assignment",
+        c.DeliverySent: "delivery",
+        c.DeliveryUnsent: "delivery",
+    },
+    holds="what happened to, or is asked of, a conversation",
+)
+RECEIPTS = Topic(
+    "receipts",
+    key="conversation key",
+    writers={
+        m.ReceiptReceived: "intake",
+        m.SendQueued: "delivery",
+        m.SendAccepted: "delivery",
+        m.SendRefused: "delivery",
+        m.SendUnknown: "delivery",
+    },
+    holds="status rows, and how sends ended",
+)
+NOTIFICATIONS = Topic(
+    "notifications",
+    key="channel id",
+    writers={s.NotificationReceived: "intake"},
+    holds="the provider's notices about the account",
+    retention=30 * DAY,
+)
+ACCOUNT_INBOX = Topic(
+    "account-inbox",
+    key="account id",
+    writers={
+        s.AssignmentRequested: "conversations",
+        s.ConversationChanged: "conversations",
+        s.ProposalAnswered: "conversations",
+    },
+    holds="conversations that need, hold or free an assignee",
+)
+CONVERSATIONS = Topic(
+    "conversations",
+    key="conversation key",
+    writers=dict.fromkeys(
+        (
+            c.ConversationOpened,
+            c.ConversationMessageReceived,
+            c.ConversationMessageSent,
+            c.ConversationNoticeReceived,
+            c.ConversationRouted,
+            c.ConversationStatusChanged,
+            c.ConversationAssigned,
+            c.ConversationNoteAdded,
+            c.ConversationCommandRefused,
+        ),
+        "conversations",
+    ),
+    holds="what became of a conversation",
+    retention=30 * DAY,
+)
+GATED = Topic(
+    "gated",
+    key="conversation key",
+    writers={c.ConversationGated: "hours"},
+    holds="conversation events with the business-hours verdict",
+)
+ASSIGNMENTS = Topic(
+    "assignments",
+    key="conversation key",
+    writers={s.AssignmentWaiting: "assignment"},
+    holds="assignment's decisions, explained",
+    retention=30 * DAY,
+)
+OUTBOUND = Topic(
+    "outbound",
+    key="conversation key",
+    writers={
+        m.SendMessage: "conversations",
+        m.SendGreeting: "greeting",
+        m.SendUnavailable: "hours",
+        m.SendConfirmed: "status",
+        m.EffectEnded: "delivery",
+    },
+    holds="send commands, and the ends of delivery's effects",
+)
+STATUSES = Topic(
+    "statuses",
+    key="conversation key",
+    writers={m.MessageStatusChanged: "status", m.MessageAnomaly: "status"},
+    holds="what is known of each message",
+    retention=30 * DAY,
+)
+DEAD_LETTERS = Topic(
+    "dead-letters",
+    key="source key",
+    writers={s.DeadLettered: "intake, runtime"},
+    holds="what could not be processed, whole",
+    retention=30 * DAY,
+)
+TIMERS = Topic(
+    "timers",
+    key="stage / partition",
+    writers={s.TimersFired: "runtime"},
+    holds="where in a stage's input its timers fired",
+    retention=30 * DAY,
+)
+
+TOPICS: tuple[Topic, ...] = (
+    WEBHOOKS,
+    CHANNELS,
+    INBOX,
+    RECEIPTS,
+    NOTIFICATIONS,
+    ACCOUNT_INBOX,
+    CONVERSATIONS,
+    GATED,
+    ASSIGNMENTS,
+    OUTBOUND,
+    STATUSES,
+    DEAD_LETTERS,
+    TIMERS,
+)
+
+
+def state_topic(stage: str) -> Topic:
+    """The changelog of a stage: its rows, timers and pending effects, by row key. Compacted."""
+    return Topic(
+        f"{stage}-state",
+        key="row key",
+        writers={},
+        holds=f"the rows of {stage}",
+        retention=None,
+        compacted=True,
+        raw=True,
+    )

@@ -1,0 +1,1 @@
+"""How stages run: topology, step(), the in-memory driver, the Faust runtime."""

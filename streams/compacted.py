@@ -1,0 +1,75 @@
+"""Reading a whole topic into memory and following it: how every process knows the channels."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.connection import KafkaConnection, client_options
+
+Apply = Callable[[bytes, bytes | None], None]
+
+
+class TopicFollower:
+    """Applies every committed record of a topic, from the beginning, in order within a partition.
+
+    caught_up() returns when everything written before the call has been applied.
+    """
+
+    def __init__(self, connection: KafkaConnection, topic: str, apply: Apply) -> None:
+        self._connection, self._topic, self._apply = connection, topic, apply
+        self._consumer: AIOKafkaConsumer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._applied = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start following, and return once the present end is reached."""
+        consumer = AIOKafkaConsumer(
+            **client_options(self._connection),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=100,
+        )
+        await consumer.start()
+        self._consumer = consumer
+        partitions = consumer.partitions_for_topic(self._topic)
+        if not partitions:
+            await consumer.stop()
+            raise LookupError(f"topic {self._topic} does not exist: run `livedesk topics apply`")
+        tps = [TopicPartition(self._topic, partition) for partition in partitions]
+        consumer.assign(tps)
+        await consumer.seek_to_beginning(*tps)
+        self._task = asyncio.create_task(self._follow(consumer))
+        await self.caught_up()
+
+    async def caught_up(self) -> None:
+        """Wait until everything written before this call has been applied."""
+        consumer, task = self._consumer, self._task
+        if consumer is None or task is None:
+            raise RuntimeError("not started")
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            if task.done():
+                task.result()
+                raise RuntimeError(f"stopped following {self._topic}")
+            self._applied.clear()
+            await self._applied.wait()
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            while True:
+                for messages in (await consumer.getmany(timeout_ms=200)).values():
+                    for message in messages:
+                        self._apply(message.key, message.value)
+                self._applied.set()
+        finally:
+            self._applied.set()

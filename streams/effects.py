@@ -1,0 +1,71 @@
+"""Effects: what a stage asks to be done outside, performed after the commit (DESIGN 4.3, 4.7)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from agents.stage import Effect
+from schemas.messaging import EffectEnded
+from streams.effects_contract import Done, Outcome, Performer, Postponed, Unknown
+
+logger = logging.getLogger(__name__)
+
+START_WITHIN = 5.0
+"""Seconds from the attempt's record to its call: later, the attempt is discarded. A resumed zombie sends nothing old."""
+ENDS_WITHIN = 10.0
+"""Seconds that a call may take: then its outcome is unknown."""
+
+
+def ended(effect_id: str, outcome: Outcome) -> EffectEnded:
+    """The event that tells the stage how its effect ended."""
+    match outcome:
+        case Done(result):
+            return EffectEnded(effect_id=effect_id, outcome="done", result=result)
+        case Postponed():
+            return EffectEnded(effect_id=effect_id, outcome="postponed")
+        case Unknown():
+            return EffectEnded(effect_id=effect_id, outcome="unknown")
+
+
+class EffectRunner:
+    """Performs the effects of one task, each in a task of its own, and hands on how they ended.
+
+    on_end is called in the event loop with the key and the end.
+    """
+
+    def __init__(self, performer: Performer | None, on_end: Callable[[str, EffectEnded], None]) -> None:
+        self._performer, self._on_end = performer, on_end
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> int:
+        """Calls under way."""
+        return len(self._running)
+
+    def start(self, key: str, effect: Effect, attempted_at: float) -> None:
+        """Perform the effect. attempted_at: time.monotonic() when the attempt was decided, before its commit."""
+        task = asyncio.create_task(self._run(key, effect, attempted_at))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def settle(self) -> None:
+        """Wait for the calls under way, as long as a call may take."""
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=ENDS_WITHIN)
+
+    async def _run(self, key: str, effect: Effect, attempted_at: float) -> None:
+        self._on_end(key, ended(effect.id, await self._outcome(effect, attempted_at)))
+
+    async def _outcome(self, effect: Effect, attempted_at: float) -> Outcome:
+        if self._performer is None:
+            raise RuntimeError("this worker has nobody to perform effects")
+        if time.monotonic() - attempted_at > START_WITHIN:
+            return Postponed()
+        try:
+            return await asyncio.wait_for(self._performer(effect.request), ENDS_WITHIN)
+        except TimeoutError:
+            return Unknown()
+        except Exception as error:  # noqa: BLE001 - whatever broke, the call may have been made
+            logger.error("an effect failed in a way its performer does not know: %s", type(error).__name__)
+            return Unknown()

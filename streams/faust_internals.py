@@ -1,0 +1,151 @@
+"""The only place that touches the internals of Faust and aiokafka, pinned to faust-streaming 0.15.3 and aiokafka 0.14.0.
+
+Each override says which lines it replaces and why; tests/unit/test_pins.py fails when either version moves.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from aiokafka.structs import ConsumerRecord, TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one fetch brought for one partition.
+
+    position: the offset after everything fetched so far, past transaction markers, which are no records.
+    generation: the consumer group's when it was fetched: a task takes nothing of an older one.
+    """
+
+    partition: int
+    records: list[ConsumerRecord]
+    position: int
+    generation: int
+
+
+Deliver = Callable[[Fetched], None]
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Runs aiokafka's consumer, reads only what was committed, and tells positions along with records."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # driver l. 571: read_committed only with processing_guarantee=exactly_once, which we don't use (FAUST.md 3).
+        consumer._isolation_level = "read_committed"
+        # driver l. 615: hard-coded 1500 ms; one fetch is in flight per broker, so a partition at rest delays the others.
+        consumer._fetch_max_wait_ms = self.app.fetch_wait_ms
+        return consumer
+
+    async def fetch(self, partitions: set[TP], timeout: float) -> list[Fetched]:
+        """What is there for the partitions, waiting up to `timeout` seconds. Replaces getmany (driver l. 1070)."""
+        return list(await self.call_thread(self._fetch, self._ensure_consumer(), partitions, timeout))
+
+    async def _fetch(self, consumer: Any, partitions: set[TP], timeout: float) -> list[Fetched]:
+        # Records and positions are read in one go in the consumer's own thread: a position read later could be
+        # past records that no task has seen.
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise driver.ConsumerStoppedError
+        generation = consumer._coordinator.generation
+        assignment = consumer._subscription.subscription.assignment
+        if assignment is None:
+            return []
+        wanted = {TopicPartition(tp.topic, tp.partition) for tp in partitions}
+        with fetcher._subscriptions.fetch_context():
+            records: Mapping[TopicPartition, list[ConsumerRecord]] = await fetcher.fetched_records(
+                wanted, timeout=timeout
+            )
+        if not assignment.active or consumer._coordinator.generation != generation:
+            return []  # a rebalance began meanwhile: what was fetched is read again from the committed offset
+        fetched = []
+        for tp in wanted & set(assignment.tps):
+            state = assignment.state_value(tp)
+            if state is not None and state.has_valid_position:
+                fetched.append(Fetched(tp.partition, records.get(tp, []), state.position, generation))
+        return fetched
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Hands each fetched batch of a partition over as one item."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._room = asyncio.Event()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        super().on_buffer_drop(tp)
+        self._room.set()
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Replaces transport/consumer.py l. 1170: a channel, a stream and two tasks for every message.
+
+        Also its one-second sleep when every partition is under back-pressure (l. 808): there it waits for room.
+        """
+        app = self.app
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)
+                    continue
+                partitions = set(self._get_active_partitions())
+                if not partitions:
+                    self._room.clear()
+                    await self.wait_first(self._room.wait(), fetcher._stopped.wait(), timeout=app.poll_seconds)
+                    continue
+                for fetched in await self._thread.fetch(partitions, app.poll_seconds):
+                    app.deliver(fetched)
+                # A backlog that never waits must still let the others run.
+                await asyncio.sleep(0)
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.transport.app.should_stop:
+                raise
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Faust's Kafka transport with the consumer above."""
+
+    Consumer = Consumer
+
+
+class App(faust.App):  # type: ignore[misc]
+    """A Faust app whose fetched batches go to `deliver` instead of to a channel."""
+
+    deliver: Deliver
+    fetch_wait_ms: int = 100
+    poll_seconds: float = 1.0
+
+    def _new_transport(self) -> Transport:
+        # app/base.py l. 1932: by URL only; there is no setting for another transport class.
+        return Transport(self.conf.broker_consumer, self)
+
+    def pause_partition(self, topic: str, partition: int) -> None:
+        """Fetch nothing more of the partition until it is resumed."""
+        self.consumer.on_buffer_full(TP(topic, partition))
+
+    def resume_partition(self, topic: str, partition: int) -> None:
+        """Fetch from the partition again."""
+        self.consumer.on_buffer_drop(TP(topic, partition))
+
+
+def quiet_loggers() -> None:
+    """aiokafka formats keys and values at DEBUG, where Faust leaves its loggers: slow, and customers' texts in a log."""
+    for name in ("aiokafka", "aiokafka.consumer.fetcher", "aiokafka.producer", "faust", "mode"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] in ("aiokafka", "faust", "mode"):
+            logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,125 @@
+"""How far every stage has come, from Kafka: lag for the metrics, and barriers so that no timer overtakes a backlog."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agents.stage import Stage
+from schemas.connection import KafkaConnection, client_options
+from streams.metrics import Metrics
+from streams.task import Barrier
+from streams.topology import upstream
+
+logger = logging.getLogger(__name__)
+
+Offsets = Mapping[int, int]
+
+
+class Progress:
+    """Committed offsets of every stage's group and the ends of their inputs, read together.
+
+    stages: the whole topology, those that other workers run too.
+    """
+
+    def __init__(self, connection: KafkaConnection, prefix: str, stages: tuple[Stage, ...], metrics: Metrics) -> None:
+        self._options = client_options(connection)
+        self._prefix, self._stages, self._metrics = prefix, stages, metrics
+        self._upstream = upstream(stages)
+        self._admin: AIOKafkaAdminClient | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+        self._pending: list[_Rising] = []
+        self.barriers: dict[str, dict[int, Barrier]] = {}
+
+    async def start(self) -> None:
+        """Connect."""
+        self._admin = AIOKafkaAdminClient(**self._options)
+        await self._admin.start()
+        self._consumer = AIOKafkaConsumer(**self._options, isolation_level="read_committed", enable_auto_commit=False)
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._admin is not None:
+            await self._admin.close()
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def committed(self) -> dict[str, Offsets]:
+        """Committed offsets by stage and partition."""
+        assert self._admin is not None
+        groups = [f"{self._prefix}{stage.name}" for stage in self._stages]
+        answers = await asyncio.gather(*(self._admin.list_consumer_group_offsets(group) for group in groups))
+        return {
+            stage.name: {
+                tp.partition: entry.offset
+                for tp, entry in answer.items()
+                if tp.topic == stage.input.full_name(self._prefix)
+            }
+            for stage, answer in zip(self._stages, answers, strict=True)
+        }
+
+    async def ends(self) -> dict[str, Offsets]:
+        """The end offset (what a read_committed reader can reach) of every stage's input, by stage and partition."""
+        assert self._consumer is not None
+        tps = {stage.name: self._partitions(stage) for stage in self._stages}
+        ends = await self._consumer.end_offsets([tp for group in tps.values() for tp in group])
+        return {name: {tp.partition: ends[tp] for tp in group} for name, group in tps.items()}
+
+    def _partitions(self, stage: Stage) -> list[TopicPartition]:
+        assert self._consumer is not None
+        topic = stage.input.full_name(self._prefix)
+        return [TopicPartition(topic, partition) for partition in self._consumer.partitions_for_topic(topic) or ()]
+
+    async def poll(self, now: datetime) -> None:
+        """Read the offsets once; set the lag, and raise the barriers at `now` and those already under way."""
+        # Commits first: what was committed before the ends were read covers at least what it says.
+        committed = await self.committed()
+        ends = await self.ends()
+        for stage in self._stages:
+            for partition, end in ends[stage.name].items():
+                lag = max(0, end - committed[stage.name].get(partition, 0))
+                self._metrics.lag.labels(stage.name, partition).set(lag)
+        self._pending.append(_Rising(now))
+        for rising in self._pending:
+            rising.advance(self._stages, self._upstream, committed, ends)
+        for rising in self._pending:
+            for name, targets in rising.targets.items():
+                self._raise_barrier(name, rising.time, targets)
+        done = [rising for rising in self._pending if len(rising.cleared) == len(self._stages)]
+        # An older barrier that is still under way behind a newer one that is through tells nothing more.
+        self._pending = [r for r in self._pending if not any(r.time <= d.time for d in done)][-60:]
+
+    def _raise_barrier(self, stage: str, time: datetime, targets: Offsets) -> None:
+        barriers = self.barriers.setdefault(stage, {})
+        for partition, offset in targets.items():
+            known = barriers.get(partition)
+            if known is None or known.time < time:
+                barriers[partition] = Barrier(time, offset)
+
+
+class _Rising:
+    """A barrier on its way down the flow: a stage gets its target once all the stages before it have cleared it."""
+
+    def __init__(self, time: datetime) -> None:
+        self.time = time
+        self.targets: dict[str, Offsets] = {}
+        self.cleared: set[str] = set()
+
+    def advance(
+        self,
+        stages: tuple[Stage, ...],
+        before: Mapping[str, tuple[Stage, ...]],
+        committed: Mapping[str, Offsets],
+        ends: Mapping[str, Offsets],
+    ) -> None:
+        for stage in stages:
+            name = stage.name
+            if name not in self.targets and all(earlier.name in self.cleared for earlier in before[name]):
+                self.targets[name] = dict(ends[name])
+            targets = self.targets.get(name)
+            if targets is not None and all(committed[name].get(p, 0) >= end for p, end in targets.items()):
+                self.cleared.add(name)

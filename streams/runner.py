@@ -1,0 +1,163 @@
+"""A stage on Faust: one app (consumer group), and a task for each partition it is assigned."""
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import faust
+from faust.types import TP
+
+from agents.stage import Stage
+from schemas.connection import KafkaConnection, client_options
+from streams.faust_internals import App, Fetched
+from streams.progress import Barrier
+from streams.task import Environment, Task
+
+logger = logging.getLogger(__name__)
+
+QUEUE_FULL = 4000
+QUEUE_LOW = 1000
+"""Records queued for a task: at the first, its partition is paused; at the second, resumed."""
+
+SESSION_TIMEOUT = 8.0
+"""Seconds without a heartbeat until a worker is taken for dead: with a stopped one replaced within 15 s."""
+
+
+class StageRunner:
+    """Runs one stage's share of the partitions in this process."""
+
+    def __init__(self, env: Environment, stage: Stage, instance_id: str | None, poll_seconds: float) -> None:
+        self.stage = stage
+        self._env = env
+        self._topic = stage.input.full_name(env.prefix)
+        self.tasks: dict[int, Task] = {}
+        self._paused: set[int] = set()
+        self._assigned = asyncio.Event()
+        self._rebalancing = False
+        self._stopping = False
+        self.app = self._build_app(instance_id, poll_seconds)
+
+    def _build_app(self, instance_id: str | None, poll_seconds: float) -> App:
+        data = Path(tempfile.gettempdir()) / "livedesk-faust"  # Faust insists on a folder; nothing is kept there
+        app = App(
+            self._env.group(self.stage),
+            broker=[f"kafka://{server}" for server in self._env.connection.bootstrap_servers.split(",")],
+            broker_credentials=credentials(self._env.connection),
+            broker_session_timeout=SESSION_TIMEOUT,
+            broker_heartbeat_interval=2.0,
+            broker_rebalance_timeout=15.0,
+            broker_request_timeout=30.0,
+            consumer_auto_offset_reset="earliest",
+            # Static membership: a worker that comes back under its name gets its partitions without a rebalance.
+            **({"consumer_group_instance_id": f"{instance_id}-{self.stage.name}"} if instance_id else {}),
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            table_standby_replicas=0,
+            web_enabled=False,
+            datadir=data,
+            worker_redirect_stdouts=False,
+        )
+        app.deliver = self._deliver
+        app.poll_seconds = poll_seconds
+        topic = app.topic(
+            self._topic,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            acks=False,  # Faust must never commit: a late commit would rewind ours (FAUST 14)
+        )
+        app.agent(topic, name=self.stage.name)(self._subscribe)
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.on_partitions_revoked.connect(self._on_revoked)
+        return app
+
+    async def start(self) -> None:
+        """Join the group. Returns before the tasks are ready."""
+        await self.app.start()
+
+    async def stop(self) -> None:
+        """Finish what runs, then leave."""
+        self._stopping = True
+        await self._close_tasks()
+        await self.app.stop()
+
+    async def _subscribe(self, stream: faust.StreamT[bytes]) -> None:
+        # The agent is here so that Faust subscribes to its topic; batches arrive through App.deliver.
+        async for _ in stream:
+            raise RuntimeError("a record came through Faust's stream: the transport is not ours")
+
+    async def _on_assigned(self, app: App, assigned: set[TP], **_: object) -> None:
+        if self._stopping:
+            return
+        partitions = sorted(tp.partition for tp in assigned if tp.topic == self._topic)
+        logger.info("stage %s is assigned partitions %s", self.stage.name, partitions)
+        generation = app.consumer_generation_id
+        self.tasks = {p: Task(self._env, self.stage, p, generation, self._on_taken) for p in partitions}
+        self._paused.clear()
+        self._rebalancing = False
+        self._assigned.set()
+
+    async def _on_revoked(self, app: App, revoked: set[TP], **_: object) -> None:  # noqa: ARG002 - Faust's signature
+        self._rebalancing = True
+        # The next owner must find nothing running: without this a revoke returned while a batch still ran (FAUST 14).
+        await self._close_tasks()
+
+    async def _close_tasks(self) -> None:
+        tasks, self.tasks = self.tasks, {}
+        await asyncio.gather(*(task.close() for task in tasks.values()))
+
+    def _deliver(self, fetched: Fetched) -> None:
+        task = self.tasks.get(fetched.partition)
+        if task is None:
+            return  # revoked meanwhile: its next owner reads it again
+        task.deliver(fetched)
+        if task.queued >= QUEUE_FULL and fetched.partition not in self._paused:
+            self._paused.add(fetched.partition)
+            self.app.pause_partition(self._topic, fetched.partition)
+
+    def tick(self, barriers: Mapping[int, Barrier]) -> None:
+        """Called regularly: hand on the barriers, let idle tasks commit their position."""
+        for partition, task in self.tasks.items():
+            barrier = barriers.get(partition)
+            if barrier is not None:
+                task.allow(barrier)
+            task.tick()
+
+    def _on_taken(self, partition: int, queued: int) -> None:
+        if partition in self._paused and queued <= QUEUE_LOW:
+            self._paused.discard(partition)
+            self.app.resume_partition(self._topic, partition)
+
+    @property
+    def last_loop(self) -> float:
+        """When the slowest task last went round (time.monotonic())."""
+        return min((task.last_loop for task in self.tasks.values()), default=time.monotonic())
+
+    @property
+    def ready(self) -> bool:
+        """Assigned, not in a rebalance, and every task restored."""
+        return self._assigned.is_set() and not self._rebalancing and all(task.ready for task in self.tasks.values())
+
+    @property
+    def crashed(self) -> bool:
+        """Faust gave up on the app."""
+        return bool(self.app.crashed)
+
+
+def credentials(connection: KafkaConnection) -> object | None:
+    """The connection's SASL and TLS settings in Faust's form."""
+    options = client_options(connection)
+    if connection.uses_sasl:
+        return faust.SASLCredentials(
+            mechanism=connection.sasl_mechanism,
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=options.get("ssl_context"),
+        )
+    if connection.uses_tls:
+        return faust.SSLCredentials(context=options["ssl_context"])
+    return None

@@ -1,0 +1,65 @@
+"""Every revision of every channel's settings, read from the channels topic (DESIGN 4.6)."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from schemas.channel import ChannelSettings, from_stored
+from schemas.record import UndecodableRecord, decode
+from schemas.system import ChannelSaved
+from schemas.topics import CHANNELS
+
+logger = logging.getLogger(__name__)
+
+
+class SettingsStore:
+    """Settings by channel and revision. Fed by a TopicFollower in a process, by hand in the driver."""
+
+    def __init__(self, decrypt: Callable[[str], str]) -> None:
+        self._decrypt = decrypt
+        self._revisions: dict[tuple[str, int], ChannelSettings] = {}
+        self._newest: dict[str, ChannelSettings] = {}
+        self._added = asyncio.Event()
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """Take in one record of the channels topic."""
+        if value is None:
+            return
+        try:
+            event = decode(value, CHANNELS.types).event
+        except UndecodableRecord as error:
+            logger.error("a record of the channels topic was left out (key %s): %s", key.decode(), error)
+            return
+        if isinstance(event, ChannelSaved):
+            self.add(from_stored(event.settings, self._decrypt))
+
+    def add(self, settings: ChannelSettings) -> None:
+        """Keep one revision."""
+        self._revisions[settings.id, settings.revision] = settings
+        newest = self._newest.get(settings.id)
+        if newest is None or settings.revision >= newest.revision:
+            self._newest[settings.id] = settings
+        self._added.set()
+
+    def lookup(self, channel: str, revision: int) -> ChannelSettings:
+        """The channel's settings at that revision. Raises LookupError when they have not been read."""
+        return self._revisions[channel, revision]
+
+    def newest(self, channel: str) -> ChannelSettings:
+        """The channel's newest settings: what credentials are taken from. Raises LookupError."""
+        return self._newest[channel]
+
+    def channels(self) -> list[ChannelSettings]:
+        """The newest settings of every channel."""
+        return list(self._newest.values())
+
+    async def wait_for(self, channel: str | None, revision: int) -> None:
+        """Wait until that revision has been read: whoever stamped a record with it wrote it before."""
+        if channel is None or not revision:
+            return
+        while (channel, revision) not in self._revisions:
+            self._added.clear()
+            try:
+                await asyncio.wait_for(self._added.wait(), 5)
+            except TimeoutError:
+                logger.warning("waiting for revision %d of the settings of channel %s", revision, channel)

@@ -1,0 +1,217 @@
+"""The state of a task (one partition of one stage): rows by key, kept encoded, and the deadlines of its timers."""
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import takewhile
+from typing import Protocol
+
+import orjson
+
+from agents.stage import RowT
+from schemas.record import from_milliseconds
+
+META = ""
+"""The row name of the runtime's own row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the runtime keeps of a key: its clock, its timers, the settings it has seen, the effect in flight.
+
+    clock and deadlines are unix milliseconds. parked: its records go to dead-letters (DESIGN 4.8).
+    """
+
+    clock: int = 0
+    timers: Mapping[str, int] = field(default_factory=dict)
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    effect: str | None = None
+    parked: bool = False
+
+    def encode(self) -> bytes:
+        body: dict[str, object] = {"c": self.clock}
+        if self.timers:
+            body["t"] = dict(self.timers)
+        if self.revisions:
+            body["r"] = dict(self.revisions)
+        if self.effect:
+            body["e"] = self.effect
+        if self.parked:
+            body["p"] = True
+        return orjson.dumps(body)
+
+    @staticmethod
+    def decode(value: bytes) -> "Meta":
+        body = orjson.loads(value)
+        return Meta(body["c"], body.get("t", {}), body.get("r", {}), body.get("e"), body.get("p", False))
+
+
+NO_META = Meta()
+
+
+class Reader(Protocol):
+    """Reads rows: the committed state, or uncommitted changes over it."""
+
+    def read(self, key: str, name: str) -> bytes | None:
+        """The encoded row, or None."""
+
+    def names(self, key: str, prefix: str) -> Iterator[str]:
+        """The names of the key's rows that begin with prefix, in order."""
+
+
+class TaskState:
+    """The committed rows of one task."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, dict[str, bytes]] = {}
+        # Names in order, for the keys that were scanned: most keys have a handful of rows and never are.
+        self._ordered: dict[str, list[str]] = {}
+        self._deadlines: list[tuple[int, str]] = []
+
+    def read(self, key: str, name: str) -> bytes | None:
+        rows = self._keys.get(key)
+        return None if rows is None else rows.get(name)
+
+    def names(self, key: str, prefix: str) -> Iterator[str]:
+        rows = self._keys.get(key)
+        if rows is None:
+            return iter(())
+        ordered = self._ordered.get(key)
+        if ordered is None:
+            ordered = self._ordered[key] = sorted(rows)
+        start = bisect_left(ordered, prefix)
+        return takewhile(lambda name: name.startswith(prefix), (ordered[i] for i in range(start, len(ordered))))
+
+    def write(self, key: str, name: str, value: bytes | None) -> None:
+        """Keep the row, or delete it when value is None."""
+        if value is None:
+            self._delete(key, name)
+            return
+        rows = self._keys.setdefault(key, {})
+        if name not in rows and key in self._ordered:
+            insort(self._ordered[key], name)
+        rows[name] = value
+        if name == META:
+            timers = Meta.decode(value).timers
+            if timers:
+                heapq.heappush(self._deadlines, (min(timers.values()), key))
+
+    def _delete(self, key: str, name: str) -> None:
+        rows = self._keys.get(key)
+        if rows is None or rows.pop(name, None) is None:
+            return
+        ordered = self._ordered.get(key)
+        if ordered is not None:
+            del ordered[bisect_left(ordered, name)]
+        if not rows:
+            del self._keys[key]
+            self._ordered.pop(key, None)
+
+    def next_deadline(self) -> tuple[datetime, str] | None:
+        """The earliest timer of any key, and the key."""
+        while self._deadlines:
+            deadline, key = self._deadlines[0]
+            value = self.read(key, META)
+            timers = Meta.decode(value).timers if value is not None else {}
+            if timers and min(timers.values()) == deadline:
+                return from_milliseconds(deadline), key
+            # Cancelled or moved since: its own entry, if any, is further on.
+            heapq.heappop(self._deadlines)
+        return None
+
+    def due(self, until: datetime, limit: int) -> list[tuple[int, str]]:
+        """(deadline in unix ms, key) of the timers due by `until`, earliest first.
+
+        About `limit` of them, but never part of those with the same deadline: the last deadline tells all that fired.
+        """
+        until_ms = round(until.timestamp() * 1000)
+        found: list[tuple[int, str]] = []
+        while self.next_deadline() is not None:
+            entry = self._deadlines[0]
+            if entry[0] > until_ms or (len(found) >= limit and entry[0] != found[-1][0]):
+                break
+            found.append(heapq.heappop(self._deadlines))
+        for entry in found:  # still due until what they lead to is committed
+            heapq.heappush(self._deadlines, entry)
+        return found
+
+    def pending_effects(self) -> Iterator[tuple[str, str]]:
+        """(key, effect id) of what was in flight, in the order of the keys."""
+        for key in sorted(self._keys):
+            value = self._keys[key].get(META)
+            if value is not None and (effect := Meta.decode(value).effect):
+                yield key, effect
+
+    def rows(self) -> Iterator[tuple[str, str, bytes]]:
+        """Every row: key, name, value."""
+        for key, rows in self._keys.items():
+            for name, value in rows.items():
+                yield key, name, value
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+class Changes:
+    """Uncommitted rows over what they were read from. Nothing beneath changes until commit()."""
+
+    def __init__(self, beneath: Reader) -> None:
+        self._beneath = beneath
+        self._rows: dict[str, dict[str, bytes | None]] = {}
+
+    def read(self, key: str, name: str) -> bytes | None:
+        rows = self._rows.get(key)
+        if rows is not None and name in rows:
+            return rows[name]
+        return self._beneath.read(key, name)
+
+    def names(self, key: str, prefix: str) -> Iterator[str]:
+        changed = self._rows.get(key, {})
+        kept = (name for name in self._beneath.names(key, prefix) if name not in changed)
+        new = sorted(name for name, value in changed.items() if value is not None and name.startswith(prefix))
+        return heapq.merge(kept, new)
+
+    def write(self, key: str, name: str, value: bytes | None) -> None:
+        self._rows.setdefault(key, {})[name] = value
+
+    def items(self) -> Iterator[tuple[str, str, bytes | None]]:
+        """Every changed row: key, name, value or None."""
+        for key, rows in self._rows.items():
+            for name, value in rows.items():
+                yield key, name, value
+
+    def commit(self, state: "TaskState | Changes") -> None:
+        """Write the changes to what lies beneath."""
+        for key, name, value in self.items():
+            state.write(key, name, value)
+
+
+class KeyRows:
+    """The rows of one key, decoded as they are asked for: what a stage's decide sees."""
+
+    def __init__(self, reader: Reader, key: str) -> None:
+        self._reader = reader
+        self._key = key
+
+    def get(self, name: str, model: type[RowT]) -> RowT | None:
+        value = self._reader.read(self._key, name)
+        return None if value is None else model.model_validate_json(value)
+
+    def scan(self, prefix: str, model: type[RowT]) -> Iterator[tuple[str, RowT]]:
+        for name in self._reader.names(self._key, prefix):
+            row = self.get(name, model)
+            if row is not None:
+                yield name, row
+
+
+def row_key(key: str, name: str) -> bytes:
+    """The key of a row in the stage's state topic. Keys hold no '#': channel and account ids may not."""
+    return f"{key}#{name}".encode()
+
+
+def split_row_key(value: bytes) -> tuple[str, str]:
+    """Key and row name of a record of a state topic."""
+    key, _, name = value.decode().partition("#")
+    return key, name

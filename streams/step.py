@@ -1,0 +1,215 @@
+"""One step of a stage: fire the key's due timers, then decide. Pure, and the only caller of decide."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from agents.stage import Context, Decision, Effect, Stage, TimerFired
+from schemas.channel import ChannelSettings
+from schemas.event import Event
+from schemas.ids import channel_of, derived_id
+from schemas.messaging import EffectEnded
+from schemas.record import Record, from_milliseconds, milliseconds
+from schemas.system import DeadLettered
+from schemas.topics import DEAD_LETTERS, Topic
+from streams.codec import body_text, to_kafka
+from streams.state import META, NO_META, Changes, KeyRows, Meta, Reader
+
+SettingsLookup = Callable[[str, int], ChannelSettings]
+"""(channel id, revision) -> the channel's settings at that revision. Raises LookupError when it has not been read."""
+
+MAX_FIRINGS = 1000
+"""Timers that one key may fire in one step: a stage that sets a timer in the past for ever is a bug, not a loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """In place of a record: nothing came in, but the key's timers due by `time` fire."""
+
+    key: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to write, and where."""
+
+    topic: Topic
+    key: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one record, or a key's due timers, led to."""
+
+    key: str
+    rows: Mapping[str, bytes | None]
+    outgoing: tuple[Outgoing, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    failure: str | None = None
+
+
+def step(stage: Stage, state: Reader, record: Record | Due, settings: SettingsLookup) -> Step:
+    """Fire the due timers of the record's key, then decide about the record.
+
+    Changes nothing: what follows is in the Step. A decision that fails parks the key (stage.parks) and the record
+    becomes a dead letter; Step.failure then names the error.
+    """
+    key = record.key if isinstance(record, Due) else record.subject
+    try:
+        run = _Run(stage, state, key, settings)
+        run.fire(record.time)
+        if isinstance(record, Record):
+            run.take(record)
+        return run.done()
+    except Exception as error:  # noqa: BLE001 - a bug in a stage must stop one key, not the partition
+        return _failed(stage, state, key, record, f"{type(error).__name__} in {stage.name}")
+
+
+class _Run:
+    def __init__(self, stage: Stage, state: Reader, key: str, settings: SettingsLookup) -> None:
+        value = state.read(key, META)
+        self._meta_existed = value is not None
+        self._meta = NO_META if value is None else Meta.decode(value)
+        self._stage, self._key, self._settings = stage, key, settings
+        self._state = state
+        self._changes = Changes(state)
+        self._outgoing: list[Outgoing] = []
+        self._effects: list[Effect] = []
+
+    def fire(self, until: datetime) -> None:
+        """Fire the timers due by `until`, in the order of their deadlines, each at its own."""
+        limit = milliseconds(until)
+        if self._meta.parked:
+            return
+        for _ in range(MAX_FIRINGS):
+            due = min(((at, name) for name, at in self._meta.timers.items() if at <= limit), default=None)
+            if due is None:
+                return
+            at, name = due
+            timers = {other: when for other, when in self._meta.timers.items() if other != name}
+            self._meta = replace(self._meta, timers=timers, clock=max(self._meta.clock, at))
+            cause = derived_id(self._stage.name, self._key, name, at)
+            self._decide(TimerFired(name), _Cause(cause, cause, channel_of(self._key), 0))
+        raise RuntimeError("a timer sets itself in the past for ever")
+
+    def take(self, record: Record) -> None:
+        """Decide about the record."""
+        if self._meta.parked:
+            self._outgoing.append(dead_letter(self._stage, record, "parked", ""))
+            return
+        meta = self._meta
+        channel = record.channel
+        if channel is not None and record.settings_revision > meta.revisions.get(channel, 0):
+            meta = replace(meta, revisions={**meta.revisions, channel: record.settings_revision})
+        self._meta = replace(meta, clock=max(meta.clock, milliseconds(record.time)))
+        if isinstance(record.event, EffectEnded):
+            if record.event.effect_id != self._meta.effect:
+                return  # an end whose attempt is not pending: the task that wrote it was replaced meanwhile
+            self._meta = replace(self._meta, effect=None)
+        correlation = record.correlation_id or record.id
+        self._decide(record.event, _Cause(record.id, correlation, channel, record.settings_revision))
+
+    def _decide(self, event: Event | TimerFired, cause: "_Cause") -> None:
+        context = Context(
+            self._stage.name, self._key, from_milliseconds(self._meta.clock), cause.id, self._settings_now
+        )
+        decision = self._stage.decide(KeyRows(self._changes, self._key), event, context)
+        for name, row in decision.writes.items():
+            value = None if row is None else row.model_dump_json(exclude_defaults=True).encode()
+            if value is not None or self._changes.read(self._key, name) is not None:
+                self._changes.write(self._key, name, value)
+        self._set_timers(decision)
+        for effect in decision.effects:
+            if self._meta.effect is not None:
+                raise RuntimeError("a second effect in flight for one key")
+            self._meta = replace(self._meta, effect=effect.id)
+            self._effects.append(effect)
+        self._emit(decision, context, cause)
+
+    def _settings_now(self, channel: str) -> ChannelSettings:
+        return self._settings(channel, self._meta.revisions.get(channel, 0))
+
+    def _set_timers(self, decision: Decision) -> None:
+        if not decision.timers:
+            return
+        timers = dict(self._meta.timers)
+        for name, at in decision.timers.items():
+            if at is None:
+                timers.pop(name, None)
+            else:
+                timers[name] = milliseconds(at)
+        self._meta = replace(self._meta, timers=timers)
+
+    def _emit(self, decision: Decision, context: Context, cause: "_Cause") -> None:
+        for index, emit in enumerate(decision.emit):
+            if emit.topic not in self._stage.outputs:
+                raise ValueError(f"{self._stage.name} does not declare {emit.topic.name} as an output")
+            channel = emit.channel or cause.channel
+            record = Record(
+                id=derived_id(self._stage.name, cause.id, index),
+                source=f"/livedesk/{self._stage.name}",
+                time=context.now,
+                subject=emit.key,
+                event=emit.event,
+                channel=channel,
+                settings_revision=self._meta.revisions.get(channel or "", 0),
+                correlation_id=cause.correlation_id,
+                causation_id=cause.id,
+            )
+            self._outgoing.append(Outgoing(emit.topic, emit.key, record))
+
+    def done(self) -> Step:
+        rows = {name: value for _, name, value in self._changes.items()}
+        names = self._changes.names(self._key, "")
+        meta = self._meta
+        # A key without rows, timers or effects is forgotten: its clock begins anew, as does what it knew of settings.
+        keeps = bool(meta.timers or meta.effect or meta.parked) or any(name != META for name in names)
+        if keeps:
+            rows[META] = meta.encode()
+        elif self._meta_existed:
+            rows[META] = None
+        return Step(self._key, rows, tuple(self._outgoing), tuple(self._effects))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    id: str
+    correlation_id: str
+    channel: str | None
+    settings_revision: int
+
+
+def dead_letter(stage: Stage, record: Record, reason: str, detail: str) -> Outgoing:
+    """The record, whole, for the dead-letters topic."""
+    value, headers = to_kafka(stage.input, record)
+    body, encoding = body_text(value)
+    event = DeadLettered(
+        reason=reason,
+        detail=detail,
+        stage=stage.name,
+        topic=stage.input.name,
+        body=body,
+        encoding=encoding,
+        headers={name: content.decode() for name, content in headers},
+    )
+    letter = Record(
+        id=derived_id(stage.name, record.id, "dead-letter"),
+        source=f"/livedesk/{stage.name}",
+        time=record.time,
+        subject=record.subject,
+        event=event,
+        correlation_id=record.correlation_id or record.id,
+        causation_id=record.id,
+    )
+    return Outgoing(DEAD_LETTERS, record.subject, letter)
+
+
+def _failed(stage: Stage, state: Reader, key: str, record: Record | Due, failure: str) -> Step:
+    outgoing = (dead_letter(stage, record, "failed", failure),) if isinstance(record, Record) else ()
+    if not stage.parks:
+        return Step(key, {}, outgoing, failure=failure)
+    value = state.read(key, META)
+    meta = replace(NO_META if value is None else Meta.decode(value), parked=True)
+    return Step(key, {META: meta.encode()}, outgoing, failure=failure)

@@ -1,0 +1,116 @@
+"""A worker: any number of stages in one process, their clockwork and their health."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from aiokafka.errors import KafkaError
+
+from agents.stage import Stage
+from schemas.topics import CHANNELS
+from streams.compacted import TopicFollower
+from streams.faust_internals import quiet_loggers
+from streams.progress import Progress
+from streams.runner import StageRunner
+from streams.task import Environment
+from streams.topology import TOPOLOGY
+
+logger = logging.getLogger(__name__)
+
+STALLED_AFTER = 60.0
+"""Seconds after which a task that has not gone round is taken for stuck."""
+
+
+class StageCrashed(RuntimeError):
+    """Faust gave up on a stage: the process must start over."""
+
+
+class Worker:
+    """Runs `stages` until it is stopped.
+
+    instance_id: this worker's stable name (static membership); None: a passing member.
+    tick: seconds between two looks at Kafka's offsets, so also how late a timer may be.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        stages: Sequence[Stage],
+        *,
+        topology: tuple[Stage, ...] = TOPOLOGY,
+        instance_id: str | None = None,
+        tick: float = 1.0,
+    ) -> None:
+        self._env, self._tick = env, tick
+        self.progress = Progress(env.connection, env.prefix, topology, env.metrics)
+        self.runners = [StageRunner(env, stage, instance_id, tick) for stage in stages]
+        self._channels = TopicFollower(env.connection, CHANNELS.full_name(env.prefix), env.settings.apply)
+        self._ticker: asyncio.Task[None] | None = None
+        self._last_tick = time.monotonic()
+
+    async def start(self) -> None:
+        """Read the channels, then start every stage. Tasks get ready in the background: see `ready`."""
+        quiet_loggers()
+        await self._channels.start()
+        await self.progress.start()
+        await asyncio.gather(*(runner.start() for runner in self.runners))
+        quiet_loggers()
+        self._ticker = asyncio.create_task(self._run_ticker())
+
+    async def stop(self) -> None:
+        """Finish running batches and effects, leave the groups, disconnect."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        await asyncio.gather(*(runner.stop() for runner in self.runners))
+        await self.progress.stop()
+        await self._channels.stop()
+
+    async def run(self, until: asyncio.Event) -> None:
+        """Start, run until the event is set, stop. Raises StageCrashed."""
+        await self.start()
+        try:
+            while not until.is_set():
+                if any(runner.crashed for runner in self.runners):
+                    raise StageCrashed
+                try:
+                    await asyncio.wait_for(until.wait(), 0.5)
+                except TimeoutError:
+                    continue
+        finally:
+            await self.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Every stage has its assignment and its tasks are restored."""
+        return all(runner.ready for runner in self.runners)
+
+    @property
+    def alive(self) -> bool:
+        """Every loop went round of late."""
+        oldest = min([self._last_tick, *(runner.last_loop for runner in self.runners)])
+        return time.monotonic() - oldest < STALLED_AFTER
+
+    def next_deadline(self) -> datetime | None:
+        """The earliest timer of any task."""
+        deadlines = [task.next_deadline() for runner in self.runners for task in runner.tasks.values()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    async def _run_ticker(self) -> None:
+        while True:
+            await self.tick()
+            await asyncio.sleep(self._tick)
+
+    async def tick(self) -> None:
+        """Look at Kafka's offsets once, let due timers fire and idle tasks commit their position."""
+        try:
+            await asyncio.wait_for(self.progress.poll(self._env.clock()), 10)
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("Kafka does not tell its offsets now: %s", type(error).__name__)
+        for runner in self.runners:
+            runner.tick(self.progress.barriers.get(runner.stage.name, {}))
+            ready = sum(task.ready for task in runner.tasks.values())
+            self._env.metrics.tasks.labels(runner.stage.name).set(ready)
+        self._last_tick = time.monotonic()

@@ -1,0 +1,57 @@
+"""Customers who write from a script."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from deploy.sandbox.callbacks import Business, channel_message_id, provider_message_id
+from deploy.sandbox.customers import CustomerMessage, render, script
+
+NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
+BUSINESS = Business("+34600700001")
+
+
+def test_a_script_repeats() -> None:
+    assert script(3, 20) == script(3, 20)
+    assert script(3, 20) != script(4, 20)
+
+
+def test_every_customer_writes_and_time_goes_forward() -> None:
+    steps = script(1, 30, rate=5)
+    assert len({message.contact for step in steps for message in step.messages}) == 30
+    assert [step.offset for step in steps] == sorted(step.offset for step in steps)
+
+
+def test_some_callbacks_hold_several_messages_and_some_come_twice() -> None:
+    steps = script(1, 50, batch=0.5, redeliver=0.5)
+    assert any(len(step.messages) > 1 for step in steps)
+    again = [step for step in steps if step.kind == "redeliver"]
+    assert again
+    assert all(step.of is not None and steps[step.of].kind == "write" for step in again)
+
+
+def test_nothing_is_batched_or_repeated_unless_asked() -> None:
+    steps = script(1, 30, batch=0, redeliver=0, follow_ups=0)
+    assert [len(step.messages) for step in steps] == [1] * 30
+
+
+@pytest.mark.parametrize(("customers", "rate"), [(0, 1.0), (1, 0.0)])
+def test_a_script_of_nobody_is_refused(customers: int, rate: float) -> None:
+    with pytest.raises(ValueError, match="customers and a rate"):
+        script(1, customers, rate=rate)
+
+
+def test_a_quote_names_the_message_of_that_id() -> None:
+    row = render(CustomerMessage(contact="34611222333", text="5", quotes="o1"), BUSINESS, "wamid.A", NOW)
+    context = orjson.loads(orjson.dumps(row))["response"]["response_data"]["message_context"]
+    assert context["origin_message_id"] == provider_message_id(BUSINESS.phone_number, "o1")
+    assert context["origin_channel_message_id"] == channel_message_id(BUSINESS.phone_number, "o1")
+
+
+def test_deleting_names_the_deleted_message() -> None:
+    message = CustomerMessage(contact="34611222333", type="deleted", target="wamid.A")
+    row = render(message, BUSINESS, "wamid.B", NOW)
+    assert orjson.loads(orjson.dumps(row))["response"]["response_data"]["channel_message_id"] == "wamid.A"
