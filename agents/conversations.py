@@ -4,24 +4,26 @@ A contact has at most one live conversation, its latest. Resolved ones before it
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal
 
 from agents.conversations_draft import (
-    SWEEP,
-    SWEEP_EVERY,
+    CLOSE,
+    SEEN_FOR,
+    SEEN_PREFIXES,
     Contact,
     Conversation,
     Draft,
-    Seen,
     close_timer,
     row_name,
 )
+from agents.conversations_notes import unsent_note
+from agents.retention import SWEEP, Kept, sweep
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
+from schemas import topics
 from schemas.conversation import (
     LIVE,
     Assignee,
-    Command,
     ConversationAssigned,
     ConversationCommandRefused,
     ConversationMessageReceived,
@@ -42,10 +44,6 @@ from schemas.conversation import (
 from schemas.event import Event
 from schemas.messaging import SendMessage
 from schemas.system import AssignmentRequested, ProposalAnswered
-from schemas.topics import ACCOUNT_INBOX, CONVERSATIONS, INBOX, OUTBOUND
-
-SEEN_FOR: Final = timedelta(days=7)
-"""For how long a message or command that comes again is known."""
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.OPEN: frozenset({Status.AI_REPLYING, Status.SNOOZED, Status.RESOLVED}),
@@ -64,7 +62,7 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             draft = _message(draft, event)
         case NoticeReceived():
             draft = _notice(draft, event)
-        case Command():
+        case Reply() | Resolve():
             draft = _command(draft, event)
         case ProposeAssignee():
             draft = _proposal(draft, event)
@@ -72,10 +70,10 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             draft = _sent(draft, event)
         case DeliveryUnsent():
             draft = _unsent(draft, event)
-        case TimerFired(name="sweep"):
-            draft = _sweep(draft)
-        case TimerFired(name=name):
-            draft = _close(draft, int(name.removeprefix("close/")))
+        case TimerFired(name=name) if name == SWEEP:
+            return sweep(rows, SEEN_PREFIXES, ctx.now, SEEN_FOR)
+        case TimerFired(name=name) if name.startswith(CLOSE):
+            draft = _close(draft, int(name.removeprefix(CLOSE)))
     return draft.decision()
 
 
@@ -134,7 +132,7 @@ def _request_assignment(draft: Draft, reason: Literal["opened", "reopened"], at:
     request = AssignmentRequested(
         conversation_id=row.id,
         conversation_key=draft.ctx.key,
-        channel=draft.header.channel,
+        channel=draft.channel,
         revision=row.revision,
         reason=reason,
         at=at,
@@ -144,7 +142,7 @@ def _request_assignment(draft: Draft, reason: Literal["opened", "reopened"], at:
 
 def _notice(draft: Draft, event: NoticeReceived) -> Draft:
     # A deletion may carry the id of the message that it deletes, so the kind is part of its identity.
-    name = f"seen/{event.kind}:{event.message_id}"
+    name = f"notice/{event.kind}/{event.message_id or draft.ctx.cause}"
     if not _is_live(draft) or _was_seen(draft, name):
         return draft
     draft = draft.remember(name)
@@ -158,7 +156,7 @@ def _notice(draft: Draft, event: NoticeReceived) -> Draft:
 # --- a person asks -------------------------------------------------------------------------------------------------
 
 
-def _command(draft: Draft, event: Command) -> Draft:
+def _command(draft: Draft, event: Reply | Resolve) -> Draft:
     name = f"command/{event.command_id}"
     if _was_seen(draft, name):
         return _refuse(draft, event, "duplicate_command", "a command of this id was carried out before")
@@ -167,22 +165,23 @@ def _command(draft: Draft, event: Command) -> Draft:
     refusal = _refusal(draft, event)
     if refusal is not None:
         return _refuse(draft, event, *refusal)
+    # Only now: one that was refused may be asked again under its id.
     draft = draft.remember(name)
     match event:
         case Reply():
             return _reply(draft, event)
         case Resolve():
             return _resolve(draft, event)
-    raise TypeError(f"no such command: {event.type}")
 
 
-def _refusal(draft: Draft, event: Command) -> tuple[str, str] | None:
+def _refusal(draft: Draft, event: Reply | Resolve) -> tuple[str, str] | None:
     """Code and reason, in words."""
     match event:
         case Reply():
             if bool(event.text and event.text.strip()) == (event.template is not None):
                 return "invalid_settings", "a reply is either a text or a template"
-            if event.template is None and not _session_is_open(draft):
+            ends = draft.contact.session_ends
+            if event.template is None and (ends is None or draft.now >= ends):
                 return "window_closed", "24 hours have passed since the customer's last message: send a template"
         case Resolve():
             if draft.conversation is None:
@@ -192,7 +191,7 @@ def _refusal(draft: Draft, event: Command) -> tuple[str, str] | None:
     return None
 
 
-def _refuse(draft: Draft, event: Command, code: str, reason: str) -> Draft:
+def _refuse(draft: Draft, event: Reply | Resolve, code: str, reason: str) -> Draft:
     return draft.tell(
         ConversationCommandRefused(command_id=event.command_id, command=event.type, code=code, reason=reason)
     )
@@ -212,7 +211,7 @@ def _reply(draft: Draft, event: Reply) -> Draft:
         kind="reply",
         text=event.text,
         template=event.template,
-        not_after=draft.header.session_ends,
+        not_after=draft.contact.session_ends,
         by=event.by,
     )
     return draft.send(message)
@@ -225,15 +224,18 @@ def _started_by(draft: Draft, agent: str) -> Draft:
     started = {"assignee": _human(agent), "routed": True, "first_routing": False}
     draft = _open(draft, _new_conversation(draft, "agent").model_copy(update=started))
     draft = draft.tell(ConversationAssigned(header=draft.header, by=agent))
-    return draft.tell(ConversationRouted(header=draft.header, first=True)).tell_changed()
+    routed = ConversationRouted(header=draft.header, first=True, explanation={"decision": "reply", "by": agent})
+    return draft.tell(routed).tell_changed()
 
 
 def _reopened_by(draft: Draft, agent: str) -> Draft:
     row = draft.current
-    reopened = {"status": Status.OPEN, "assignee": row.assignee or _human(agent), "routed": True, "first_routing": False}
+    kept = row.assignee if row.assignee is not None and row.assignee.kind != "ai" else _human(agent)
+    reopened = {"status": Status.OPEN, "assignee": kept, "routed": True, "first_routing": False}
     draft = draft.change(row.model_copy(update=reopened), reason="reply", by=agent)
     if not row.routed:
-        draft = draft.tell(ConversationRouted(header=draft.header, first=False))
+        explanation = {"decision": "reply", "by": agent}
+        draft = draft.tell(ConversationRouted(header=draft.header, first=False, explanation=explanation))
     return draft.set_timer(close_timer(row.number), None)
 
 
@@ -273,13 +275,12 @@ def _why_not(row: Conversation | None, event: ProposeAssignee) -> str | None:
 
 def _route(draft: Draft, event: ProposeAssignee) -> Draft:
     row = draft.current
-    routed = row.model_copy(update={"routed": True, "first_routing": False})
-    assignee = event.assignee
-    if assignee is None or assignee == row.assignee:
-        draft = draft.keep(routed)
-    else:
-        status = Status.AI_REPLYING if assignee.kind == "ai" else Status.OPEN
-        draft = draft.change(routed.model_copy(update={"assignee": assignee, "status": status}), reason="assigned")
+    assignee = event.assignee or row.assignee
+    status = Status.AI_REPLYING if event.assignee is not None and event.assignee.kind == "ai" else Status.OPEN
+    routed = {"assignee": assignee, "status": status, "routed": True, "first_routing": False}
+    after = row.model_copy(update=routed)
+    changes = (after.status, after.assignee) != (row.status, row.assignee)
+    draft = draft.change(after, reason="assigned") if changes else draft.keep(after)
     told = ConversationRouted(header=draft.header, first=row.first_routing, explanation=event.explanation)
     return draft.tell(told)
 
@@ -309,22 +310,6 @@ def _sent(draft: Draft, event: DeliverySent) -> Draft:
     return draft.tell(sent)
 
 
-_WHAT: Final[Mapping[str, str]] = {
-    "reply": "The reply",
-    "greeting": "The greeting",
-    "unavailable": "The unavailable message",
-    "survey": "The survey",
-    "ai": "The AI agent's answer",
-    "goodbye": "The goodbye message",
-}
-_WHY: Final[Mapping[str, str]] = {
-    "window_closed": "24 hours have passed since the customer's last message, and there is no template for it",
-    "template_unavailable": "its template is not approved, or the provider could not be asked",
-    "refused": "the provider refused it",
-    "provider_unavailable": "the provider could not be reached",
-}
-
-
 def _unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
     row = draft.find(event.conversation_id) or draft.conversation
     automatic = event.kind != "reply"
@@ -332,11 +317,9 @@ def _unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
         return draft
     if automatic:
         draft = draft.keep_contact(draft.contact.model_copy(update={"unsent_noted": True}))
-    code = "" if event.code is None else f" (code {event.code})"
-    text = f"{_WHAT.get(event.kind, 'A message')} was not sent: {_WHY.get(event.reason, event.reason)}{code}."
     draft = draft.about(row)
     note = ConversationNoteAdded(
-        header=draft.header, note_id=draft.ctx.new_id("note"), text=text, reason=event.reason
+        header=draft.header, note_id=draft.ctx.new_id("note"), text=unsent_note(event), reason=event.reason
     )
     return draft.tell(note)
 
@@ -350,21 +333,7 @@ def _close(draft: Draft, number: int) -> Draft:
         return draft
     draft = draft.about(row).change(row.model_copy(update={"status": Status.CLOSED}), reason="close_after")
     # The latest stays: a person, or in single mode the customer, may reopen it.
-    return draft if number == draft.contact.latest else draft.write(row_name(number), None)
-
-
-def _sweep(draft: Draft) -> Draft:
-    """Drop what was seen too long ago; the timer goes on while anything is left."""
-    left = False
-    for prefix in ("seen/", "command/"):
-        for name, row in draft.rows.scan(prefix, Seen):
-            if draft.now - row.at >= SEEN_FOR:
-                draft = draft.write(name, None)
-            else:
-                left = True
-    if left:
-        return draft.set_timer(SWEEP, draft.now + SWEEP_EVERY)
-    return draft.keep_contact(draft.contact.model_copy(update={"sweeping": False}))
+    return draft if number == draft.contact.latest else draft.drop(row)
 
 
 # --- shared --------------------------------------------------------------------------------------------------------
@@ -375,13 +344,8 @@ def _is_live(draft: Draft) -> bool:
 
 
 def _was_seen(draft: Draft, name: str) -> bool:
-    seen = draft.rows.get(name, Seen)
-    return seen is not None and draft.now - seen.at < SEEN_FOR
-
-
-def _session_is_open(draft: Draft) -> bool:
-    # The header's session_ends, but for a contact who may have no conversation.
-    ...
+    seen = draft.rows.get(name, Kept)
+    return seen is not None and draft.now - seen.since < SEEN_FOR
 
 
 def _clamped(sent_at: datetime | None, now: datetime) -> datetime:
@@ -406,10 +370,16 @@ def _open(draft: Draft, conversation: Conversation) -> Draft:
     """Make it the contact's latest. A closed one before it is over for good."""
     before = draft.conversation
     if before is not None and before.status is Status.CLOSED:
-        draft = draft.write(row_name(before.number), None)
-    contact: Contact = draft.contact.model_copy(update={"latest": conversation.number})
+        draft = draft.drop(before)
+    contact = draft.contact.model_copy(update={"latest": conversation.number})
     draft = draft.keep_contact(contact).keep(conversation)
     return draft.tell(ConversationOpened(header=draft.header))
 
 
-CONVERSATIONS_STAGE = None
+CONVERSATIONS = Stage(
+    "conversations",
+    input=topics.INBOX,
+    outputs=(topics.CONVERSATIONS, topics.ACCOUNT_INBOX, topics.OUTBOUND),
+    decide=decide,
+    state=(Contact, Conversation, Kept),
+)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from agents.retention import Kept, sweep_timer
 from agents.stage import Context, Decision, Emit, Row, Rows
 from schemas.channel import ChannelSettings
 from schemas.conversation import (
+    SESSION_WINDOW,
     Assignee,
     ConversationAssigned,
     ConversationCommandRefused,
@@ -23,27 +25,32 @@ from schemas.system import ConversationChanged
 from schemas.topics import ACCOUNT_INBOX, CONVERSATIONS, OUTBOUND
 
 CONTACT: Final = "contact"
-SWEEP: Final = "sweep"
-SWEEP_EVERY: Final = timedelta(days=1)
+SEEN_PREFIXES: Final = ("seen/", "notice/", "command/")
+CLOSE: Final = "close/"
+SEEN_FOR: Final = timedelta(days=7)
+"""For how long a message, notice or command that comes again is known."""
 
 
 class Contact(Row):
     """The customer: kept for ever, so small.
 
-    latest: the number of the latest conversation, so also how many there were. last_customer_at: by the provider's clock.
+    latest: the number of the latest conversation, so also how many there were. last_customer_at: the provider's clock.
     unsent_noted: the customer did not write since a note said that an automatic message was not sent.
-    sweeping: the sweep timer is set.
     """
 
     name: str | None = None
     latest: int = 0
     last_customer_at: datetime | None = None
     unsent_noted: bool = False
-    sweeping: bool = False
+
+    @property
+    def session_ends(self) -> datetime | None:
+        """The end of the session window, itself outside it; None when the customer never wrote."""
+        return None if self.last_customer_at is None else self.last_customer_at + SESSION_WINDOW
 
 
 class Conversation(Row):
-    """One conversation; not its thread. first_routing: its first routing is still to come; a reopening ends that too."""
+    """One conversation, without its thread. first_routing: it is still to come; a reopening ends that too."""
 
     number: int
     id: str
@@ -60,12 +67,6 @@ class Conversation(Row):
     last_human_at: datetime | None = None
 
 
-class Seen(Row):
-    """A message or a command that was taken, and when."""
-
-    at: datetime
-
-
 def row_name(number: int) -> str:
     """The name of that conversation's row."""
     return f"conversation/{number:08d}"
@@ -73,7 +74,7 @@ def row_name(number: int) -> str:
 
 def close_timer(number: int) -> str:
     """The name of the timer that closes that conversation."""
-    return f"close/{number}"
+    return f"{CLOSE}{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,14 @@ class Draft:
         return self.ctx.now
 
     @property
+    def channel(self) -> str:
+        """The channel's id."""
+        return channel_of(self.ctx.key)
+
+    @property
     def settings(self) -> ChannelSettings:
         """The channel's settings."""
-        return self.ctx.settings(channel_of(self.ctx.key))
+        return self.ctx.settings(self.channel)
 
     @property
     def current(self) -> Conversation:
@@ -122,7 +128,7 @@ class Draft:
         row = self.current
         return Header(
             conversation_id=row.id,
-            channel=channel_of(self.ctx.key),
+            channel=self.channel,
             contact=contact_of(self.ctx.key),
             contact_name=self.contact.name,
             opened_at=row.opened_at,
@@ -155,8 +161,12 @@ class Draft:
         """It goes on about another conversation."""
         return replace(self, conversation=conversation)
 
-    def write(self, name: str, row: Row | None) -> "Draft":
+    def write(self, name: str, row: Row) -> "Draft":
         return replace(self, writes={**self.writes, name: row})
+
+    def drop(self, conversation: Conversation) -> "Draft":
+        """Delete the conversation's row."""
+        return replace(self, writes={**self.writes, row_name(conversation.number): None})
 
     def keep(self, conversation: Conversation) -> "Draft":
         """Write the conversation, which it is about from here on."""
@@ -166,26 +176,23 @@ class Draft:
         return replace(self, contact=contact).write(CONTACT, contact)
 
     def remember(self, name: str) -> "Draft":
-        """Write that it was taken; the daily sweep drops it again."""
-        draft = self.write(name, Seen(at=self.now))
-        if self.contact.sweeping:
-            return draft
-        draft = draft.keep_contact(draft.contact.model_copy(update={"sweeping": True}))
-        return draft.set_timer(SWEEP, self.now + SWEEP_EVERY)
+        """Write that it was taken."""
+        timer = sweep_timer(self.rows, SEEN_PREFIXES, self.now, SEEN_FOR)
+        return replace(self.write(name, Kept(since=self.now)), timers={**self.timers, **timer})
 
     def set_timer(self, name: str, at: datetime | None) -> "Draft":
         return replace(self, timers={**self.timers, name: at})
 
     def tell(self, event: ConversationEvent | ConversationCommandRefused) -> "Draft":
         """Say on the conversations topic what became of it."""
-        return self._emit(Emit(CONVERSATIONS, self.ctx.key, event, channel_of(self.ctx.key)))
+        return self._emit(Emit(CONVERSATIONS, self.ctx.key, event, self.channel))
 
     def tell_account(self, event: Event) -> "Draft":
         """Tell assignment."""
-        return self._emit(Emit(ACCOUNT_INBOX, self.settings.account, event, channel_of(self.ctx.key)))
+        return self._emit(Emit(ACCOUNT_INBOX, self.settings.account, event, self.channel))
 
     def send(self, message: SendMessage) -> "Draft":
-        return self._emit(Emit(OUTBOUND, self.ctx.key, message, channel_of(self.ctx.key)))
+        return self._emit(Emit(OUTBOUND, self.ctx.key, message, self.channel))
 
     def _emit(self, emit: Emit) -> "Draft":
         return replace(self, emits=(*self.emits, emit))
@@ -207,7 +214,7 @@ class Draft:
         changed = ConversationChanged(
             conversation_id=row.id,
             conversation_key=self.ctx.key,
-            channel=channel_of(self.ctx.key),
+            channel=self.channel,
             revision=row.revision,
             status=row.status,
             assignee=row.assignee,

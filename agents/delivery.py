@@ -51,8 +51,8 @@ class Tail(Row):
 class Head(Row):
     """`head`: the command whose turn it is.
 
-    since: when it was commanded. effect: the attempt in flight; None while it waits for a timer. queued: send.queued was
-    written. repeat: an earlier attempt may have reached the provider. confirmed: the provider's id of that attempt,
+    since: when it was commanded. effect: the attempt in flight; None while it waits for a timer. queued: send.queued
+    was written. repeat: an earlier attempt may have reached the provider. confirmed: the provider's id of that attempt,
     learned while its repeat is in flight. failing_since: since when the provider takes nothing.
     """
 
@@ -181,17 +181,17 @@ def _ended(draft: _Draft, head: Head, event: EffectEnded) -> None:
 
 def _answered(draft: _Draft, head: Head, result: SendResult) -> None:
     now = draft.ctx.now
-    match result.answer:
-        case "accepted":
-            _sent(draft, head, result.provider_message_id or "")
+    match result:
+        case SendResult(answer="accepted", provider_message_id=str(provider_id)):
+            _sent(draft, head, provider_id)
             _next(draft)
-        case "refused" | "template_unavailable":
+        case SendResult(answer="refused" | "template_unavailable"):
             _unsent(draft, head, result.answer, result.code, result.message)
             _next(draft)
-        case "credentials":
+        case SendResult(answer="credentials"):
             # Nothing is lost while a channel's credentials are broken, so that the pause is no outage.
             _wait(draft, head.model_copy(update={"failing_since": None}), CREDENTIALS_WAIT)
-        case "retry":
+        case SendResult(answer="retry"):
             failing_since = head.failing_since or now
             if now - max(failing_since, head.since) >= GIVE_UP:
                 _unsent(draft, head, "provider_unavailable", result.code, result.message)
@@ -200,6 +200,8 @@ def _answered(draft: _Draft, head: Head, result: SendResult) -> None:
             asked = result.retry_after_s
             delay = _backoff(head) if asked is None else timedelta(seconds=asked)
             _wait(draft, head.model_copy(update={"failing_since": failing_since}), delay)
+        case _:
+            _doubt(draft, head)
 
 
 def _backoff(head: Head) -> timedelta:

@@ -27,7 +27,7 @@ def sweep_timer(rows: Rows, prefixes: tuple[str, ...], now: datetime, keep: time
 
 
 def sweep(rows: Rows, prefixes: tuple[str, ...], now: datetime, keep: timedelta) -> Decision:
-    """Delete the rows older than `keep` and set the timer for the rest, once a day at most: they go up to a day late."""
+    """Delete the rows older than `keep`, and set the timer for the rest: once a day at most, so up to a day late."""
     gone: dict[str, Row | None] = {}
     oldest: datetime | None = None
     for prefix in prefixes:

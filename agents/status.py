@@ -1,9 +1,9 @@
 """Status: what is known of each message that was sent, whatever the order in which its receipts come."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from pydantic import BaseModel, ConfigDict
 
 from agents.retention import Kept, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
@@ -48,17 +48,28 @@ DELIVERIES: Final = frozenset({"delivered", "read"})
 
 # Bounds on what a provider may make us keep: a row stays under 8 KiB.
 _MAX_WORD: Final = 64
-_MAX_ERROR: Final = 1_024
+_MAX_ERROR: Final = 500
 _MAX_NOTED: Final = 16
 
 _KEPT: Final = ("early/", "message/", "provider/")
+
+
+class Report(BaseModel):
+    """One thing said of a message. at: never after it was heard."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: str
+    at: datetime
+    error: DeliveryError | None = None
 
 
 class Message(Kept):
     """`message/{id}`: what is known of a message.
 
     timestamps: status -> when it was first reported. noted: reports that changed nothing (contradictions, words that
-    this version does not know), so that each is told once. confirmed: send.confirmed was written.
+    this version does not know), so that each is told once. in_doubt: its send ended unknown. settled: delivery knows
+    that it was sent, or was told so.
     """
 
     provider_message_id: str | None = None
@@ -66,7 +77,8 @@ class Message(Kept):
     timestamps: dict[str, datetime] = {}
     error: DeliveryError | None = None
     noted: tuple[str, ...] = ()
-    confirmed: bool = False
+    in_doubt: bool = False
+    settled: bool = False
 
 
 class Owner(Kept):
@@ -76,50 +88,43 @@ class Owner(Kept):
 
 
 class Early(Kept):
-    """`early/{provider_message_id}/{n}`: a receipt whose message isn't known yet. at: as clamped on arrival."""
+    """`early/{provider_message_id}`: receipts whose message isn't known yet, in the order in which they came."""
 
-    status: str
-    at: datetime
-    error: DeliveryError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One thing said of a message."""
-
-    status: str
-    at: datetime
-    error: DeliveryError | None = None
+    reports: tuple[Report, ...] = ()
 
 
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     """What a receipt, or how a send ended, tells about a message. Key: conversation key."""
+    now = ctx.now
     match event:
         case TimerFired():
-            return sweep(rows, _KEPT, ctx.now, KEEP)
+            return sweep(rows, _KEPT, now, KEEP)
         case ReceiptReceived():
             return _receipt(rows, event, ctx)
         case SendAccepted(message_id=id, provider_message_id=provider_id):
-            return _learn(rows, ctx, id, provider_id, (Report("accepted", ctx.now), *_early(rows, provider_id)))
+            reports = (Report(status="accepted", at=now), *_early(rows, provider_id))
+            return _learn(rows, ctx, id, reports, provider_id, settled=True)
         case SendQueued(message_id=id):
-            return _learn(rows, ctx, id, None, (Report("queued", ctx.now),))
+            return _learn(rows, ctx, id, (Report(status="queued", at=now),))
         case SendUnknown(message_id=id):
-            return _learn(rows, ctx, id, None, (Report(UNKNOWN, ctx.now),))
+            return _learn(rows, ctx, id, (Report(status=UNKNOWN, at=now),), in_doubt=True)
         case SendRefused(message_id=id):
             error = DeliveryError(code=event.code, message=event.message[:_MAX_ERROR])
-            return _learn(rows, ctx, id, None, (Report("refused", ctx.now, error),))
+            return _learn(rows, ctx, id, (Report(status="refused", at=now, error=error),))
     return NOTHING
 
 
 def _receipt(rows: Rows, event: ReceiptReceived, ctx: Context) -> Decision:
     provider_id = event.provider_message_id
     # A provider's clock ahead of ours must not date a message into the future.
-    report = Report(event.status[:_MAX_WORD], min(event.at or ctx.now, ctx.now), _error(event))
-    owner = rows.get(f"provider/{provider_id}", Owner)
-    message_id = event.message_id or (owner.message_id if owner else None)
+    at = min(event.at or ctx.now, ctx.now)
+    report = Report(status=event.status[:_MAX_WORD], at=at, error=_error(event))
+    message_id = event.message_id
+    if message_id is None and (owner := rows.get(f"provider/{provider_id}", Owner)):
+        message_id = owner.message_id
     if message_id is None:
         return _keep(rows, ctx, provider_id, report)
-    return _learn(rows, ctx, message_id, provider_id, (*_early(rows, provider_id), report))
+    return _learn(rows, ctx, message_id, (*_early(rows, provider_id), report), provider_id)
 
 
 def _error(event: ReceiptReceived) -> DeliveryError | None:
@@ -128,51 +133,51 @@ def _error(event: ReceiptReceived) -> DeliveryError | None:
     return DeliveryError(code=event.error_code, message=(event.error_message or "")[:_MAX_ERROR])
 
 
+def _early(rows: Rows, provider_id: str) -> tuple[Report, ...]:
+    early = rows.get(f"early/{provider_id}", Early)
+    return early.reports if early else ()
+
+
 def _keep(rows: Rows, ctx: Context, provider_id: str, report: Report) -> Decision:
-    kept = list(_early(rows, provider_id))
-    if len(kept) >= _MAX_NOTED or any(early.status == report.status for early in kept):
+    early = rows.get(f"early/{provider_id}", Early) or Early(since=ctx.now)
+    if len(early.reports) >= _MAX_NOTED or any(known.status == report.status for known in early.reports):
         return NOTHING
-    row = Early(since=ctx.now, status=report.status, at=report.at, error=report.error)
-    return Decision(
-        writes={f"early/{provider_id}/{len(kept):02d}": row}, timers=sweep_timer(rows, _KEPT, ctx.now, KEEP)
-    )
+    row = Early(since=early.since, reports=(*early.reports, report))
+    return Decision(writes={f"early/{provider_id}": row}, timers=sweep_timer(rows, _KEPT, ctx.now, KEEP))
 
 
-def _early(rows: Rows, provider_id: str) -> Iterator[Report]:
-    for _, early in rows.scan(f"early/{provider_id}/", Early):
-        yield Report(early.status, early.at, early.error)
-
-
-def _learn(rows: Rows, ctx: Context, id: str, provider_id: str | None, reports: tuple[Report, ...]) -> Decision:
+def _learn(
+    rows: Rows,
+    ctx: Context,
+    id: str,
+    reports: tuple[Report, ...],
+    provider_id: str | None = None,
+    *,
+    in_doubt: bool = False,
+    settled: bool = False,
+) -> Decision:
     before = rows.get(f"message/{id}", Message)
     message = before or Message(since=ctx.now)
+    flags = {"in_doubt": message.in_doubt or in_doubt, "settled": message.settled or settled}
+    message = message.model_copy(update=flags | {"provider_message_id": message.provider_message_id or provider_id})
     writes: dict[str, Row | None] = {}
-    if provider_id is not None:
-        writes |= {name: None for name, _ in rows.scan(f"early/{provider_id}/", Early)}
-        if rows.get(f"provider/{provider_id}", Owner) is None:
-            writes[f"provider/{provider_id}"] = Owner(since=ctx.now, message_id=id)
-        if message.provider_message_id is None:
-            message = message.model_copy(update={"provider_message_id": provider_id})
+    if provider_id is not None and rows.get(f"provider/{provider_id}", Owner) is None:
+        writes[f"provider/{provider_id}"] = Owner(since=ctx.now, message_id=id)
+        writes[f"early/{provider_id}"] = None
     emit: list[Emit] = []
     for report in reports:
         message, told = _apply(id, message, report)
         if told is not None:
             emit.append(Emit(STATUSES, ctx.key, told))
-    if _proven(message):
-        confirmed = SendConfirmed(message_id=id, provider_message_id=message.provider_message_id or "")
+    if message.in_doubt and not message.settled and message.provider_message_id is not None:
+        confirmed = SendConfirmed(message_id=id, provider_message_id=message.provider_message_id)
         emit.append(Emit(OUTBOUND, ctx.key, confirmed))
-        message = message.model_copy(update={"confirmed": True})
+        message = message.model_copy(update={"settled": True})
     if message != before:
         writes[f"message/{id}"] = message
     if not writes:
         return NOTHING
     return Decision(writes=writes, emit=tuple(emit), timers=sweep_timer(rows, _KEPT, ctx.now, KEEP))
-
-
-def _proven(message: Message) -> bool:
-    """Whether a receipt shows that a send in doubt reached the provider, and delivery has not been told."""
-    in_doubt = UNKNOWN in message.timestamps and "accepted" not in message.timestamps
-    return in_doubt and message.provider_message_id is not None and not message.confirmed
 
 
 def _apply(id: str, message: Message, report: Report) -> tuple[Message, Event | None]:

@@ -8,14 +8,16 @@ from schemas.channel import ChannelSettings
 from schemas.conversation import Header
 from schemas.setting_types import MAX_TEXT
 
-_PLACEHOLDER: Final = re.compile(r"(?P<before>[ \t]*)\{(?P<name>contact\.name|contact\.phone|channel\.name)\}(?P<after>[ \t]*)")
+_PLACEHOLDER: Final = re.compile(
+    r"(?P<before>[ \t]*)\{(?P<name>contact\.name|contact\.phone|channel\.name)\}(?P<after>[ \t]*)"
+)
 
 
 def render(text: str, header: Header, settings: ChannelSettings) -> str:
     """The text with its placeholders filled in, at most 4096 characters (EngageLab docs, confirmed).
 
-    In a single pass: a customer named "{channel.name}" stays so. Unknown placeholders stay as they are. contact.phone is
-    the wa_id in digits. What is missing is empty, and the blanks around it become those that the sentence needs.
+    In a single pass: a customer named "{channel.name}" stays so. Unknown placeholders stay as they are. contact.phone
+    is the wa_id in digits. What is missing is empty, and takes its surplus blanks along.
     """
     values = {
         "contact.name": (header.contact_name or "").strip(),

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from schemas.event import Event
 
-
 SESSION_WINDOW: Final = timedelta(hours=24)
 """For how long after the customer's last message free text may be sent (WhatsApp's rule; Meta's docs)."""
 

@@ -4,17 +4,34 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from agents.stage import Effect
+from schemas.ids import channel_of, derived_id
 from schemas.messaging import EffectEnded
+from schemas.record import Record
 from streams.effects_contract import Done, Outcome, Performer, Postponed, Unknown
 
 logger = logging.getLogger(__name__)
 
 START_WITHIN = 5.0
-"""Seconds from the attempt's record to its call: later, the attempt is discarded. A resumed zombie sends nothing old."""
+"""Seconds from the attempt's record to its call: later, it is discarded, so that a resumed zombie sends nothing old."""
 ENDS_WITHIN = 10.0
 """Seconds that a call may take: then its outcome is unknown."""
+
+
+def end_record(stage: str, key: str, end: EffectEnded, now: datetime, correlation_id: str | None) -> Record:
+    """The end of an effect as a record for the stage's own input."""
+    return Record(
+        id=derived_id(stage, end.effect_id, "ended"),
+        source=f"/livedesk/{stage}",
+        time=now,
+        subject=key,
+        event=end,
+        channel=channel_of(key),
+        correlation_id=correlation_id,
+        causation_id=end.effect_id,
+    )
 
 
 def ended(effect_id: str, outcome: Outcome) -> EffectEnded:

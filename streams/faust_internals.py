@@ -1,6 +1,7 @@
-"""The only place that touches the internals of Faust and aiokafka, pinned to faust-streaming 0.15.3 and aiokafka 0.14.0.
+"""The only place that touches the internals of Faust and aiokafka.
 
-Each override says which lines it replaces and why; tests/unit/test_pins.py fails when either version moves.
+Pinned to faust-streaming 0.15.3 and aiokafka 0.14.0: each override says which lines it replaces and why, and a test
+fails when either version moves.
 """
 
 import asyncio
@@ -39,9 +40,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # driver l. 571: read_committed only with processing_guarantee=exactly_once, which we don't use (FAUST.md 3).
+        # driver l. 571: read_committed comes only with processing_guarantee=exactly_once, which is not what it says.
         consumer._isolation_level = "read_committed"
-        # driver l. 615: hard-coded 1500 ms; one fetch is in flight per broker, so a partition at rest delays the others.
+        # driver l. 615: hard-coded 1500 ms. One fetch is in flight per broker: a partition at rest delays the others.
         consumer._fetch_max_wait_ms = self.app.fetch_wait_ms
         return consumer
 
@@ -143,7 +144,7 @@ class App(faust.App):  # type: ignore[misc]
 
 
 def quiet_loggers() -> None:
-    """aiokafka formats keys and values at DEBUG, where Faust leaves its loggers: slow, and customers' texts in a log."""
+    """Faust leaves aiokafka's loggers at DEBUG, where they format keys and values: slow, and texts in a log."""
     for name in ("aiokafka", "aiokafka.consumer.fetcher", "aiokafka.producer", "faust", "mode"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in list(logging.root.manager.loggerDict):

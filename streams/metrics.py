@@ -1,4 +1,4 @@
-"""Every metric of the stages, on one page. Labels hold names of ours only: no ids of customers, no texts, no numbers."""
+"""Every metric of the stages, on one page. Labels hold names of ours only: nothing of customers."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -10,29 +10,30 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.records = Counter(
-            "livedesk_records", "Records a stage has decided about", ["stage"], registry=self.registry
-        )
-        self.timers = Counter("livedesk_timers", "Keys whose timers fired", ["stage"], registry=self.registry)
-        self.effects = Counter(
-            "livedesk_effects", "Effects ended, by outcome: done, unknown, postponed", ["stage", "outcome"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.dead_letters = Counter(
-            "livedesk_dead_letters", "Records that could not be processed", ["stage", "reason"], registry=self.registry
-        )
+        self.records = self._counter("livedesk_records", "Records decided about", "stage")
+        self.timers = self._counter("livedesk_timers", "Keys whose timers fired", "stage")
+        self.effects = self._counter("livedesk_effects", "Effects ended: done, unknown, postponed", "stage", "outcome")
+        self.dead_letters = self._counter("livedesk_dead_letters", "Records set aside", "stage", "reason")
         self.transactions = Histogram(
-            "livedesk_transaction_seconds", "From begin to commit of a transaction", ["stage"], buckets=_SECONDS,
+            "livedesk_transaction_seconds",
+            "From begin to commit of a transaction",
+            ["stage"],
+            buckets=_SECONDS,
             registry=self.registry,
-        )  # fmt: skip
-        self.lag = Gauge(
-            "livedesk_lag_records", "Offsets between a stage's commit and its input's end, as Kafka knows them",
-            ["stage", "partition"], registry=self.registry,
-        )  # fmt: skip
-        self.tasks = Gauge(
-            "livedesk_tasks_ready", "Tasks of this process that are restored", ["stage"], registry=self.registry
         )
-        self.paused_channels = Gauge(
-            "livedesk_channel_paused", "1 while sending for the channel is paused (credentials, provider down)",
-            ["channel"], registry=self.registry,
-        )  # fmt: skip
+        self.lag = self._gauge(
+            "livedesk_lag_records",
+            "From a stage's commit to its input's end, by Kafka",
+            "stage",
+            "partition",
+        )
+        self.tasks = self._gauge("livedesk_tasks_ready", "Tasks of this process that are restored", "stage")
+        self.paused_channels = self._gauge(
+            "livedesk_channel_paused", "1 while sending is paused (credentials, provider down)", "channel"
+        )
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, registry=self.registry)
+
+    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(name, what, labels, registry=self.registry)

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import faust
 from faust.types import TP
@@ -13,8 +14,7 @@ from faust.types import TP
 from agents.stage import Stage
 from schemas.connection import KafkaConnection, client_options
 from streams.faust_internals import App, Fetched
-from streams.progress import Barrier
-from streams.task import Environment, Task
+from streams.task import Barrier, Environment, Task
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class StageRunner:
             value_type=bytes,
             key_serializer="raw",
             value_serializer="raw",
-            acks=False,  # Faust must never commit: a late commit would rewind ours (FAUST 14)
+            acks=False,  # Faust must never commit: a late commit would rewind ours
         )
         app.agent(topic, name=self.stage.name)(self._subscribe)
         app.on_partitions_assigned.connect(self._on_assigned)
@@ -103,7 +103,7 @@ class StageRunner:
 
     async def _on_revoked(self, app: App, revoked: set[TP], **_: object) -> None:  # noqa: ARG002 - Faust's signature
         self._rebalancing = True
-        # The next owner must find nothing running: without this a revoke returned while a batch still ran (FAUST 14).
+        # The next owner must find nothing running: without this a revoke returned while a batch still ran.
         await self._close_tasks()
 
     async def _close_tasks(self) -> None:
@@ -148,7 +148,7 @@ class StageRunner:
         return bool(self.app.crashed)
 
 
-def credentials(connection: KafkaConnection) -> object | None:
+def credentials(connection: KafkaConnection) -> Any:
     """The connection's SASL and TLS settings in Faust's form."""
     options = client_options(connection)
     if connection.uses_sasl:

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from agents.stage import Context, Decision, Effect, Stage, TimerFired
 from schemas.channel import ChannelSettings
+from schemas.codec import to_kafka
 from schemas.event import Event
 from schemas.ids import channel_of, derived_id
 from schemas.messaging import EffectEnded
-from schemas.record import Record, from_milliseconds, milliseconds
+from schemas.record import Record, body_text, from_milliseconds, milliseconds
 from schemas.system import DeadLettered
 from schemas.topics import DEAD_LETTERS, Topic
-from streams.codec import body_text, to_kafka
 from streams.state import META, NO_META, Changes, KeyRows, Meta, Reader
 
 SettingsLookup = Callable[[str, int], ChannelSettings]
@@ -40,13 +40,21 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """An effect to perform after the commit, and the correlation id that its end carries on."""
+
+    effect: Effect
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What one record, or a key's due timers, led to."""
 
     key: str
     rows: Mapping[str, bytes | None]
     outgoing: tuple[Outgoing, ...] = ()
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[Requested, ...] = ()
     failure: str | None = None
 
 
@@ -76,7 +84,7 @@ class _Run:
         self._state = state
         self._changes = Changes(state)
         self._outgoing: list[Outgoing] = []
-        self._effects: list[Effect] = []
+        self._effects: list[Requested] = []
 
     def fire(self, until: datetime) -> None:
         """Fire the timers due by `until`, in the order of their deadlines, each at its own."""
@@ -125,7 +133,7 @@ class _Run:
             if self._meta.effect is not None:
                 raise RuntimeError("a second effect in flight for one key")
             self._meta = replace(self._meta, effect=effect.id)
-            self._effects.append(effect)
+            self._effects.append(Requested(effect, cause.correlation_id))
         self._emit(decision, context, cause)
 
     def _settings_now(self, channel: str) -> ChannelSettings:
@@ -184,6 +192,41 @@ class _Cause:
 def dead_letter(stage: Stage, record: Record, reason: str, detail: str) -> Outgoing:
     """The record, whole, for the dead-letters topic."""
     value, headers = to_kafka(stage.input, record)
+    correlation = record.correlation_id or record.id
+    return _letter(stage, record.subject, value, headers, reason, detail, record.time, record.id, correlation)
+
+
+def undecodable(stage: Stage, state: Reader, key: str, value: bytes, headers: Headers, now: datetime, why: str) -> Step:
+    """What to do about a Kafka message that holds no record: a dead letter, and the key is parked."""
+    cause = derived_id(stage.name, key, value)
+    letter = _letter(stage, key, value, headers, "undecodable", why, now, cause, cause)
+    return Step(key, _parked(stage, state, key), (letter,), failure=f"undecodable record: {why}")
+
+
+def _failed(stage: Stage, state: Reader, key: str, record: Record | Due, failure: str) -> Step:
+    outgoing = (dead_letter(stage, record, "failed", failure),) if isinstance(record, Record) else ()
+    return Step(key, _parked(stage, state, key), outgoing, failure=failure)
+
+
+def _parked(stage: Stage, state: Reader, key: str) -> dict[str, bytes | None]:
+    if not stage.parks:
+        return {}
+    value = state.read(key, META)
+    meta = replace(NO_META if value is None else Meta.decode(value), parked=True)
+    return {META: meta.encode()}
+
+
+def _letter(
+    stage: Stage,
+    key: str,
+    value: bytes,
+    headers: Headers,
+    reason: str,
+    detail: str,
+    now: datetime,
+    cause: str,
+    correlation: str,
+) -> Outgoing:
     body, encoding = body_text(value)
     event = DeadLettered(
         reason=reason,
@@ -192,24 +235,15 @@ def dead_letter(stage: Stage, record: Record, reason: str, detail: str) -> Outgo
         topic=stage.input.name,
         body=body,
         encoding=encoding,
-        headers={name: content.decode() for name, content in headers},
+        headers={name: content.decode(errors="replace") for name, content in headers},
     )
     letter = Record(
-        id=derived_id(stage.name, record.id, "dead-letter"),
+        id=derived_id(stage.name, cause, "dead-letter"),
         source=f"/livedesk/{stage.name}",
-        time=record.time,
-        subject=record.subject,
+        time=now,
+        subject=key,
         event=event,
-        correlation_id=record.correlation_id or record.id,
-        causation_id=record.id,
+        correlation_id=correlation,
+        causation_id=cause,
     )
-    return Outgoing(DEAD_LETTERS, record.subject, letter)
-
-
-def _failed(stage: Stage, state: Reader, key: str, record: Record | Due, failure: str) -> Step:
-    outgoing = (dead_letter(stage, record, "failed", failure),) if isinstance(record, Record) else ()
-    if not stage.parks:
-        return Step(key, {}, outgoing, failure=failure)
-    value = state.read(key, META)
-    meta = replace(NO_META if value is None else Meta.decode(value), parked=True)
-    return Step(key, {META: meta.encode()}, outgoing, failure=failure)
+    return Outgoing(DEAD_LETTERS, key, letter)

@@ -6,7 +6,7 @@ import os
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NoReturn
 
@@ -15,23 +15,23 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
-from agents.stage import Effect, Stage
+from agents.stage import Stage
+from schemas.codec import from_kafka, to_kafka
 from schemas.connection import KafkaConnection, client_options
-from schemas.ids import channel_of, derived_id
+from schemas.ids import derived_id
 from schemas.messaging import EffectEnded
-from schemas.record import Record, from_milliseconds
-from schemas.system import TimersFired
+from schemas.record import Record, UndecodableRecord, from_milliseconds
+from schemas.system import DeadLettered, TimersFired
 from schemas.topics import TIMERS, Topic, state_topic
 from streams.clock import Clock
-from streams.codec import from_kafka, to_kafka
-from streams.effects import EffectRunner, ended
+from streams.effects import EffectRunner, end_record, ended
 from streams.effects_contract import Performer, Unknown
 from streams.failures import Failures
 from streams.faust_internals import Fetched
 from streams.metrics import Metrics
 from streams.settings_store import SettingsStore
 from streams.state import Changes, TaskState, row_key, split_row_key
-from streams.step import Due, Outgoing, Step, step
+from streams.step import Due, Outgoing, Requested, Step, step, undecodable
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ MAX_RECORDS = 1000
 """Records a transaction takes: bounds its length, and what is done again after a crash."""
 MAX_BATCH_BYTES = 1_000_000
 TRANSACTION_TIMEOUT_MS = 10_000
-"""How long a dead owner's open transaction may hold readers back, if nobody takes over before (FAUST 14)."""
+"""How long a dead owner's open transaction may hold readers back, if nobody takes over before."""
 FATAL = 70
 
 
@@ -71,7 +71,7 @@ class Barrier:
 class _Batch:
     changes: Changes
     outgoing: list[Outgoing] = field(default_factory=list)
-    effects: list[tuple[str, Effect]] = field(default_factory=list)
+    effects: list[tuple[str, Requested]] = field(default_factory=list)
     to_self: list[Record] = field(default_factory=list)
     failures: int = 0
 
@@ -79,7 +79,7 @@ class _Batch:
         for name, value in outcome.rows.items():
             self.changes.write(outcome.key, name, value)
         self.outgoing.extend(outcome.outgoing)
-        self.effects.extend((outcome.key, effect) for effect in outcome.effects)
+        self.effects.extend((outcome.key, requested) for requested in outcome.effects)
         self.failures += outcome.failure is not None
 
 
@@ -105,7 +105,7 @@ class Task:
             transactional_id=f"{env.group(stage)}-{partition}",
             acks="all",
             linger_ms=0,
-            # 100 ms by default: 110-135 ms at the 99th percentile of transactions back to back (FAUST 14).
+            # 100 ms by default: 110-135 ms at the 99th percentile of transactions back to back.
             retry_backoff_ms=10,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             max_batch_size=MAX_BATCH_BYTES,
@@ -116,6 +116,7 @@ class Task:
         self._state = TaskState()
         self._fetched: deque[Fetched] = deque()
         self._ends: deque[tuple[str, EffectEnded]] = deque()
+        self._correlations: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._closing = False
         self._barrier: Barrier | None = None
@@ -132,7 +133,8 @@ class Task:
 
     def deliver(self, fetched: Fetched) -> None:
         """Queue what was fetched, unless it is of another generation of the consumer group."""
-        if fetched.generation == self.generation and not self._closing:
+        nothing_new = not fetched.records and fetched.position <= self._position
+        if fetched.generation == self.generation and not self._closing and not nothing_new:
             self._fetched.append(fetched)
             self.queued += len(fetched.records)
             if fetched.records:
@@ -247,7 +249,7 @@ class Task:
         if records or self._ends:
             batch = await self._process(records)
             batch.to_self.extend(self._take_ends().to_self)
-            await self._transact(batch, position)
+            await self._transact(batch, position if position > self.next_offset else None)
             return True
         if self._timers_due():
             await self._transact(self._fire_timers(), None)
@@ -278,16 +280,33 @@ class Task:
         batch = _Batch(Changes(self._state))
         count = 0
         for message in records:
-            record = from_kafka(self.stage.input, message.value, message.headers)
-            await self._env.settings.wait_for(record.channel, record.settings_revision)
-            outcome = step(self.stage, batch.changes, record, self._env.settings.lookup)
+            outcome = await self._step(message, batch.changes)
             if outcome.failure:
                 logger.error("record %s:%d: %s", self._input, message.offset, outcome.failure)
-            batch.add(outcome)
+            batch.add(replace(outcome, outgoing=tuple(self._located(out, message) for out in outcome.outgoing)))
             count += 1
         self._failures.count(count, batch.failures)
         self._env.metrics.records.labels(self.stage.name).inc(count)
         return batch
+
+    async def _step(self, message: ConsumerRecord, changes: Changes) -> Step:
+        try:
+            record = from_kafka(self.stage.input, message.value, message.headers)
+        except UndecodableRecord as error:
+            key = (message.key or b"").decode(errors="replace")
+            value, why = message.value or b"", str(error)
+            return undecodable(self.stage, changes, key, value, message.headers, self._env.clock(), why)
+        await self._env.settings.wait_for(record.channel, record.settings_revision)
+        return step(self.stage, changes, record, self._env.settings.lookup)
+
+    def _located(self, out: Outgoing, message: ConsumerRecord) -> Outgoing:
+        """A dead letter also says where it was read."""
+        event = out.record.event
+        if not isinstance(event, DeadLettered):
+            return out
+        self._env.metrics.dead_letters.labels(self.stage.name, event.reason).inc()
+        event = event.model_copy(update={"partition": message.partition, "offset": message.offset})
+        return replace(out, record=replace(out.record, event=event))
 
     def _timers_due(self) -> bool:
         barrier, deadline = self._barrier, self.next_deadline()
@@ -322,16 +341,8 @@ class Task:
         batch = _Batch(Changes(self._state))
         while self._ends:
             key, end = self._ends.popleft()
-            record = Record(
-                id=derived_id(self.stage.name, end.effect_id, "ended"),
-                source=f"/livedesk/{self.stage.name}",
-                time=self._env.clock(),
-                subject=key,
-                event=end,
-                channel=channel_of(key),
-                causation_id=end.effect_id,
-            )
-            batch.to_self.append(record)
+            correlation = self._correlations.pop(end.effect_id, None)
+            batch.to_self.append(end_record(self.stage.name, key, end, self._env.clock(), correlation))
             self._env.metrics.effects.labels(self.stage.name, end.outcome).inc()
         return batch
 
@@ -349,44 +360,45 @@ class Task:
         if position is not None:
             offsets = {self._input: OffsetAndMetadata(position, "")}
             await producer.send_offsets_to_transaction(offsets, self._env.group(self.stage))
-        # A failed send does not poison the transaction: each one must be awaited (FAUST 14).
+        # A failed send does not poison the transaction: each one must be awaited.
         await asyncio.gather(*sent)
         await producer.commit_transaction()
         batch.changes.commit(self._state)
         if position is not None:
             self.next_offset = position
         self._env.metrics.transactions.labels(self.stage.name).observe(time.monotonic() - attempted_at)
-        for key, effect in batch.effects:
-            self._effects.start(key, effect, attempted_at)
+        for key, requested in batch.effects:
+            self._correlations[requested.effect.id] = requested.correlation_id
+            self._effects.start(key, requested.effect, attempted_at)
 
     def _messages(self, batch: _Batch) -> dict[tuple[str, int], list["_Message"]]:
         messages: dict[tuple[str, int], list[_Message]] = defaultdict(list)
         for out in batch.outgoing:
             value, headers = to_kafka(out.topic, out.record)
             key = out.key.encode()
-            messages[self._place(out.topic, out.key, key)].append((key, value, headers))
+            messages[self._place(out.topic, key)].append((key, value, headers))
         for record in batch.to_self:
             value, headers = to_kafka(self.stage.input, record)
             messages[self._input.topic, self.partition].append((record.subject.encode(), value, headers))
         changelog = state_topic(self.stage.name).full_name(self._env.prefix)
-        for key, name, row in batch.changes.items():
-            messages[changelog, self.partition].append((row_key(key, name), row, []))
+        for row_of, name, row in batch.changes.items():
+            messages[changelog, self.partition].append((row_key(row_of, name), row, []))
         return messages
 
-    def _place(self, topic: Topic, key: str, encoded: bytes) -> tuple[str, int]:
+    def _place(self, topic: Topic, key: bytes) -> tuple[str, int]:
         # The partitioner of every Kafka client, so that all agree where a key lives.
         name = topic.full_name(self._env.prefix)
         partitions = self._partitions.get(name)
         if partitions is None:
             raise LookupError(f"{self.stage.name} writes to {name}, which it does not declare")
-        return name, self._partitioner(encoded, partitions, partitions)
+        return name, self._partitioner(key, partitions, partitions)
 
 
 _Message = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
 
 
 def _build(create: Callable[[], BatchBuilder], messages: list[_Message]) -> list[BatchBuilder]:
-    """The messages in as few batches as hold them: one future a batch instead of one a record (FAUST 14)."""
+    """The messages in as few batches as hold them: one future a batch instead of one a record."""
     now = int(time.time() * 1000)
     built: list[BatchBuilder] = [create()]
     for key, value, headers in messages:

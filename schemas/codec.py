@@ -1,9 +1,7 @@
 """Records to and from what travels on Kafka: CloudEvents in JSON, but callbacks raw with their envelope in headers."""
 
-import base64
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 from schemas.record import Record, UndecodableRecord, decode, encode, format_time
 from schemas.system import WebhookReceived
@@ -60,14 +58,3 @@ def from_kafka(topic: Topic, value: bytes | None, headers: Headers) -> Record:
         )
     except (KeyError, ValueError, UnicodeDecodeError) as error:
         raise UndecodableRecord(f"headers of a callback: {error}") from None
-
-
-def body_text(value: bytes) -> tuple[str, Literal["text", "base64"]]:
-    """Bytes as text where they are clean UTF-8 text, else in base64 (control characters would grow sixfold in JSON)."""
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(value).decode(), "base64"
-    if any(character < " " and character not in "\t\r\n" for character in text):
-        return base64.b64encode(value).decode(), "base64"
-    return text, "text"

@@ -1,0 +1,27 @@
+"""The words of conversations' notes for the agents. None holds a message's text."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from schemas.conversation import DeliveryUnsent
+
+_WHAT: Final[Mapping[str, str]] = {
+    "reply": "The reply",
+    "greeting": "The greeting",
+    "unavailable": "The unavailable message",
+    "survey": "The survey",
+    "ai": "The AI agent's answer",
+    "goodbye": "The goodbye message",
+}
+_WHY: Final[Mapping[str, str]] = {
+    "window_closed": "24 hours have passed since the customer's last message, and there is no template for it",
+    "template_unavailable": "its template is not approved, or the provider could not be asked",
+    "refused": "the provider refused it",
+    "provider_unavailable": "the provider could not be reached",
+}
+
+
+def unsent_note(event: DeliveryUnsent) -> str:
+    """What was not sent, and why."""
+    code = "" if event.code is None else f" (code {event.code})"
+    return f"{_WHAT.get(event.kind, 'A message')} was not sent: {_WHY.get(event.reason, event.reason)}{code}."
