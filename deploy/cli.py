@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy import cli_broker
+from deploy import cli_broker, cli_topics
 from deploy.errors import LiveDeskError
 from deploy.settings import load_settings
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     "Settings come from the environment: KAFKA_BOOTSTRAP_SERVERS and LIVEDESK_*.",
 )
 app.add_typer(cli_broker.app, name="broker")
+app.add_typer(cli_topics.app, name="topics")
 
 
 def _print_version(wanted: bool) -> None:

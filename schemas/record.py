@@ -42,10 +42,10 @@ def encode(record: Record) -> bytes:
         "id": record.id,
         "source": record.source,
         "type": event.type,
-        "time": format_time(record.time),
+        "time": record.time,
         "subject": record.subject,
         "datacontenttype": "application/json",
-        "data": event.model_dump(mode="json", exclude_defaults=True),
+        "data": orjson.Fragment(event.__pydantic_serializer__.to_json(event, exclude_defaults=True)),
     }
     if record.channel is not None:
         body["channel"] = record.channel
@@ -54,7 +54,7 @@ def encode(record: Record) -> bytes:
         body["correlationid"] = record.correlation_id
     if record.causation_id is not None:
         body["causationid"] = record.causation_id
-    return orjson.dumps(body)
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z)
 
 
 def decode(value: bytes, types: dict[str, type[Event]]) -> Record:

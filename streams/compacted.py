@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from schemas.connection import KafkaConnection, client_options
 
@@ -25,21 +26,18 @@ class TopicFollower:
     async def start(self) -> None:
         """Start following, and return once the present end is reached."""
         consumer = AIOKafkaConsumer(
+            self._topic,  # without a group this assigns all of its partitions
             **client_options(self._connection),
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
         )
-        await consumer.start()
+        try:
+            await consumer.start()
+        except UnknownTopicOrPartitionError:
+            raise LookupError(f"topic {self._topic} does not exist: run `livedesk topics apply`") from None
         self._consumer = consumer
-        partitions = consumer.partitions_for_topic(self._topic)
-        if not partitions:
-            await consumer.stop()
-            raise LookupError(f"topic {self._topic} does not exist: run `livedesk topics apply`")
-        tps = [TopicPartition(self._topic, partition) for partition in partitions]
-        consumer.assign(tps)
-        await consumer.seek_to_beginning(*tps)
         self._task = asyncio.create_task(self._follow(consumer))
         await self.caught_up()
 

@@ -31,6 +31,7 @@ class Progress:
         self._upstream = upstream(stages)
         self._admin: AIOKafkaAdminClient | None = None
         self._consumer: AIOKafkaConsumer | None = None
+        self._tps: dict[str, list[TopicPartition]] = {}
         self._pending: list[_Rising] = []
         self.barriers: dict[str, dict[int, Barrier]] = {}
 
@@ -40,6 +41,12 @@ class Progress:
         await self._admin.start()
         self._consumer = AIOKafkaConsumer(**self._options, isolation_level="read_committed", enable_auto_commit=False)
         await self._consumer.start()
+        inputs = {stage.name: stage.input.full_name(self._prefix) for stage in self._stages}
+        counts = {
+            topic["topic"]: len(topic["partitions"])
+            for topic in await self._admin.describe_topics(sorted(set(inputs.values())))
+        }
+        self._tps = {name: [TopicPartition(topic, p) for p in range(counts[topic])] for name, topic in inputs.items()}
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -65,14 +72,8 @@ class Progress:
     async def ends(self) -> dict[str, Offsets]:
         """The end offset (what a read_committed reader can reach) of every stage's input, by stage and partition."""
         assert self._consumer is not None
-        tps = {stage.name: self._partitions(stage) for stage in self._stages}
-        ends = await self._consumer.end_offsets([tp for group in tps.values() for tp in group])
-        return {name: {tp.partition: ends[tp] for tp in group} for name, group in tps.items()}
-
-    def _partitions(self, stage: Stage) -> list[TopicPartition]:
-        assert self._consumer is not None
-        topic = stage.input.full_name(self._prefix)
-        return [TopicPartition(topic, partition) for partition in self._consumer.partitions_for_topic(topic) or ()]
+        ends = await self._consumer.end_offsets([tp for tps in self._tps.values() for tp in tps])
+        return {name: {tp.partition: ends[tp] for tp in tps} for name, tps in self._tps.items()}
 
     async def poll(self, now: datetime) -> None:
         """Read the offsets once; set the lag, and raise the barriers at `now` and those already under way."""

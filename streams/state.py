@@ -21,7 +21,8 @@ META = ""
 class Meta:
     """What the runtime keeps of a key: its clock, its timers, the settings it has seen, the effect in flight.
 
-    clock and deadlines are unix milliseconds. parked: its records go to dead-letters (DESIGN 4.8).
+    clock and deadlines are unix milliseconds. rows: how many rows the stage keeps of the key.
+    parked: its records go to dead-letters.
     """
 
     clock: int = 0
@@ -29,9 +30,10 @@ class Meta:
     revisions: Mapping[str, int] = field(default_factory=dict)
     effect: str | None = None
     parked: bool = False
+    rows: int = 0
 
     def encode(self) -> bytes:
-        body: dict[str, object] = {"c": self.clock}
+        body: dict[str, object] = {"c": self.clock, "n": self.rows}
         if self.timers:
             body["t"] = dict(self.timers)
         if self.revisions:
@@ -45,7 +47,7 @@ class Meta:
     @staticmethod
     def decode(value: bytes) -> "Meta":
         body = orjson.loads(value)
-        return Meta(body["c"], body.get("t", {}), body.get("r", {}), body.get("e"), body.get("p", False))
+        return Meta(body["c"], body.get("t", {}), body.get("r", {}), body.get("e"), body.get("p", False), body["n"])
 
 
 NO_META = Meta()

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agents.stage import Context, Decision, Effect, Stage, TimerFired
+from agents.stage import Context, Effect, Emit, Row, Stage, TimerFired
 from schemas.channel import ChannelSettings
-from schemas.codec import to_kafka
+from schemas.codec import Headers, to_kafka
 from schemas.event import Event
 from schemas.ids import channel_of, derived_id
 from schemas.messaging import EffectEnded
@@ -78,105 +78,101 @@ def step(stage: Stage, state: Reader, record: Record | Due, settings: SettingsLo
 class _Run:
     def __init__(self, stage: Stage, state: Reader, key: str, settings: SettingsLookup) -> None:
         value = state.read(key, META)
-        self._meta_existed = value is not None
-        self._meta = NO_META if value is None else Meta.decode(value)
+        self._existed = value is not None
+        meta = NO_META if value is None else Meta.decode(value)
+        self._clock, self._timers, self._revisions = meta.clock, dict(meta.timers), dict(meta.revisions)
+        self._effect, self._parked, self._count = meta.effect, meta.parked, meta.rows
         self._stage, self._key, self._settings = stage, key, settings
-        self._state = state
         self._changes = Changes(state)
         self._outgoing: list[Outgoing] = []
         self._effects: list[Requested] = []
 
     def fire(self, until: datetime) -> None:
         """Fire the timers due by `until`, in the order of their deadlines, each at its own."""
-        limit = milliseconds(until)
-        if self._meta.parked:
+        if self._parked or not self._timers:
             return
+        limit = milliseconds(until)
         for _ in range(MAX_FIRINGS):
-            due = min(((at, name) for name, at in self._meta.timers.items() if at <= limit), default=None)
+            due = min(((at, name) for name, at in self._timers.items() if at <= limit), default=None)
             if due is None:
                 return
             at, name = due
-            timers = {other: when for other, when in self._meta.timers.items() if other != name}
-            self._meta = replace(self._meta, timers=timers, clock=max(self._meta.clock, at))
+            del self._timers[name]
+            self._clock = max(self._clock, at)
             cause = derived_id(self._stage.name, self._key, name, at)
-            self._decide(TimerFired(name), _Cause(cause, cause, channel_of(self._key), 0))
+            self._decide(TimerFired(name), _Cause(cause, cause, channel_of(self._key)))
         raise RuntimeError("a timer sets itself in the past for ever")
 
     def take(self, record: Record) -> None:
         """Decide about the record."""
-        if self._meta.parked:
+        if self._parked:
             self._outgoing.append(dead_letter(self._stage, record, "parked", ""))
             return
-        meta = self._meta
         channel = record.channel
-        if channel is not None and record.settings_revision > meta.revisions.get(channel, 0):
-            meta = replace(meta, revisions={**meta.revisions, channel: record.settings_revision})
-        self._meta = replace(meta, clock=max(meta.clock, milliseconds(record.time)))
+        if channel is not None and record.settings_revision > self._revisions.get(channel, 0):
+            self._revisions[channel] = record.settings_revision
+        self._clock = max(self._clock, milliseconds(record.time))
         if isinstance(record.event, EffectEnded):
-            if record.event.effect_id != self._meta.effect:
+            if record.event.effect_id != self._effect:
                 return  # an end whose attempt is not pending: the task that wrote it was replaced meanwhile
-            self._meta = replace(self._meta, effect=None)
-        correlation = record.correlation_id or record.id
-        self._decide(record.event, _Cause(record.id, correlation, channel, record.settings_revision))
+            self._effect = None
+        self._decide(record.event, _Cause(record.id, record.correlation_id or record.id, channel))
 
     def _decide(self, event: Event | TimerFired, cause: "_Cause") -> None:
-        context = Context(
-            self._stage.name, self._key, from_milliseconds(self._meta.clock), cause.id, self._settings_now
-        )
+        now = from_milliseconds(self._clock)
+        context = Context(self._stage.name, self._key, now, cause.id, self._settings_now)
         decision = self._stage.decide(KeyRows(self._changes, self._key), event, context)
         for name, row in decision.writes.items():
-            value = None if row is None else row.model_dump_json(exclude_defaults=True).encode()
-            if value is not None or self._changes.read(self._key, name) is not None:
-                self._changes.write(self._key, name, value)
-        self._set_timers(decision)
-        for effect in decision.effects:
-            if self._meta.effect is not None:
-                raise RuntimeError("a second effect in flight for one key")
-            self._meta = replace(self._meta, effect=effect.id)
-            self._effects.append(Requested(effect, cause.correlation_id))
-        self._emit(decision, context, cause)
-
-    def _settings_now(self, channel: str) -> ChannelSettings:
-        return self._settings(channel, self._meta.revisions.get(channel, 0))
-
-    def _set_timers(self, decision: Decision) -> None:
-        if not decision.timers:
-            return
-        timers = dict(self._meta.timers)
+            self._write(name, row)
         for name, at in decision.timers.items():
             if at is None:
-                timers.pop(name, None)
+                self._timers.pop(name, None)
             else:
-                timers[name] = milliseconds(at)
-        self._meta = replace(self._meta, timers=timers)
-
-    def _emit(self, decision: Decision, context: Context, cause: "_Cause") -> None:
+                self._timers[name] = milliseconds(at)
+        for effect in decision.effects:
+            if self._effect is not None:
+                raise RuntimeError("a second effect in flight for one key")
+            self._effect = effect.id
+            self._effects.append(Requested(effect, cause.correlation_id))
         for index, emit in enumerate(decision.emit):
-            if emit.topic not in self._stage.outputs:
-                raise ValueError(f"{self._stage.name} does not declare {emit.topic.name} as an output")
-            channel = emit.channel or cause.channel
-            record = Record(
-                id=derived_id(self._stage.name, cause.id, index),
-                source=f"/livedesk/{self._stage.name}",
-                time=context.now,
-                subject=emit.key,
-                event=emit.event,
-                channel=channel,
-                settings_revision=self._meta.revisions.get(channel or "", 0),
-                correlation_id=cause.correlation_id,
-                causation_id=cause.id,
-            )
-            self._outgoing.append(Outgoing(emit.topic, emit.key, record))
+            self._emit(index, emit, now, cause)
+
+    def _write(self, name: str, row: Row | None) -> None:
+        existed = self._changes.read(self._key, name) is not None
+        if row is not None:
+            self._changes.write(self._key, name, row.model_dump_json(exclude_defaults=True).encode())
+            self._count += not existed
+        elif existed:
+            self._changes.write(self._key, name, None)
+            self._count -= 1
+
+    def _emit(self, index: int, emit: Emit, now: datetime, cause: "_Cause") -> None:
+        if emit.topic not in self._stage.outputs:
+            raise ValueError(f"{self._stage.name} does not declare {emit.topic.name} as an output")
+        channel = emit.channel or cause.channel
+        record = Record(
+            id=derived_id(self._stage.name, cause.id, index),
+            source=f"/livedesk/{self._stage.name}",
+            time=now,
+            subject=emit.key,
+            event=emit.event,
+            channel=channel,
+            settings_revision=self._revisions.get(channel, 0) if channel else 0,
+            correlation_id=cause.correlation_id,
+            causation_id=cause.id,
+        )
+        self._outgoing.append(Outgoing(emit.topic, emit.key, record))
+
+    def _settings_now(self, channel: str) -> ChannelSettings:
+        return self._settings(channel, self._revisions.get(channel, 0))
 
     def done(self) -> Step:
         rows = {name: value for _, name, value in self._changes.items()}
-        names = self._changes.names(self._key, "")
-        meta = self._meta
         # A key without rows, timers or effects is forgotten: its clock begins anew, as does what it knew of settings.
-        keeps = bool(meta.timers or meta.effect or meta.parked) or any(name != META for name in names)
-        if keeps:
+        if self._count or self._timers or self._effect or self._parked:
+            meta = Meta(self._clock, self._timers, self._revisions, self._effect, self._parked, self._count)
             rows[META] = meta.encode()
-        elif self._meta_existed:
+        elif self._existed:
             rows[META] = None
         return Step(self._key, rows, tuple(self._outgoing), tuple(self._effects))
 
@@ -186,7 +182,6 @@ class _Cause:
     id: str
     correlation_id: str
     channel: str | None
-    settings_revision: int
 
 
 def dead_letter(stage: Stage, record: Record, reason: str, detail: str) -> Outgoing:

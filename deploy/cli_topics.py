@@ -1,0 +1,120 @@
+"""`livedesk topics`: the registry's topics, and Kafka's."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from deploy.settings import Settings
+from deploy.topics import PARTITIONS, REPLICATION, Applied, Difference, Plan, TopicSpec, apply, plan
+from schemas.topics import INBOX, Topic
+from streams.topology import all_topics
+
+app = typer.Typer(no_args_is_help=True, help="The topics that the pipeline needs: list them, create them in Kafka.")
+
+
+@app.command("apply")
+def apply_topics(
+    context: typer.Context,
+    fix_config: Annotated[
+        bool,
+        typer.Option("--fix-config", help="Also set the configs of existing topics (retention …) that differ."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+) -> None:
+    """Create the topics that Kafka doesn't have yet, and say how the others differ. Can be repeated.
+
+    A new topic gets LIVEDESK_PARTITIONS partitions and LIVEDESK_REPLICATION_FACTOR copies.
+    The number of partitions of an existing topic is never changed, and no topic is ever deleted.
+
+    Exits with 0 also when differences are left, which are warnings: the pipeline runs with them.
+    Exits with 1 when Kafka can't be reached or refuses.
+    """
+    settings = context.ensure_object(Settings)
+    wanted = (settings.kafka, settings.topic_prefix, all_topics(), settings.partitions, settings.replication_factor)
+    if dry_run:
+        _show(_foretold(asyncio.run(plan(*wanted)), fix_config), ("would create", "would set"))
+    else:
+        _show(asyncio.run(apply(*wanted, fix_config=fix_config)), ("created", "set"))
+
+
+@app.command("list")
+def list_topics(context: typer.Context) -> None:
+    """Show every topic of the pipeline: its key, who writes it, how long it is kept. Doesn't ask Kafka."""
+    settings = context.ensure_object(Settings)
+    # Bare names: with prefix and version the table is wider than a terminal.
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for header, width in (("topic", 19), ("key", 17), ("written by", 13), ("kept", 9), ("partitions", 10)):
+        table.add_column(header, min_width=width)
+    for topic in all_topics():
+        table.add_row(
+            topic.name,
+            topic.key,
+            ", ".join(_writers(topic)),
+            _kept(topic),
+            str(topic.partitions or settings.partitions),
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"In Kafka inbox is called {INBOX.full_name(settings.topic_prefix)}, and so on.", markup=False)
+
+
+def _foretold(found: Plan, fix_config: bool) -> Applied:
+    fixed = tuple(d for d in found.differences if fix_config and d.fixable)
+    return Applied(found.missing, fixed, tuple(d for d in found.differences if d not in fixed))
+
+
+def _show(done: Applied, verbs: tuple[str, str]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for spec in done.created:
+        console.print(f"{verbs[0]} {spec.name}: {_described(spec)}", markup=False)
+    for difference in done.fixed:
+        console.print(f"{verbs[1]} {difference.topic}: {_change(difference)}", markup=False)
+    warnings = Console(stderr=True, soft_wrap=True, highlight=False)
+    for difference in done.left:
+        text = f"warning: {difference.topic}: {difference.setting} is {difference.actual}, not {difference.wanted}"
+        warnings.print(text, style="yellow", markup=False)
+    for hint in _hints(done.left):
+        warnings.print(hint, markup=False)
+    if not (done.created or done.fixed or done.left):
+        console.print(f"Nothing to do: all {len(all_topics())} topics are as they should be.")
+
+
+def _described(spec: TopicSpec) -> str:
+    count = f"{spec.partitions} partition{'s' if spec.partitions > 1 else ''}"
+    return f"{count}, compacted" if spec.config["cleanup.policy"] == "compact" else count
+
+
+def _change(difference: Difference) -> str:
+    return f"{difference.setting} {difference.actual} -> {difference.wanted}"
+
+
+def _hints(left: Iterable[Difference]) -> list[str]:
+    settings = {difference.setting for difference in left}
+    hints = []
+    if settings - {PARTITIONS, REPLICATION}:
+        hints.append("Set these configs with: livedesk topics apply --fix-config")
+    if PARTITIONS in settings:
+        hints.append(
+            "More partitions would move keys away from their state: that is a migration, not done here. "
+            "Set LIVEDESK_PARTITIONS to the number that the topics were created with."
+        )
+    if REPLICATION in settings:
+        hints.append("Change the number of copies with Kafka's own kafka-reassign-partitions.sh, then repeat this.")
+    return hints
+
+
+def _writers(topic: Topic) -> tuple[str, ...]:
+    written = tuple(dict.fromkeys(topic.writers.values()))
+    return written or (topic.name.removesuffix("-state"),)
+
+
+def _kept(topic: Topic) -> str:
+    if topic.compacted:
+        return "compacted"
+    return "for ever" if topic.retention is None else f"{topic.retention // timedelta(days=1)} days"

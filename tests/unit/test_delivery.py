@@ -1,0 +1,551 @@
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.delivery import DELIVERY, KEEP
+from schemas.channel import ChannelSettings
+from schemas.conversation import DeliverySent, DeliveryUnsent, Template
+from schemas.event import Event
+from schemas.messaging import (
+    EffectEnded,
+    SendAccepted,
+    SendCommand,
+    SendConfirmed,
+    SendGreeting,
+    SendMessage,
+    SendQueued,
+    SendRefused,
+    SendUnavailable,
+    SendUnknown,
+)
+from schemas.record import Record
+from schemas.sending import SendRequest, SendResult
+from streams.state import Changes, TaskState
+from streams.step import Due, Step, step
+
+KEY = "shop:4915200000042"
+NOON = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
+TEMPLATE = Template(name="come_back", language="de", parameters=("Eva",))
+SHUT = NOON - timedelta(hours=1)
+AUTOMATIC: tuple[Literal["greeting", "unavailable", "survey", "goodbye", "ai"], ...] = (
+    "greeting",
+    "unavailable",
+    "survey",
+    "goodbye",
+    "ai",
+)
+
+
+def no_settings(channel: str, revision: int) -> ChannelSettings:
+    raise LookupError(channel)
+
+
+class Bench:
+    """The stage on one key. Seconds count from noon and only grow."""
+
+    def __init__(self) -> None:
+        self.state = TaskState()
+        self.records = 0
+        self.now = NOON
+        self.in_flight: str | None = None
+        self.attempts: list[SendRequest] = []
+        self.told: list[Event] = []
+
+    def take(self, event: Event, second: float | None = None) -> list[Event]:
+        """What the stage wrote about the event."""
+        self._at(second)
+        self.records += 1
+        record = Record(f"r{self.records}", "/test", self.now, KEY, event)
+        return self._commit(step(DELIVERY, self.state, record, no_settings))
+
+    def end(self, answer: SendResult | Literal["unknown", "postponed"], second: float | None = None) -> list[Event]:
+        """End the attempt in flight."""
+        assert self.in_flight is not None
+        effect, self.in_flight = self.in_flight, None
+        if isinstance(answer, SendResult):
+            result = answer.model_dump(mode="json", exclude_defaults=True)
+            return self.take(EffectEnded(effect_id=effect, outcome="done", result=result), second)
+        return self.take(EffectEnded(effect_id=effect, outcome=answer), second)
+
+    def until(self, second: float) -> list[Event]:
+        """Let time pass: due timers fire."""
+        self._at(second)
+        return self._commit(step(DELIVERY, self.state, Due(KEY, self.now), no_settings))
+
+    def _at(self, second: float | None) -> None:
+        if second is not None:
+            self.now = NOON + timedelta(seconds=second)
+
+    def _commit(self, made: Step) -> list[Event]:
+        assert made.failure is None
+        changes = Changes(self.state)
+        for name, value in made.rows.items():
+            changes.write(KEY, name, value)
+        changes.commit(self.state)
+        for effect in (requested.effect for requested in made.effects):
+            assert isinstance(effect.request, SendRequest)
+            assert effect.id == effect.request.effect_id
+            self.in_flight = effect.id
+            self.attempts.append(effect.request)
+        told = [outgoing.record.event for outgoing in made.outgoing]
+        self.told += told
+        return told
+
+    def names(self) -> list[str]:
+        return [name for name in self.state.names(KEY, "") if name]
+
+
+def reply(id: str = "r1", *, not_after: datetime | None = NOON + timedelta(hours=20)) -> SendMessage:
+    return SendMessage(
+        message_id=id, conversation_id="c1", kind="reply", text="Guten Tag", by="eva", not_after=not_after
+    )
+
+
+def template_reply(id: str = "r1") -> SendMessage:
+    return SendMessage(
+        message_id=id,
+        conversation_id="c1",
+        kind="reply",
+        text="Guten Tag",
+        template=TEMPLATE,
+        by="eva",
+        not_after=NOON + timedelta(hours=20),
+    )
+
+
+def survey(id: str = "s1", *, not_after: datetime | None, template: Template | None = None) -> SendMessage:
+    return SendMessage(
+        message_id=id, conversation_id="c1", kind="survey", text="1 to 5?", template=template, not_after=not_after
+    )
+
+
+def greeting(id: str = "g1") -> SendGreeting:
+    return SendGreeting(
+        message_id=id, conversation_id="c1", kind="greeting", text="Willkommen", not_after=NOON + timedelta(hours=24)
+    )
+
+
+def accepted(provider_id: str = "p1") -> SendResult:
+    return SendResult(answer="accepted", provider_message_id=provider_id)
+
+
+def unsent(command: SendCommand, reason: str, code: int | None = None) -> DeliveryUnsent:
+    return DeliveryUnsent(
+        message_id=command.message_id, conversation_id="c1", kind=command.kind, reason=reason, code=code
+    )
+
+
+def confirmed(id: str, provider_id: str = "p7") -> SendConfirmed:
+    return SendConfirmed(message_id=id, provider_message_id=provider_id)
+
+
+REFUSED = SendResult(answer="refused", code=3003, message="business validation", http_status=400)
+RETRY = SendResult(answer="retry", code=1000, message="internal", http_status=500)
+BROKEN = SendResult(answer="credentials", code=2002, message="expired", http_status=401)
+
+
+def test_an_accepted_message_is_told_to_status_and_to_conversations() -> None:
+    bench = Bench()
+    assert bench.take(reply()) == []
+    (request,) = bench.attempts
+    assert request == SendRequest(
+        effect_id=request.effect_id,
+        message_id="r1",
+        conversation=KEY,
+        channel="shop",
+        contact="4915200000042",
+        kind="reply",
+        via="session",
+        text="Guten Tag",
+    )
+    assert bench.end(accepted(), 1) == [
+        SendAccepted(message_id="r1", provider_message_id="p1"),
+        DeliverySent(message_id="r1", conversation_id="c1", kind="reply", by="eva", text="Guten Tag", via="session"),
+    ]
+    assert bench.names() == ["seen/r1"]
+
+
+def test_one_message_at_a_time_is_sent_in_the_order_of_the_commands() -> None:
+    bench = Bench()
+    for number in range(12):
+        bench.take(reply(f"r{number}"))
+    assert len(bench.attempts) == 1
+    for number in range(12):
+        assert len(bench.attempts) == number + 1
+        bench.end(accepted(f"p{number}"))
+    assert [request.message_id for request in bench.attempts] == [f"r{number}" for number in range(12)]
+    assert bench.names() == sorted(f"seen/r{number}" for number in range(12))
+
+
+def test_a_message_commanded_twice_is_sent_once() -> None:
+    bench = Bench()
+    bench.take(greeting())
+    bench.take(greeting())
+    bench.end(accepted())
+    assert bench.take(greeting(), 60) == []
+    assert len(bench.attempts) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "via"),
+    [
+        (reply(not_after=NOON + timedelta(milliseconds=1)), "session"),
+        (reply(not_after=NOON), None),
+        (reply(not_after=None), None),
+        (template_reply(), "template"),
+        (survey(not_after=NOON + timedelta(hours=1), template=TEMPLATE), "session"),
+        (survey(not_after=NOON, template=TEMPLATE), "template"),
+        (survey(not_after=None, template=TEMPLATE), "template"),
+        (survey(not_after=SHUT), None),
+        (SendUnavailable(message_id="u1", conversation_id="c1", kind="unavailable", text="Zu", not_after=SHUT), None),
+        (SendMessage(message_id="t1", conversation_id="c1", kind="survey", text="", not_after=NOON + KEEP), None),
+    ],
+)
+def test_text_goes_inside_the_window_a_template_outside_it_and_nothing_without_one(
+    command: SendCommand, via: str | None
+) -> None:
+    bench = Bench()
+    told = bench.take(command)
+    if via is None:
+        assert bench.attempts == []
+        refused, not_sent = told
+        assert isinstance(refused, SendRefused)
+        assert (refused.message_id, refused.code) == (command.message_id, 131047)
+        assert not_sent == unsent(command, "window_closed", 131047)
+        return
+    (request,) = bench.attempts
+    assert (request.via, request.text is None, request.template is None) == (via, via != "session", via != "template")
+
+
+def test_only_the_automat_has_its_template_looked_up() -> None:
+    for command, looked_up in ((survey(not_after=None, template=TEMPLATE), True), (template_reply(), False)):
+        bench = Bench()
+        bench.take(command)
+        assert bench.attempts[0].check_template is looked_up
+
+
+def test_the_window_is_judged_at_each_attempt() -> None:
+    bench = Bench()
+    bench.take(survey(not_after=NOON + timedelta(seconds=2), template=TEMPLATE))
+    bench.end(RETRY, 1)
+    bench.until(2)
+    assert [request.via for request in bench.attempts] == ["session", "template"]
+
+
+def test_what_can_no_longer_be_sent_makes_way_for_the_next() -> None:
+    bench = Bench()
+    bench.take(greeting("g1"))
+    bench.take(survey("s1", not_after=NOON + timedelta(seconds=3)))
+    bench.take(survey("s2", not_after=NOON + timedelta(seconds=3)))
+    bench.take(reply("r1"))
+    told = bench.end(accepted(), 3)
+    assert [event.message_id for event in told if isinstance(event, DeliveryUnsent)] == ["s1", "s2"]
+    assert bench.attempts[-1].message_id == "r1"
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (REFUSED, "refused"),
+        (SendResult(answer="template_unavailable", code=4001, message="not approved"), "template_unavailable"),
+    ],
+)
+def test_a_final_no_is_told_and_the_next_one_goes(result: SendResult, reason: str) -> None:
+    bench = Bench()
+    command = survey(not_after=None, template=TEMPLATE)
+    bench.take(command)
+    bench.take(reply())
+    assert bench.end(result, 1) == [
+        SendRefused(message_id="s1", code=result.code, message=result.message),
+        unsent(command, reason, result.code),
+    ]
+    assert bench.attempts[-1].message_id == "r1"
+
+
+def test_retries_come_after_one_second_doubling_to_sixty_and_say_once_that_the_message_waits() -> None:
+    bench = Bench()
+    bench.take(reply())
+    second = 0.0
+    assert bench.end(RETRY) == [SendQueued(message_id="r1")]
+    for attempt, delay in enumerate((1, 2, 4, 8, 16, 32, 60, 60, 60), start=1):
+        bench.until(second + delay - 0.001)
+        assert len(bench.attempts) == attempt
+        second += delay
+        bench.until(second)
+        assert len(bench.attempts) == attempt + 1
+        assert bench.end(RETRY) == []
+    bench.until(second + 60)
+    bench.end(accepted())
+    assert {request.message_id for request in bench.attempts} == {"r1"}
+    assert len({request.effect_id for request in bench.attempts}) == len(bench.attempts)
+    assert [type(event) for event in bench.told] == [SendQueued, SendAccepted, DeliverySent]
+
+
+def test_the_provider_says_when_to_come_back() -> None:
+    bench = Bench()
+    bench.take(reply())
+    bench.end(SendResult(answer="retry", http_status=429, retry_after_s=17))
+    bench.until(16.9)
+    assert len(bench.attempts) == 1
+    bench.until(17)
+    assert len(bench.attempts) == 2
+
+
+def test_a_command_that_comes_while_one_waits_is_queued() -> None:
+    bench = Bench()
+    bench.take(reply("r1"))
+    bench.end(RETRY)
+    bench.take(reply("r2"), 0.5)
+    bench.until(1)
+    assert [request.message_id for request in bench.attempts] == ["r1", "r1"]
+    bench.end(accepted())
+    assert bench.attempts[-1].message_id == "r2"
+
+
+def test_after_a_day_without_a_provider_a_message_is_given_up_and_so_are_those_that_waited_with_it() -> None:
+    bench = Bench()
+    day = timedelta(hours=24).total_seconds()
+    bench.take(template_reply("r1"))
+    bench.take(template_reply("r2"))
+    bench.end(RETRY)
+    bench.take(template_reply("r3"), 0.5)
+    bench.until(1)
+    bench.end(RETRY, day - 2)
+    told = bench.until(day)
+    assert told == []
+    told = bench.end(RETRY, day)
+    assert told == [
+        SendRefused(message_id="r1", code=1000, message="internal"),
+        unsent(template_reply("r1"), "provider_unavailable", 1000),
+    ]
+    assert [type(event) for event in bench.end(RETRY, day)] == [SendRefused, DeliveryUnsent]
+    assert bench.end(RETRY, day) == [SendQueued(message_id="r3")], "it has waited for half a second less"
+
+
+def test_broken_credentials_pause_and_lose_nothing() -> None:
+    bench = Bench()
+    bench.take(template_reply())
+    assert bench.end(BROKEN) == [SendQueued(message_id="r1")]
+    for minute in range(1, 3 * 24 * 60):
+        bench.until(minute * 60)
+        assert bench.end(BROKEN) == []
+    bench.until(3 * 24 * 3600)
+    assert bench.end(RETRY) == [], "the pause is no outage"
+    bench.until(3 * 24 * 3600 + 60)
+    assert [type(event) for event in bench.end(accepted())] == [SendAccepted, DeliverySent]
+
+
+def test_an_automatic_text_that_waits_ends_with_its_window() -> None:
+    bench = Bench()
+    bench.take(greeting())
+    second = 0.0
+    while bench.in_flight is not None and second < 2 * 24 * 3600:
+        bench.end("postponed", second)
+        second += 60
+        bench.until(second)
+    assert bench.told[-1] == unsent(greeting(), "window_closed", 131047)
+    assert second == 24 * 3600
+
+
+def test_what_was_postponed_is_tried_again() -> None:
+    bench = Bench()
+    bench.take(greeting())
+    assert bench.end("postponed") == [SendQueued(message_id="g1")]
+    bench.until(60)
+    assert len(bench.attempts) == 2
+    bench.end(accepted())
+    assert isinstance(bench.told[-1], DeliverySent)
+
+
+@pytest.mark.parametrize("kind", AUTOMATIC)
+def test_an_automatic_message_in_doubt_is_not_sent_again(
+    kind: Literal["greeting", "unavailable", "survey", "goodbye", "ai"],
+) -> None:
+    bench = Bench()
+    command = SendMessage(message_id="a1", conversation_id="c1", kind=kind, text="Hallo", not_after=NOON + KEEP)
+    bench.take(command)
+    assert bench.end("unknown") == [SendUnknown(message_id="a1")]
+    bench.take(reply(), 1)
+    assert bench.until(59) == []
+    assert bench.until(60) == [unsent(command, "unknown")]
+    assert [request.message_id for request in bench.attempts] == ["a1", "r1"]
+
+
+def test_an_acceptance_without_an_id_leaves_the_message_in_doubt() -> None:
+    bench = Bench()
+    bench.take(greeting())
+    assert bench.end(SendResult(answer="accepted")) == [SendUnknown(message_id="g1")]
+
+
+def test_the_key_waits_for_the_proof_and_goes_on_with_it() -> None:
+    bench = Bench()
+    bench.take(greeting())
+    bench.end("unknown")
+    bench.take(reply(), 1)
+    assert len(bench.attempts) == 1
+    told = bench.take(confirmed("g1"), 5)
+    assert told == [
+        SendAccepted(message_id="g1", provider_message_id="p7"),
+        DeliverySent(message_id="g1", conversation_id="c1", kind="greeting", text="Willkommen", via="session"),
+    ]
+    assert bench.attempts[-1].message_id == "r1"
+    bench.until(70)
+    assert len(bench.attempts) == 2
+    assert bench.take(confirmed("g1"), 71) == []
+
+
+def test_a_reply_in_doubt_is_sent_again_once_and_marked() -> None:
+    bench = Bench()
+    bench.take(reply())
+    bench.end("unknown")
+    bench.until(60)
+    assert [request.repeat for request in bench.attempts] == [False, True]
+    told = bench.end(accepted("p2"), 61)
+    assert [event.repeat for event in told if isinstance(event, DeliverySent)] == [True]
+
+
+def test_a_reply_that_is_in_doubt_twice_ends_so() -> None:
+    bench = Bench()
+    bench.take(reply())
+    assert bench.end("unknown") == [SendUnknown(message_id="r1")]
+    bench.until(60)
+    assert bench.end("unknown", 61) == []
+    assert bench.until(121) == [unsent(reply(), "unknown")]
+    assert len(bench.attempts) == 2
+
+
+@pytest.mark.parametrize("end", [REFUSED, SendResult(answer="template_unavailable", code=4001)])
+def test_a_repeat_that_is_refused_leaves_the_message_in_doubt(end: SendResult) -> None:
+    bench = Bench()
+    bench.take(reply())
+    bench.end("unknown")
+    bench.until(60)
+    assert bench.end(end, 61) == [unsent(reply(), "unknown")]
+    assert [type(event) for event in bench.take(confirmed("r1"), 90)] == [SendAccepted, DeliverySent]
+
+
+def test_a_repeat_does_not_go_once_the_window_is_closed() -> None:
+    bench = Bench()
+    bench.take(reply(not_after=NOON + timedelta(seconds=30)))
+    bench.end("unknown")
+    assert bench.until(60) == [unsent(reply(), "unknown")]
+    assert len(bench.attempts) == 1
+
+
+@pytest.mark.parametrize("end", ["unknown", "postponed", REFUSED, RETRY, BROKEN])
+def test_a_proof_that_comes_while_the_repeat_is_under_way_settles_it_however_it_ends(
+    end: SendResult | Literal["unknown", "postponed"],
+) -> None:
+    bench = Bench()
+    bench.take(reply())
+    bench.end("unknown")
+    bench.until(60)
+    assert bench.take(confirmed("r1"), 61) == []
+    told = bench.end(end, 62)
+    assert told[0] == SendAccepted(message_id="r1", provider_message_id="p7")
+    assert [type(event) for event in told] == [SendAccepted, DeliverySent]
+    assert bench.in_flight is None
+
+
+def test_a_proof_that_comes_while_the_repeat_waits_ends_the_waiting() -> None:
+    bench = Bench()
+    bench.take(reply())
+    bench.end("unknown")
+    bench.until(60)
+    bench.end(RETRY)
+    assert [type(event) for event in bench.take(confirmed("r1"), 60.5)] == [SendAccepted, DeliverySent]
+    bench.until(600)
+    assert len(bench.attempts) == 2
+
+
+def test_a_late_proof_is_told_once() -> None:
+    bench = Bench()
+    bench.take(greeting())
+    bench.end("unknown")
+    bench.until(60)
+    assert bench.names() == ["seen/g1", "unsettled/g1"]
+    assert [type(event) for event in bench.take(confirmed("g1"), 3600)] == [SendAccepted, DeliverySent]
+    assert bench.take(confirmed("g1"), 3601) == []
+    assert bench.names() == ["seen/g1"]
+
+
+def test_a_proof_of_a_message_nobody_knows_is_ignored() -> None:
+    assert Bench().take(confirmed("x1")) == []
+
+
+def test_the_end_of_another_attempt_is_ignored() -> None:
+    bench = Bench()
+    bench.take(reply())
+    stale = EffectEnded(effect_id="of-another-time", outcome="done", result={"answer": "refused"})
+    assert bench.take(stale) == []
+    assert [type(event) for event in bench.end(accepted())] == [SendAccepted, DeliverySent]
+
+
+def test_everything_is_gone_after_a_week() -> None:
+    bench = Bench()
+    bench.take(greeting())
+    bench.end("unknown")
+    bench.take(reply(), 10)
+    bench.until(60)
+    bench.end(accepted())
+    bench.until((KEEP - timedelta(minutes=1)).total_seconds())
+    assert bench.names() == ["seen/g1", "seen/r1", "unsettled/g1"]
+    bench.until((KEEP + timedelta(days=1)).total_seconds())
+    assert len(bench.state) == 0
+
+
+ENDS: list[SendResult | Literal["unknown", "postponed"]] = [
+    accepted(),
+    accepted(),
+    REFUSED,
+    RETRY,
+    BROKEN,
+    "unknown",
+    "unknown",
+    "postponed",
+]
+Action = tuple[str, int]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(("reply", "greeting", "end", "confirm", "wait")), st.integers(0, 7))))
+def test_whatever_happens_an_automatic_message_reaches_the_provider_once_at_most(actions: list[Action]) -> None:
+    bench = Bench()
+    reached: Counter[str] = Counter()
+    second = 0.0
+    for action, number in actions:
+        second += 0.25
+        match action:
+            case "reply":
+                bench.take(reply(f"r{number}"), second)
+            case "greeting":
+                bench.take(greeting(f"g{number}"), second)
+            case "end" if bench.in_flight is not None:
+                end = ENDS[number]
+                if end == "unknown" or end == accepted():
+                    reached[bench.attempts[-1].message_id] += 1
+                bench.end(end, second)
+            case "confirm":
+                in_doubt = [event.message_id for event in bench.told if isinstance(event, SendUnknown)]
+                if in_doubt:
+                    bench.take(confirmed(in_doubt[number % len(in_doubt)]), second)
+            case "wait":
+                second += 2**number
+                bench.until(second)
+    assert all(times <= (1 if id.startswith("g") else 2) for id, times in reached.items())
+    sent = Counter(event.message_id for event in bench.told if isinstance(event, DeliverySent))
+    assert all(times == 1 for times in sent.values())
+    assert set(sent) <= set(reached)
+    unsent_ids = Counter(event.message_id for event in bench.told if isinstance(event, DeliveryUnsent))
+    assert all(times == 1 for times in unsent_ids.values())
+    first_attempts = list(dict.fromkeys(request.message_id for request in bench.attempts))
+    while bench.in_flight is not None:
+        bench.end(accepted())
+    last_attempts = list(dict.fromkeys(request.message_id for request in bench.attempts))
+    assert last_attempts[: len(first_attempts)] == first_attempts
+    waiting = {name for name in bench.names() if name.startswith(("queue/", "head", "tail"))}
+    assert not waiting or "head" in waiting
