@@ -122,8 +122,7 @@ def _join(draft: Draft, event: MessageReceived, at: datetime) -> Draft:
 
 def _reopened_by_customer(draft: Draft) -> Draft:
     row = draft.current
-    # It is not greeted again, not even where it was resolved before its first routing: that is over.
-    after = row.model_copy(update={"status": Status.OPEN, "routed": False, "first_routing": False})
+    after = row.model_copy(update={"status": Status.OPEN, "routed": False, "reopened": True})
     return draft.change(after, reason="customer_message").set_timer(close_timer(row.number), None)
 
 
@@ -221,7 +220,7 @@ def _started_by(draft: Draft, agent: str) -> Draft:
     """A live conversation, for an agent who writes where there is none: nobody needs to be found for it."""
     if draft.conversation is not None and draft.settings.conversation.single_conversation:
         return _reopened_by(draft, agent)
-    started = {"assignee": _human(agent), "routed": True, "first_routing": False}
+    started = {"assignee": _human(agent), "routed": True}
     draft = _open(draft, _new_conversation(draft, "agent").model_copy(update=started))
     draft = draft.tell(ConversationAssigned(header=draft.header, by=agent))
     routed = ConversationRouted(header=draft.header, first=True, explanation={"decision": "reply", "by": agent})
@@ -231,7 +230,7 @@ def _started_by(draft: Draft, agent: str) -> Draft:
 def _reopened_by(draft: Draft, agent: str) -> Draft:
     row = draft.current
     kept = row.assignee if row.assignee is not None and row.assignee.kind != "ai" else _human(agent)
-    reopened = {"status": Status.OPEN, "assignee": kept, "routed": True, "first_routing": False}
+    reopened = {"status": Status.OPEN, "assignee": kept, "routed": True, "reopened": True}
     draft = draft.change(row.model_copy(update=reopened), reason="reply", by=agent)
     if not row.routed:
         explanation = {"decision": "reply", "by": agent}
@@ -277,11 +276,11 @@ def _route(draft: Draft, event: ProposeAssignee) -> Draft:
     row = draft.current
     assignee = event.assignee or row.assignee
     status = Status.AI_REPLYING if event.assignee is not None and event.assignee.kind == "ai" else Status.OPEN
-    routed = {"assignee": assignee, "status": status, "routed": True, "first_routing": False}
+    routed = {"assignee": assignee, "status": status, "routed": True}
     after = row.model_copy(update=routed)
     changes = (after.status, after.assignee) != (row.status, row.assignee)
     draft = draft.change(after, reason="assigned") if changes else draft.keep(after)
-    told = ConversationRouted(header=draft.header, first=row.first_routing, explanation=event.explanation)
+    told = ConversationRouted(header=draft.header, first=not row.reopened, explanation=event.explanation)
     return draft.tell(told)
 
 

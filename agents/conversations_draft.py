@@ -50,7 +50,10 @@ class Contact(Row):
 
 
 class Conversation(Row):
-    """One conversation, without its thread. first_routing: it is still to come; a reopening ends that too."""
+    """One conversation, without its thread.
+
+    reopened: what is routed from then on is no first routing, not even where it was resolved before it had one.
+    """
 
     number: int
     id: str
@@ -60,7 +63,7 @@ class Conversation(Row):
     status: Status = Status.OPEN
     assignee: Assignee | None = None
     routed: bool = False
-    first_routing: bool = True
+    reopened: bool = False
     messages_in: int = 0
     messages_out: int = 0
     messages_automatic: int = 0

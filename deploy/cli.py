@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 
 from deploy import cli_broker, cli_topics
+from deploy.cli_sandbox import sandbox
+from deploy.cli_worker import worker
 from deploy.errors import LiveDeskError
 from deploy.settings import load_settings
 
@@ -19,6 +21,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_broker.app, name="broker")
 app.add_typer(cli_topics.app, name="topics")
+app.command()(worker)
+app.command()(sandbox)
 
 
 def _print_version(wanted: bool) -> None:

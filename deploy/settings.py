@@ -65,11 +65,23 @@ class Settings(BaseSettings):
         description="Fernet key that encrypts channel secrets at rest; "
         "the same for every process, and kept: without it stored secrets can't be read.",
     )
+    engagelab_url: str = Field(
+        default="https://wa.api.engagelab.cc",
+        pattern=r"^https?://",
+        description="EngageLab's REST API, or the sandbox that stands in for it.",
+    )
     broker_port: int = Field(
         default=DEFAULT_BROKER_PORT,
         ge=1,
         le=65535,
         description="Port of the embedded broker on 127.0.0.1; not 9092, where another Kafka may be.",
+    )
+    max_body_bytes: int = Field(
+        default=2**20,
+        ge=1024,
+        le=2 * 2**20,
+        description="Largest callback that ingress takes. Topics take records of 4 MiB, "
+        "and a callback must still fit as a dead letter, where it may be a third larger.",
     )
     maven_repository: str | None = Field(
         default=None,

@@ -41,16 +41,19 @@ class TopicFollower:
         self._task = asyncio.create_task(self._follow(consumer))
         await self.caught_up()
 
+    def check(self) -> None:
+        """Raises what made the following stop."""
+        if self._task is not None and self._task.done():
+            self._task.result()
+
     async def caught_up(self) -> None:
         """Wait until everything written before this call has been applied."""
-        consumer, task = self._consumer, self._task
-        if consumer is None or task is None:
+        consumer = self._consumer
+        if consumer is None:
             raise RuntimeError("not started")
         ends = await consumer.end_offsets(list(consumer.assignment()))
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            if task.done():
-                task.result()
-                raise RuntimeError(f"stopped following {self._topic}")
+            self.check()
             self._applied.clear()
             await self._applied.wait()
 

@@ -145,8 +145,6 @@ class App(faust.App):  # type: ignore[misc]
 
 def quiet_loggers() -> None:
     """Faust leaves aiokafka's loggers at DEBUG, where they format keys and values: slow, and texts in a log."""
-    for name in ("aiokafka", "aiokafka.consumer.fetcher", "aiokafka.producer", "faust", "mode"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in list(logging.root.manager.loggerDict):
-        if name.split(".")[0] in ("aiokafka", "faust", "mode"):
+    for name in ("aiokafka", "faust", "mode", __name__, *logging.root.manager.loggerDict):
+        if name.split(".")[0] in ("aiokafka", "faust", "mode") or name == __name__:
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,11 +1,15 @@
 """Every metric of the stages, on one page. Labels hold names of ours only: nothing of customers."""
 
+from collections.abc import Callable, Iterable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
-class Metrics:
+class Metrics(Collector):
     """The metrics of one process, on a registry of its own."""
 
     def __init__(self) -> None:
@@ -28,9 +32,19 @@ class Metrics:
             "partition",
         )
         self.tasks = self._gauge("livedesk_tasks_ready", "Tasks of this process that are restored", "stage")
-        self.paused_channels = self._gauge(
-            "livedesk_channel_paused", "1 while sending is paused (credentials, provider down)", "channel"
-        )
+        self._paused: Callable[[], Mapping[str, str]] = dict
+        self.registry.register(self)
+
+    def watch_paused(self, paused: Callable[[], Mapping[str, str]]) -> None:
+        """Where to read the channels whose sending is paused, and why, when a page is asked for."""
+        self._paused = paused
+
+    def collect(self) -> Iterable[Metric]:
+        """The channels whose sending is paused now (prometheus_client's collector protocol)."""
+        family = GaugeMetricFamily("livedesk_channel_paused", "1 while sending is paused", labels=["channel", "cause"])
+        for channel, cause in self._paused().items():
+            family.add_metric([channel, cause], 1)
+        yield family
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(name, what, labels, registry=self.registry)

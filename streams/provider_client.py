@@ -85,6 +85,7 @@ class EngageLabClient:
             missing = await self._missing(request.template, auth)
             if missing is not None:
                 return _done(request, missing)
+            # Only a process that was stopped and resumed is so late: its successor may have taken the key over.
             if time.monotonic() - started > START_WITHIN:
                 return Postponed()
         return await self._send(request, body, auth, self._total_s - (time.monotonic() - started))

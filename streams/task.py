@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NoReturn
@@ -52,7 +52,7 @@ class Environment:
     settings: SettingsStore
     clock: Clock
     metrics: Metrics
-    performers: dict[str, Performer] = field(default_factory=dict)
+    performers: Mapping[str, Performer] = field(default_factory=dict)
 
     def group(self, stage: Stage) -> str:
         """The consumer group of a stage, and the base of its transactional ids."""
@@ -232,7 +232,7 @@ class Task:
         self.ready = True
         self._wake.set()
         took = time.monotonic() - started
-        logger.info("task %s-%d is ready: %d keys, %.1f s", self.stage.name, self.partition, len(self._state), took)
+        logger.debug("task %s-%d is ready: %d keys, %.1f s", self.stage.name, self.partition, len(self._state), took)
 
     async def _restore(self, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> None:
         await consumer.seek_to_beginning(changelog)

@@ -73,8 +73,10 @@ class Worker:
         await self.start()
         try:
             while not until.is_set():
-                if any(runner.crashed for runner in self.runners):
-                    raise StageCrashed
+                self._channels.check()
+                crashed = [runner.stage.name for runner in self.runners if runner.crashed]
+                if crashed:
+                    raise StageCrashed(f"Faust ended {', '.join(crashed)}")
                 try:
                     await asyncio.wait_for(until.wait(), 0.5)
                 except TimeoutError:

@@ -9,7 +9,7 @@ from schemas.channel import ChannelSettings
 from schemas.event import Event
 from schemas.record import Record, decode, encode
 from schemas.topics import Topic
-from streams.state import META, KeyRows, TaskState
+from streams.state import META, KeyRows, Meta, TaskState
 from streams.step import Due, Step, step
 
 EventT = TypeVar("EventT", bound=Event)
@@ -48,6 +48,11 @@ class StageBench:
 
     def row_names(self, key: str, prefix: str = "") -> list[str]:
         return [name for name in self.state.names(key, prefix) if name != META]
+
+    def timers(self, key: str) -> set[str]:
+        """The names of the timers that are set."""
+        value = self.state.read(key, META)
+        return set() if value is None else set(Meta.decode(value).timers)
 
     def row_sizes(self) -> Iterator[int]:
         return (len(value) for _, _, value in self.state.rows())

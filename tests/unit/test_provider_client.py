@@ -20,6 +20,7 @@ from streams.provider_client import EngageLabClient
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CHANNEL = ChannelSettings(id="shop", phone_number="+49 30 000099", dev_key="key", dev_secret=SecretStr("pässword"))
+CLOSING = web.AppKey("closing", asyncio.Event)
 TEMPLATE = Template(name="come_back", language="de", parameters=("Eva",))
 TEXT_REQUEST = SendRequest(
     effect_id="e1",
@@ -88,7 +89,7 @@ async def break_off(request: web.Request) -> web.StreamResponse:
 
 
 async def never_answer(request: web.Request) -> web.StreamResponse:
-    await asyncio.Event().wait()
+    await request.app[CLOSING].wait()
     return web.Response()
 
 
@@ -96,14 +97,16 @@ async def never_answer(request: web.Request) -> web.StreamResponse:
 async def server() -> AsyncIterator[Server]:
     made = Server()
     app = web.Application()
+    app[CLOSING] = asyncio.Event()
     app.router.add_post("/v1/messages", made.take_send)
     app.router.add_get("/v1/templates", made.take_lookup)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield made
+    app[CLOSING].set()
     await runner.cleanup()
 
 

@@ -1,0 +1,72 @@
+# Needs Python 3.11, 3.12 or 3.13, make and, the first time, the network. Everything else goes into .venv.
+# Another interpreter: make PYTHON=/path/to/python3.12 test
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?=
+PY := .venv/bin/python
+INSTALLED := .venv/installed
+PIP := -m pip --disable-pip-version-check --quiet
+
+# Prints the first interpreter that runs, is new enough and can make a virtual environment. Each is run, not only
+# looked for: a version manager's python3.12 can be a stub that only says that there is none.
+define find_python
+	for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3 python); do \
+	    "$$python" -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	        >/dev/null 2>&1 && echo "$$python" && exit 0; \
+	done; \
+	echo "LiveDesk needs Python 3.11, 3.12 or 3.13 with its venv module, found: $(or $(PYTHON),$$(python3 --version 2>&1))." >&2; \
+	echo "Install one (on Debian also its python3-venv package), or name it: make PYTHON=/path/to/python3.12 ..." >&2; \
+	exit 1
+endef
+
+.PHONY: help demo test check bench lock clean
+
+help:
+	@echo "make demo    a customer's message through the whole pipeline, on a Kafka of its own"
+	@echo "make test    all tests, those against a real Kafka included"
+	@echo "make check   linter, formatting, types, import rules"
+	@echo "make bench   measure the throughput on this machine"
+	@echo "make lock    resolve the dependencies of pyproject.toml anew into requirements.lock"
+	@echo "make clean   delete the virtual environment and all caches"
+
+demo: $(INSTALLED)
+	@$(PY) -m deploy.cli demo
+
+test: $(INSTALLED)
+	@$(PY) -m pytest
+
+check: $(INSTALLED)
+	@echo "ruff check";          $(PY) -m ruff check .
+	@echo "ruff format --check"; $(PY) -m ruff format --check .
+	@echo "mypy";                $(PY) -m mypy
+	@echo "lint-imports";        .venv/bin/lint-imports
+
+bench: $(INSTALLED)
+	@$(PY) -m tests.bench
+
+# A newer lock or pyproject.toml installs again; otherwise nothing here needs the network.
+$(INSTALLED): requirements.lock pyproject.toml
+	@if ! $(PY) -c 'import sys, pip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1; then \
+	    python=$$($(find_python)) || exit 1; \
+	    echo "Creating .venv with $$("$$python" --version)"; \
+	    "$$python" -m venv --clear .venv || exit 1; \
+	fi
+	@echo "Installing the packages of requirements.lock"
+	@$(PY) $(PIP) install --require-hashes --no-deps -r requirements.lock
+	@$(PY) $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# uv, because pip can't lock for all systems and Python versions at once. Versions stay unless pyproject.toml asks
+# for others; to take newer ones delete requirements.lock first.
+lock:
+	@python=$$($(find_python)) && "$$python" -m venv build/uv
+	@build/uv/bin/python $(PIP) install uv
+	@build/uv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.lock \
+	    --custom-compile-command "make lock"
+
+clean:
+	@rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

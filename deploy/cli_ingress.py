@@ -1,0 +1,59 @@
+"""`livedesk ingress`: the listener for callbacks, and the one for commands and settings."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.channels_file import load_channels_file
+from deploy.ingress_process import IngressServer
+from deploy.logs import configure_logging
+from deploy.settings import Settings
+from schemas.channels_file import ChannelsFile
+
+
+def ingress(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Option(help="Address to take callbacks on; 0.0.0.0: all, as behind a proxy in a container.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for callbacks; 0 takes any free one.")] = 8080,
+    control_port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, help="Port for commands and settings, on 127.0.0.1 only: it has no login."),
+    ] = 8081,
+    channels: Annotated[
+        Path | None,
+        typer.Option(help="Agents and channels (docs/channels.example.yaml). What is new or differs is saved first."),
+    ] = None,
+) -> None:
+    """Take callbacks and write them to Kafka: 200 is answered only when a callback is durable, else 503.
+
+    Prints the webhook URL of each channel, which is the callback's only protection: keep it secret.
+
+    \b
+    On --port:          POST /webhooks/engagelab/TOKEN   GET /healthz /readyz /metrics
+    On --control-port:  GET /v1/channels   PATCH /v1/channels/ID/settings
+                        POST /v1/channels/ID/conversations/CONTACT/commands
+
+    Ends at SIGTERM or Ctrl-C when the requests in flight are answered.
+    """
+    settings = context.ensure_object(Settings)
+    file = None if channels is None else load_channels_file(channels)
+    configure_logging()
+    asyncio.run(_serve(settings, file, host, port, control_port))
+
+
+async def _serve(settings: Settings, file: ChannelsFile | None, host: str, port: int, control_port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = IngressServer(settings, channels=file, host=host, port=port, control_port=control_port)
+    async with server:
+        typer.echo(f"callbacks  {server.url}")
+        typer.echo(f"control    {server.control_url}")
+        for channel in server.channels:
+            typer.echo(f"webhook    {channel.id}: {server.webhook_url(channel)}")
+        await stop.wait()

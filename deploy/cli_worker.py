@@ -1,0 +1,57 @@
+"""The `livedesk worker` command."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from deploy.errors import LiveDeskError
+from deploy.logs import configure_logging
+from deploy.secrets import load_secrets
+from deploy.settings import Settings
+from deploy.worker_process import run_worker
+from streams.topology import TOPOLOGY
+from streams.worker import StageCrashed
+
+STAGES = {stage.name: stage for stage in TOPOLOGY}
+
+
+def worker(
+    context: typer.Context,
+    stages: Annotated[
+        list[str] | None, typer.Argument(help=f"Stages to run: {', '.join(STAGES)}.", show_default=False)
+    ] = None,
+    all_stages: Annotated[bool, typer.Option("--all", help="Run every stage.")] = False,
+    instance_id: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LIVEDESK_INSTANCE_ID",
+            help="This worker's stable name (a pod's name, say): when it comes back under it, it gets its partitions "
+            "back at once. Two workers that run the same stage must have different names.",
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address of the health page.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0 takes any free one.")] = 8090,
+) -> None:
+    """Run stages of the pipeline in this process until SIGTERM or Ctrl-C.
+
+    Several workers share the partitions of a stage: as many can help as it has partitions. A worker that can't be sure
+    of its transaction ends with exit code 70, to be started again by whatever watches over it.
+    """
+    names = list(STAGES) if all_stages else stages or []
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise LiveDeskError(f"No such stage: {', '.join(unknown)}.", f"Stages are: {', '.join(STAGES)}.")
+    if not names:
+        raise LiveDeskError("No stage named.", "Name some, or use --all.")
+    configure_logging()
+    settings = context.ensure_object(Settings)
+    chosen = [STAGES[name] for name in names]
+    try:
+        asyncio.run(run_worker(settings, load_secrets(settings), chosen, instance_id=instance_id, host=host, port=port))
+    except StageCrashed as error:
+        raise LiveDeskError(
+            f"A stage gave up: {error}", "Look at the log above, then start the worker again."
+        ) from error
+    except LookupError as error:
+        raise LiveDeskError(str(error), "livedesk topics apply") from error

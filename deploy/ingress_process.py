@@ -1,0 +1,160 @@
+"""The ingress process: both listeners, composed with Kafka, the settings and the secret key."""
+
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from aiokafka.errors import KafkaError
+
+from deploy.errors import LiveDeskError
+from deploy.secrets import Secrets, load_secrets
+from deploy.settings import Settings
+from ingress.app import build_app
+from ingress.channel_writer import ChannelWriter
+from ingress.control import build_control_app
+from ingress.directory import ChannelDirectory, Recheck
+from ingress.publisher import NotDurable, Publisher
+from ingress.tokens import webhook_path
+from schemas.channel import ChannelSettings
+from schemas.channels_file import ChannelsFile
+from schemas.invalid_settings import InvalidSettings
+from schemas.topics import CHANNELS, INBOX, WEBHOOKS
+from streams.clock import Clock, wall_clock
+from streams.compacted import TopicFollower
+
+CONTROL_HOST = "127.0.0.1"
+SHUTDOWN_SECONDS = 5.0
+"""For requests in flight: longer than any of them waits for Kafka."""
+
+
+def random_id() -> str:
+    """An id for a callback or command."""
+    return str(uuid.uuid4())
+
+
+class IngressServer:
+    """Ingress, running inside `async with`: Kafka connected, the channels read, the file's channels saved.
+
+    Port 0: any free one. channels: saved where new or different; their agents are who may be named. clock and new_id
+    give the time and the ids of whatever is written. Raises LiveDeskError from `async with`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        channels: ChannelsFile | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        control_port: int = 0,
+        clock: Clock = wall_clock,
+        new_id: Callable[[], str] = random_id,
+    ) -> None:
+        self._settings, self._channels = settings, channels
+        self._host, self._port, self._control_port = host, port, control_port
+        self._clock, self._new_id = clock, new_id
+        self._secrets: Secrets = load_secrets(settings)
+        people = None if channels is None else channels.directory
+        self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token, people)
+        self._stack = AsyncExitStack()
+        self.url = ""
+        self.control_url = ""
+
+    @property
+    def channels(self) -> list[ChannelSettings]:
+        """The newest settings of every channel."""
+        return self._directory.channels()
+
+    def webhook_url(self, channel: ChannelSettings) -> str:
+        """Where the provider posts the channel's callbacks, as seen from this machine."""
+        return self.url + webhook_path(channel.provider, self._secrets.webhook_token(channel.id))
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop listening, finish the requests in flight, write what is under way, disconnect."""
+        await self._stack.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        prefix = self._settings.topic_prefix
+        publisher, follower = await self._connect(stack)
+        writer = ChannelWriter(
+            self._directory,
+            publisher,
+            follower.caught_up,
+            prefix=prefix,
+            encrypt=self._secrets.encrypt,
+            clock=self._clock,
+            new_id=self._new_id,
+        )
+        if self._channels is not None:
+            await _save(writer, self._channels)
+        app = build_app(
+            self._directory,
+            publisher,
+            Recheck(follower.caught_up),
+            prefix=prefix,
+            clock=self._clock,
+            new_id=self._new_id,
+            max_body_bytes=self._settings.max_body_bytes,
+        )
+        control = build_control_app(
+            self._directory, publisher, writer, prefix=prefix, clock=self._clock, new_id=self._new_id
+        )
+        self.url = await _listen(stack, app, self._host, self._port)
+        self.control_url = await _listen(stack, control, CONTROL_HOST, self._control_port)
+
+    async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower]:
+        connection, prefix = self._settings.kafka, self._settings.topic_prefix
+        publisher = Publisher(connection, [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, CHANNELS)])
+        follower = TopicFollower(connection, CHANNELS.full_name(prefix), self._directory.apply)
+        try:
+            await publisher.start()
+            stack.push_async_callback(publisher.stop)
+            stack.push_async_callback(follower.stop)
+            await follower.start()
+        except LookupError as error:
+            raise LiveDeskError(
+                f"Ingress can't start: {error.args[0]}.", "Create the topics: livedesk topics apply"
+            ) from error
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise LiveDeskError(
+                f"Kafka can't be reached at {connection.bootstrap_servers} ({type(error).__name__}).",
+                "Start it (on a laptop: livedesk broker start), or set KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ "
+                "variables.",
+            ) from error
+        return publisher, follower
+
+
+async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:
+    try:
+        await writer.save_file(channels)
+    except InvalidSettings as error:
+        wrong = "".join(f"\n  {item}" for item in error.errors)
+        raise LiveDeskError(f"The channels file contradicts the channels that there are:{wrong}") from None
+    except NotDurable as error:
+        raise LiveDeskError(f"The channels could not be saved: {error}.", "Is Kafka healthy? Start again.") from error
+
+
+async def _listen(stack: AsyncExitStack, app: web.Application, host: str, port: int) -> str:
+    # No access log: it would hold the webhook tokens.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise LiveDeskError(
+            f"Ingress can't listen on {host}:{port}: {error.strerror}.", "Choose another port or host."
+        ) from error
+    bound: int = runner.addresses[0][1]
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"

@@ -1,0 +1,81 @@
+"""The worker process: composes stages, Kafka, the provider's client and the health page."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import ClientSession, TCPConnector, web
+from prometheus_client import generate_latest
+
+from agents.stage import Stage
+from deploy.secrets import Secrets
+from deploy.settings import Settings
+from streams.breaker import Breaker
+from streams.clock import Clock, wall_clock
+from streams.metrics import Metrics
+from streams.provider_client import EngageLabClient
+from streams.settings_store import SettingsStore
+from streams.task import Environment
+from streams.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS = 200
+"""Calls to the provider that may be under way at once, in this process."""
+
+
+@asynccontextmanager
+async def environment(
+    settings: Settings, secrets: Secrets, *, clock: Clock = wall_clock, seconds: Clock | None = None
+) -> AsyncIterator[Environment]:
+    """What the tasks share, for as long as the block runs. seconds: the breaker's clock, where it is not the wall's."""
+    store, metrics = SettingsStore(secrets.decrypt), Metrics()
+    async with ClientSession(connector=TCPConnector(limit=CONNECTIONS)) as session:
+        client = EngageLabClient(session, store.newest, base_url=settings.engagelab_url)
+        breaker = Breaker(client.perform, (lambda: seconds().timestamp()) if seconds else time.monotonic)
+        metrics.watch_paused(lambda: breaker.open)
+        performers = {"delivery": breaker.perform}
+        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers)
+
+
+def health_app(worker: Worker, metrics: Metrics) -> web.Application:
+    """/healthz: every loop went round of late. /readyz: assigned and restored. /metrics: Prometheus."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"alive": worker.alive}, status=200 if worker.alive else 503)
+
+    async def readyz(_: web.Request) -> web.Response:
+        stages = {runner.stage.name: runner.ready for runner in worker.runners}
+        return web.json_response({"ready": worker.ready, "stages": stages}, status=200 if worker.ready else 503)
+
+    async def prometheus(_: web.Request) -> web.Response:
+        body = generate_latest(metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", prometheus)])
+    return app
+
+
+async def run_worker(
+    settings: Settings, secrets: Secrets, stages: Sequence[Stage], *, instance_id: str | None, host: str, port: int
+) -> None:
+    """Run the stages until SIGTERM or SIGINT. Raises StageCrashed."""
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with environment(settings, secrets) as env:
+        worker = Worker(env, stages, instance_id=instance_id)
+        runner = web.AppRunner(health_app(worker, env.metrics), access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, host, port)
+            await site.start()
+            names = ", ".join(stage.name for stage in stages)
+            logger.info("worker %s runs %s; health on http://%s:%d", instance_id or "(unnamed)", names, host, port)
+            await worker.run(stop)
+        finally:
+            await runner.cleanup()
