@@ -44,7 +44,9 @@ check: $(INSTALLED)
 	@echo "lint-imports";        .venv/bin/lint-imports
 
 bench: $(INSTALLED)
-	@$(PY) -m tests.bench
+	@set -e; for file in tests/bench/bench_*.py; do \
+	    echo "$$file"; $(PY) -m "tests.bench.$$(basename "$$file" .py)"; \
+	done
 
 # A newer lock or pyproject.toml installs again; otherwise nothing here needs the network.
 $(INSTALLED): requirements.lock pyproject.toml

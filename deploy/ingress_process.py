@@ -1,6 +1,6 @@
 """The ingress process: both listeners, composed with Kafka, the settings and the secret key."""
 
-import uuid
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -31,8 +31,8 @@ SHUTDOWN_SECONDS = 5.0
 
 
 def random_id() -> str:
-    """An id for a callback or command."""
-    return str(uuid.uuid4())
+    """An id for a callback or command: 128 bits in hexadecimal."""
+    return os.urandom(16).hex()
 
 
 class IngressServer:

@@ -22,11 +22,6 @@ class Secrets:
 
     @property
     def key(self) -> str:
-        """The key itself, as LIVEDESK_SECRET_KEY takes it."""
-        return self._key.decode()
-
-    @property
-    def key(self) -> str:
         """The key itself, for the processes that must share it."""
         return self._key.decode()
 

@@ -21,7 +21,7 @@ PROVIDER = "engagelab"
 MAX_ECHO_BYTES = 4096
 RETRY_AFTER_SECONDS = 5
 
-_KEPT_HEADERS = ("Content-Type", "User-Agent", "X-Callback-Id")
+_KEPT_HEADERS = (("Content-Type", "content-type"), ("User-Agent", "user-agent"), ("X-Callback-Id", "x-callback-id"))
 
 
 def build_app(
@@ -116,7 +116,7 @@ class _Webhooks:
         except NotDurable:
             return self._refuse(channel, "not_durable", 503)
         self._metrics.durable_seconds.observe(loop.time() - started)
-        self._metrics.body_bytes.observe(len(body))
+        self._metrics.body_bytes.inc(len(body))
         return self._done(channel, "durable")
 
     def _done(self, channel: ChannelSettings, outcome: str) -> web.Response:
@@ -128,7 +128,7 @@ class _Webhooks:
         return _answer(outcome, status)
 
     def _count(self, channel: ChannelSettings | None, outcome: str) -> None:
-        self._metrics.callbacks.labels("" if channel is None else channel.id, outcome).inc()
+        self._metrics.callback("" if channel is None else channel.id, outcome).inc()
 
 
 def _is_json(content_type: str) -> bool:
@@ -152,11 +152,13 @@ def _echo(body: bytes) -> str | None:
 
 def _kept_headers(request: web.Request) -> dict[str, str]:
     kept = {}
-    for name in _KEPT_HEADERS:
+    for name, kept_name in _KEPT_HEADERS:
         value = request.headers.get(name)
         if value is not None:
-            # aiohttp keeps bytes that are not UTF-8 as lone surrogates, which could not be encoded again.
-            kept[name.lower()] = value.encode(errors="surrogateescape").decode(errors="replace")
+            if not value.isascii():
+                # aiohttp keeps bytes that are not UTF-8 as lone surrogates, which could not be encoded again.
+                value = value.encode(errors="surrogateescape").decode(errors="replace")
+            kept[kept_name] = value
     return kept
 
 

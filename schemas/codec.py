@@ -19,15 +19,15 @@ def to_kafka(topic: Topic, record: Record) -> tuple[bytes, list[tuple[str, bytes
     event = record.event
     if not isinstance(event, WebhookReceived):
         raise TypeError(f"{topic.name} carries callbacks only")
-    headers = {
-        "delivery-id": record.id,
-        "received-at": format_time(record.time),
-        "provider": event.provider,
-        "channel": record.channel or record.subject,
-        "settings-revision": str(record.settings_revision),
-        **{_REQUEST_HEADER + name: value for name, value in event.request_headers.items()},
-    }
-    return event.body, [(name, value.encode()) for name, value in headers.items()]
+    headers = [
+        ("delivery-id", record.id.encode()),
+        ("received-at", format_time(record.time).encode()),
+        ("provider", event.provider.encode()),
+        ("channel", (record.channel or record.subject).encode()),
+        ("settings-revision", str(record.settings_revision).encode()),
+    ]
+    headers += [(_REQUEST_HEADER + name, value.encode()) for name, value in event.request_headers.items()]
+    return event.body, headers
 
 
 def from_kafka(topic: Topic, value: bytes | None, headers: Headers) -> Record:

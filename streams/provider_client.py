@@ -9,7 +9,6 @@ from typing import Final
 from aiohttp import (
     ClientConnectorError,
     ClientError,
-    ClientResponse,
     ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
@@ -47,6 +46,10 @@ MAX_RETRY_AFTER_S: Final = 3_600
 _NOT_APPROVED: Final = 4001
 _BAD_PARAMETERS: Final = 3002
 
+NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
+UNREACHABLE: Final = SendResult(answer="retry", message="the provider can't be reached")
+LIST_UNREACHABLE: Final = SendResult(answer="template_unavailable", message="the list of templates can't be reached")
+
 
 class EngageLabClient:
     """Sends through EngageLab's REST API.
@@ -76,11 +79,10 @@ class EngageLabClient:
             return Postponed()
         auth = _auth(settings)
         if auth is None:
-            return _done(request, SendResult(answer="credentials", message="the channel has no usable credentials"))
-        try:
-            body = _body(request, settings.phone_number)
-        except ValueError as error:  # schemas.engagelab_sending names the field, never its content
-            return _done(request, SendResult(answer="refused", code=_BAD_PARAMETERS, message=str(error)))
+            return _done(request, NO_CREDENTIALS)
+        body = send_body(request, settings.phone_number)
+        if isinstance(body, SendResult):
+            return _done(request, body)
         if request.check_template and request.template is not None:
             missing = await self._missing(request.template, auth)
             if missing is not None:
@@ -103,10 +105,10 @@ class EngageLabClient:
                 # A redirect would be a second request, and a failure to reach its target proves nothing of the first.
                 allow_redirects=False,
             ) as response:
-                result = _read(response, await response.read())
+                result = read_answer(response.status, await response.read(), response.headers.get("Retry-After", ""))
         except (ClientConnectorError, ConnectionTimeoutError):
             # DNS, TCP, TLS: there was no connection on which anything could have been written.
-            return _done(request, SendResult(answer="retry", message="the provider can't be reached"))
+            return _done(request, UNREACHABLE)
         except (ClientError, TimeoutError) as error:
             logger.warning("channel %s: a send ended unknown: %s", request.channel, type(error).__name__)
             return Unknown()
@@ -125,40 +127,25 @@ class EngageLabClient:
                 timeout=ClientTimeout(total=min(LOOKUP_S, self._total_s / 2)),
                 allow_redirects=False,
             ) as response:
-                answer, status = read_templates_response(response.status, await response.read()), response.status
+                return why_not_approved(template, response.status, await response.read())
         except (ClientError, TimeoutError):
-            return SendResult(answer="template_unavailable", message="the list of templates can't be reached")
-        if isinstance(answer, Refused) and classify(answer) == "credentials":
-            return SendResult(answer="credentials", code=answer.code, message=answer.message, http_status=status)
-        if isinstance(answer, Refused | Unreadable):
-            code = answer.code if isinstance(answer, Refused) else 0
-            message = "the list of templates can't be read"
-            return SendResult(answer="template_unavailable", code=code, message=message, http_status=status)
-        wanted = (template.name, template.language, "APPROVED")
-        if any((known.name, known.language, known.status.upper()) == wanted for known in answer):
-            return None
-        message = "the template is not approved"
-        return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=status)
+            return LIST_UNREACHABLE
 
 
-def _auth(settings: ChannelSettings) -> Mapping[str, str] | None:
-    # Written out, as aiohttp 3.14 deprecates its BasicAuth and 3.13 has nothing else.
-    if settings.dev_key is None or settings.dev_secret is None or ":" in settings.dev_key:
-        return None
-    credentials = f"{settings.dev_key}:{settings.dev_secret.get_secret_value()}".encode()
-    return {"Authorization": "Basic " + base64.b64encode(credentials).decode()}
-
-
-def _body(request: SendRequest, sender: str) -> dict[str, JsonValue]:
+def send_body(request: SendRequest, sender: str) -> dict[str, JsonValue] | SendResult:
+    """What is posted to send the message; a refusal where it can't be written."""
     envelope = Envelope(sender, request.contact, request.message_id, request.conversation)
-    if request.template is not None:
+    try:
+        if request.template is None:
+            return render_text(envelope, request.text or "")
         template = request.template
         return render_template(envelope, template.name, template.language, parameters=template.parameters)
-    return render_text(envelope, request.text or "")
+    except ValueError as error:  # schemas.engagelab_sending names the field, never its content
+        return SendResult(answer="refused", code=_BAD_PARAMETERS, message=str(error))
 
 
-def _read(response: ClientResponse, body: bytes) -> SendResult | None:
-    status = response.status
+def read_answer(status: int, body: bytes, retry_after: str = "") -> SendResult | None:
+    """What the answer to a send means; None: whether the message was taken is unknown. retry_after: the header."""
     match read_send_response(status, body):
         case Accepted(provider_message_id=provider_id):
             return SendResult(answer="accepted", provider_message_id=provider_id, http_status=status)
@@ -171,16 +158,45 @@ def _read(response: ClientResponse, body: bytes) -> SendResult | None:
                 answer="refused" if verdict == "final" else verdict,
                 code=code,
                 message=message,
-                retry_after_s=_retry_after(response) if verdict == "retry" else None,
+                retry_after_s=_seconds(retry_after) if verdict == "retry" else None,
                 http_status=status,
             )
         case Unreadable():
             return None
 
 
-def _retry_after(response: ClientResponse) -> float | None:
-    value = response.headers.get("Retry-After", "").strip()
+def why_not_approved(template: Template, status: int, body: bytes) -> SendResult | None:
+    """Why the template can't be used, by the answer to the list of templates; None if it can."""
+    answer = read_templates_response(status, body)
+    if isinstance(answer, Refused) and classify(answer) == "credentials":
+        return SendResult(answer="credentials", code=answer.code, message=answer.message, http_status=status)
+    if isinstance(answer, Refused | Unreadable):
+        code = answer.code if isinstance(answer, Refused) else 0
+        message = "the list of templates can't be read"
+        return SendResult(answer="template_unavailable", code=code, message=message, http_status=status)
+    wanted = (template.name, template.language, "APPROVED")
+    if any((known.name, known.language, known.status.upper()) == wanted for known in answer):
+        return None
+    message = "the template is not approved"
+    return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=status)
+
+
+def _auth(settings: ChannelSettings) -> Mapping[str, str] | None:
+    # Written out, as aiohttp 3.14 deprecates its BasicAuth and 3.13 has nothing else.
+    if settings.dev_key is None or settings.dev_secret is None or ":" in settings.dev_key:
+        return None
+    credentials = f"{settings.dev_key}:{settings.dev_secret.get_secret_value()}".encode()
+    return {"Authorization": "Basic " + base64.b64encode(credentials).decode()}
+
+
+def _seconds(retry_after: str) -> float | None:
+    value = retry_after.strip()
     return float(min(int(value), MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
+
+
+def done(result: SendResult) -> Done:
+    """An attempt that is over, whatever it was answered."""
+    return Done(result.model_dump(mode="json", exclude_defaults=True))
 
 
 def _done(request: SendRequest, result: SendResult) -> Done:
@@ -192,4 +208,4 @@ def _done(request: SendRequest, result: SendResult) -> Done:
             result.code,
             result.http_status,
         )
-    return Done(result.model_dump(mode="json", exclude_defaults=True))
+    return done(result)

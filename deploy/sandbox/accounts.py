@@ -40,7 +40,7 @@ class Template(_Model):
 class Behaviour(_Model):
     """How the next sends of an account are answered.
 
-    answer: accept | refuse (with `code`) | timeout (accepted, but never answered) | unreachable (dropped unread).
+    answer: accept | refuse (with `code`) | timeout (accepted, but never answered) | unreachable (503, unread).
     times: for that many sends, then accept again; None: until changed.
     http_status: None means what EngageLab pairs with the code. retry_after: seconds, sent as a header.
     receipts: whether a message accepted without an answer goes on to have receipts.

@@ -96,9 +96,10 @@ class EngageLabApi:
         result = self._provider.handle_send(_credentials(request), await request.read(), self._clock())
         self._sender.schedule(result.callbacks)
         if result.http_status is None:
-            if result.outcome == "timeout":
-                await self._hang()
+            await self._hang()
             return _drop(request)
+        if result.outcome == "unreachable":
+            return web.Response(status=result.http_status)
         response = json_response(result.body, result.http_status)
         if result.retry_after is not None:
             response.headers["Retry-After"] = str(result.retry_after)

@@ -31,6 +31,9 @@ from deploy.sandbox.requests import SendRequest, check_permitted, parse_send
 WINDOW = timedelta(hours=24)
 Outcome = Literal["accepted", "refused", "timeout", "unreachable"]
 
+GATEWAY_DOWN = 503
+"""How an unreachable provider looks: its gateway answers. A dropped connection would leave the outcome unknown."""
+
 
 @dataclass(frozen=True)
 class LogEntry:
@@ -57,7 +60,7 @@ class LogEntry:
 
 @dataclass(frozen=True)
 class SendResult:
-    """The answer to a send. http_status None: no answer (timeout: hang on; unreachable: drop the connection).
+    """The answer to a send. http_status None: no answer (hang on until the caller gives up).
 
     entry: None where nothing was recorded. callbacks: the receipts that follow.
     """
@@ -120,7 +123,7 @@ class Provider:
             account = self.accounts.authenticate(credentials)
             if account.behaviour.answer == "unreachable":
                 self._use_behaviour(account)
-                return SendResult("unreachable")
+                return SendResult("unreachable", GATEWAY_DOWN)
             if isinstance(parsed, ApiError):
                 raise parsed
             check_permitted(parsed, account)

@@ -1,0 +1,1 @@
+"""Scenarios: what happened around a channel, and what the pipeline makes of it."""

@@ -1,0 +1,85 @@
+"""A worker process that runs the counting stage: `python -m tests.broker.count_worker BOOTSTRAP PREFIX NAME [FAULT]`.
+
+FAULT stall: stops itself (SIGSTOP) inside its first transaction that has outputs, just before the commit.
+stall-unfenced: the same with a transactional id of its own, so that its successor does not fence it.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.connection import KafkaConnection, client_options
+from streams.clock import wall_clock
+from streams.metrics import Metrics
+from streams.settings_store import SettingsStore
+from streams.task import MAX_BATCH_BYTES, Environment, transactional_producer
+from streams.worker import Worker
+from tests.broker.counting import COUNT
+
+
+class StallingProducer(AIOKafkaProducer):  # type: ignore[misc]
+    """Stops the process just before it would commit its first outputs."""
+
+    stalled = False
+    sent = False
+
+    async def send_batch(self, *args: Any, **kwargs: Any) -> Any:
+        self.sent = True
+        return await super().send_batch(*args, **kwargs)
+
+    async def commit_transaction(self) -> None:
+        if self.sent and not StallingProducer.stalled:
+            StallingProducer.stalled = True
+            say("STALLED")
+            os.kill(os.getpid(), signal.SIGSTOP)
+            say("RESUMED")
+        await super().commit_transaction()
+
+
+def stalling(connection: KafkaConnection, transactional_id: str, *, fenced: bool) -> AIOKafkaProducer:
+    return StallingProducer(
+        **client_options(connection),
+        transactional_id=transactional_id if fenced else f"{transactional_id}-{os.getpid()}",
+        acks="all",
+        retry_backoff_ms=10,
+        transaction_timeout_ms=60_000,
+        max_batch_size=MAX_BATCH_BYTES,
+    )
+
+
+def say(word: str) -> None:
+    os.write(1, f"{word}\n".encode())
+
+
+async def main(bootstrap: str, prefix: str, name: str, fault: str) -> None:
+    producers = {
+        "": transactional_producer,
+        "stall": lambda connection, id: stalling(connection, id, fenced=True),
+        "stall-unfenced": lambda connection, id: stalling(connection, id, fenced=False),
+    }
+    env = Environment(
+        KafkaConnection(bootstrap_servers=bootstrap),
+        prefix,
+        SettingsStore(lambda text: text),
+        wall_clock,
+        Metrics(),
+        new_producer=producers[fault],
+    )
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    worker = Worker(env, [COUNT], topology=(COUNT,), instance_id=name, tick=0.2)
+    running = asyncio.create_task(worker.run(stop))
+    while not worker.ready and not running.done():  # noqa: ASYNC110 - readiness is a condition, not an event
+        await asyncio.sleep(0.01)
+    say("READY")
+    await running
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(main(*sys.argv[1:4], sys.argv[4] if len(sys.argv) > 4 else ""))

@@ -1,0 +1,211 @@
+"""What the repository says about itself is true, and importing it does nothing."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+from typer.core import TyperCommand, TyperGroup
+
+from deploy.broker_config import server_properties
+from deploy.cli import app
+from deploy.settings import Settings
+from schemas.connection import KafkaConnection
+from streams.topology import TOPOLOGY
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("schemas", "agents", "streams", "ingress", "deploy")
+README = (ROOT / "README.md").read_text()
+TEXT = {".py", ".md", ".toml", ".lock", ".yml", ".yaml", ".json", ".properties", ".sh", ""}
+
+# In two parts, so that this file is not found itself.
+MACHINE_PATH = re.compile(r"(?<![\w.}-])/(?:work|root|Users)" + r"/[\w.]|(?<![\w.}-])/home" + r"/\w")
+REGISTRY = re.compile(
+    r"https?://[^\s\"']*(?:pypi|pythonhosted|simple/|artifactory|nexus|jfrog)|--(?:extra-)?index-url|--find-links"
+)
+
+
+def tracked() -> Iterator[Path]:
+    """Files that are in the repository or about to be; in a source archive, which has no git, all but the caches."""
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    if shutil.which("git") and (ROOT / ".git").exists():
+        names = subprocess.run(git, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    else:
+        inside = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+        names = [str(path) for path in inside if not any(part.startswith((".", "__pycache__")) for part in path.parts)]
+    yield from (ROOT / name for name in names if Path(name).suffix in TEXT and (ROOT / name).is_file())
+
+
+def test_no_file_names_a_place_on_somebody_s_machine() -> None:
+    found = {
+        str(path.relative_to(ROOT)): match[0]
+        for path in tracked()
+        if (match := MACHINE_PATH.search(path.read_text(errors="replace")))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml", "README.md"])
+def test_packages_come_from_wherever_the_user_s_pip_gets_them(name: str) -> None:
+    assert not REGISTRY.findall((ROOT / name).read_text())
+
+
+def test_every_locked_package_has_a_hash() -> None:
+    pins = re.findall(r"^[a-z0-9][\w.-]*==.*(?:\n    .*)*", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert len(pins) > 50
+    assert all("--hash=sha256:" in pin for pin in pins)
+
+
+def test_every_dependency_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    locked = set(re.findall(r"^([a-z0-9][\w.-]*)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    assert {re.split(r"[<>=~! \[]", name)[0].lower() for name in wanted} <= locked
+
+
+def test_every_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {path.parent.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("__init__.py")}
+    assert sorted(listed) == sorted(".".join(path.parts) for path in there)
+
+
+def makefile_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_readme_s_make_targets_exist() -> None:
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
+    assert {"demo", "test"} <= named <= makefile_targets()
+
+
+def test_help_names_every_target_and_phony_has_them() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = makefile_targets()
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert phony is not None
+    assert set(phony[1].split()) == targets
+    assert set(re.findall(r'@echo "make ([a-z]+) ', makefile)) == targets - {"help"}
+
+
+def commands() -> dict[tuple[str, ...], TyperCommand | TyperGroup]:
+    """Every command of the command line by its words, groups included."""
+    found: dict[tuple[str, ...], TyperCommand | TyperGroup] = {}
+    waiting: list[tuple[tuple[str, ...], object]] = [((), typer.main.get_command(app))]
+    while waiting:
+        path, command = waiting.pop()
+        assert isinstance(command, TyperCommand | TyperGroup)
+        found[path] = command
+        if isinstance(command, TyperGroup):
+            waiting += [((*path, name), below) for name, below in command.commands.items()]
+    return found
+
+
+def named_command_lines() -> list[list[str]]:
+    texts = (README, *(path.read_text() for path in (ROOT / "docs").rglob("*.md")))
+    lines = [line for text in texts for line in re.findall(r"(?:^|`)livedesk ([^`#\n]+)", text, re.MULTILINE)]
+    return [line.split() for line in lines]
+
+
+@pytest.mark.parametrize("words", named_command_lines(), ids=" ".join)
+def test_a_command_that_the_readme_names_exists(words: list[str]) -> None:
+    known = commands()
+    path: tuple[str, ...] = ()
+    for word in words:
+        if (*path, word) in known:
+            path = (*path, word)
+    assert path, f"there is no livedesk {words[0]}"
+    options = {option for parameter in known[path].params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_every_command_has_a_help_text() -> None:
+    silent = [" ".join(path) for path, command in commands().items() if not command.help]
+    assert not silent
+
+
+def test_the_readme_names_every_environment_variable_and_no_other() -> None:
+    fields = {f"LIVEDESK_{name.upper()}" for name in Settings.model_fields if name != "kafka"}
+    fields |= {f"KAFKA_{name.upper()}" for name in KafkaConnection.model_fields}
+    assert set(re.findall(r"\b(?:LIVEDESK|KAFKA)_[A-Z_]+[A-Z]\b", README)) == fields
+
+
+def test_the_readme_s_diagram_is_the_topology() -> None:
+    drawn = set(re.findall(r"^    (\w+) -- ([\w-]+) --> (\w+)$", README, re.MULTILINE))
+    stages = {stage.name for stage in TOPOLOGY}
+    wired = {
+        (writer.name, topic.name, reader.name)
+        for writer in TOPOLOGY
+        for topic in writer.outputs
+        for reader in TOPOLOGY
+        if reader.input is topic and reader is not writer
+    }
+    assert {edge for edge in drawn if edge[0] in stages and edge[2] in stages} == wired
+
+
+def test_links_inside_the_repository_lead_somewhere() -> None:
+    pages = (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"))
+    targets = [(page, link) for page in pages for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())]
+    assert [f"{page.name}: {link}" for page, link in targets if not (page.parent / link).exists()] == []
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
+    for number, page in enumerate(pages, 1):
+        assert page.read_text().startswith(f"# {number}. ")
+
+
+def test_kafka_in_a_container_has_the_embedded_broker_s_settings() -> None:
+    kafka = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text())["services"]["kafka"]
+    embedded = server_properties(port=9092, controller_port=9093, log_dir=Path("/var/lib/kafka/data"))
+    # In the container the client's port must be open on every address; outside it is published on 127.0.0.1.
+    embedded["listeners"] = embedded["listeners"].replace("PLAINTEXT://127.0.0.1", "PLAINTEXT://")
+    assert kafka["environment"] == {f"KAFKA_{name.upper().replace('.', '_')}": v for name, v in embedded.items()}
+    assert kafka["ports"] == ["127.0.0.1:9092:9092"]
+    assert kafka["volumes"] == ["kafka-data:" + embedded["log.dirs"]]
+
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+
+def forbid(event, arguments):
+    # asyncio opens a socket pair for every event loop.
+    if event in ("socket.bind", "socket.connect", "socket.__new__", "subprocess.Popen", "os.mkdir"):
+        raise SystemExit(f"{event} while importing {module}")
+    if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        if "__pycache__" not in str(arguments[0]):
+            raise SystemExit(f"{arguments[0]} opened for writing while importing {module}")
+
+module = "third parties"
+import aiohttp, faust.transport.drivers.aiokafka, jgo, pydantic, rich, typer  # what they do is not ours
+sys.dont_write_bytecode = True
+sys.addaudithook(forbid)
+count = 0
+for package in sys.argv[1:]:
+    for found in pkgutil.walk_packages([package], package + "."):
+        module = found.name
+        importlib.import_module(module)
+        count += 1
+import threading
+assert threading.active_count() == 1, threading.enumerate()
+print(count)
+"""
+
+
+def test_importing_opens_no_socket_starts_nothing_and_writes_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", IMPORT_ALL, *PACKAGES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
