@@ -56,7 +56,7 @@ class Stack:
         sandbox_options: Sequence[str] = (),
     ) -> None:
         self.settings, self.ports = settings, ports
-        self._secrets, self._channels, self._folder = secrets, channels, folder
+        self.channels, self._secrets, self._folder = channels, secrets, folder
         self.ingress_url = f"http://127.0.0.1:{ports.ingress}"
         self.control_url = f"http://127.0.0.1:{ports.control}"
         self.sandbox_url = f"http://127.0.0.1:{ports.sandbox}"
@@ -154,7 +154,7 @@ class Stack:
                 "business_account_id": channel.business_account_id or "",
                 "callback_url": self.webhook_url(channel),
             }
-            for channel in self._channels.channels
+            for channel in self.channels.channels
             if channel.provider == "engagelab" and channel.dev_key and channel.dev_secret
         ]
         path = self._folder / "sandbox-accounts.json"

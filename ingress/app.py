@@ -1,20 +1,17 @@
 """The public listener: takes callbacks, and answers 200 only when they are durable."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import orjson
 from aiohttp import web
-from prometheus_client import generate_latest
 
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.metrics import Metrics
 from ingress.publisher import NotDurable, Publish
 from schemas.channel import ChannelSettings
-from schemas.codec import to_kafka
-from schemas.record import Record
-from schemas.system import WebhookReceived
+from schemas.codec import callback_headers
 from schemas.topics import WEBHOOKS
 
 PROVIDER = "engagelab"
@@ -45,9 +42,7 @@ def build_app(
         return _answer("ready") if publisher.connected else _answer("not connected to Kafka", 503)
 
     async def show_metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(metrics.registry), headers={"Content-Type": "text/plain; version=0.0.4"}
-        )
+        return web.Response(body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     app = web.Application(client_max_size=max_body_bytes)
     app.add_routes(
@@ -84,51 +79,41 @@ class _Webhooks:
             channel = self._directory.find_by_token(PROVIDER, token)
             if channel is None:
                 # While the channels can't be read, nobody knows that the token is wrong.
-                return self._refuse(None, "unknown_token", 404 if current else 503)
+                return self._without_record(None, "unknown_token", 404 if current else 503)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return self._refuse(channel, "too_large", 413)
+            return self._without_record(channel, "too_large", 413)
         except (web.RequestPayloadError, ValueError):
-            return self._refuse(channel, "unreadable", 400)
+            return self._without_record(channel, "unreadable", 400)
         if not body:
             # How EngageLab's sibling products try out an address (a practice, not documented for WhatsApp).
-            return self._done(channel, "empty")
+            return self._without_record(channel, "empty", 200)
         content_type = request.headers.get("Content-Type")
         if content_type is not None and not _is_json(content_type):
-            return self._refuse(channel, "wrong_type", 415)
+            return self._without_record(channel, "wrong_type", 415)
         echo = _echo(body)
         if echo is not None:
-            self._count(channel, "echo")
+            self._metrics.callbacks.labels(channel.id, "echo").inc()
             return web.Response(text=echo, headers={"X-Content-Type-Options": "nosniff"})
         return await self._record(channel, request, body)
 
     async def _record(self, channel: ChannelSettings, request: web.Request, body: bytes) -> web.Response:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        event = WebhookReceived(provider=PROVIDER, body=body, request_headers=_kept_headers(request))
-        record = Record(
-            self._new_id(), "/livedesk/ingress", self._clock(), channel.id, event, channel.id, channel.revision
+        headers = callback_headers(
+            self._new_id(), self._clock(), PROVIDER, channel.id, channel.revision, _kept_headers(request)
         )
-        value, headers = to_kafka(WEBHOOKS, record)
         try:
-            await self._publisher.publish(self._topic, channel.id.encode(), value, headers)
+            await self._publisher.publish(self._topic, channel.id.encode(), body, headers)
         except NotDurable:
-            return self._refuse(channel, "not_durable", 503)
-        self._metrics.durable_seconds.observe(loop.time() - started)
-        self._metrics.body_bytes.inc(len(body))
-        return self._done(channel, "durable")
-
-    def _done(self, channel: ChannelSettings, outcome: str) -> web.Response:
-        self._count(channel, outcome)
+            return self._without_record(channel, "not_durable", 503)
+        self._metrics.add_durable(channel.id, loop.time() - started, len(body))
         return _answer("ok")
 
-    def _refuse(self, channel: ChannelSettings | None, outcome: str, status: int) -> web.Response:
-        self._count(channel, outcome)
+    def _without_record(self, channel: ChannelSettings | None, outcome: str, status: int) -> web.Response:
+        self._metrics.callbacks.labels("" if channel is None else channel.id, outcome).inc()
         return _answer(outcome, status)
-
-    def _count(self, channel: ChannelSettings | None, outcome: str) -> None:
-        self._metrics.callback("" if channel is None else channel.id, outcome).inc()
 
 
 def _is_json(content_type: str) -> bool:
@@ -150,16 +135,15 @@ def _echo(body: bytes) -> str | None:
     return echo if isinstance(echo, str) else None
 
 
-def _kept_headers(request: web.Request) -> dict[str, str]:
-    kept = {}
+def _kept_headers(request: web.Request) -> Iterator[tuple[str, str]]:
+    headers = request.headers
     for name, kept_name in _KEPT_HEADERS:
-        value = request.headers.get(name)
+        value = headers.get(name)
         if value is not None:
             if not value.isascii():
                 # aiohttp keeps bytes that are not UTF-8 as lone surrogates, which could not be encoded again.
                 value = value.encode(errors="surrogateescape").decode(errors="replace")
-            kept[kept_name] = value
-    return kept
+            yield kept_name, value
 
 
 async def _healthy(_: web.Request) -> web.Response:

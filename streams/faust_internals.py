@@ -144,7 +144,13 @@ class App(faust.App):  # type: ignore[misc]
 
 
 def quiet_loggers() -> None:
-    """Faust leaves aiokafka's loggers at DEBUG, where they format keys and values: slow, and texts in a log."""
+    """Leave only what matters of the libraries' logs.
+
+    Faust leaves aiokafka's loggers at DEBUG, where they format keys and values: slow, and texts in a log.
+    """
     for name in ("aiokafka", "faust", "mode", __name__, *logging.root.manager.loggerDict):
         if name.split(".")[0] in ("aiokafka", "faust", "mode") or name == __name__:
             logging.getLogger(name).setLevel(logging.WARNING)
+    # Kafka answers NOT_ENOUGH_REPLICAS to a transaction that begins while the last one's markers are being written;
+    # the sender tries again at once, and warns every time.
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 1000
 """Records a transaction takes: bounds its length, and what is done again after a crash."""
+MAX_EFFECTS = 32
+"""Calls a task may have under way: what a crash leaves unknown, and a greeting of unknown outcome is not sent again."""
 MAX_BATCH_BYTES = 1_000_000
 TRANSACTION_TIMEOUT_MS = 10_000
 """How long a dead owner's open transaction may hold readers back, if nobody takes over before."""
@@ -251,25 +253,32 @@ class Task:
 
     async def _advance(self) -> bool:
         """Do one transaction's worth, if there is any."""
-        records, position = self._take_records()
+        room = self._room()
+        records, position = self._take_records(room)
         if records or self._ends:
             batch = await self._process(records)
             batch.to_self.extend(self._take_ends().to_self)
             await self._transact(batch, position if position > self.next_offset else None)
             return True
-        if self._timers_due():
-            await self._transact(self._fire_timers(), None)
+        if room and self._timers_due():
+            await self._transact(self._fire_timers(room), None)
             return True
         if position > self.next_offset:
             await self._transact(_Batch(Changes(self._state)), position)
             return True
         return False
 
-    def _take_records(self) -> tuple[list[ConsumerRecord], int]:
+    def _room(self) -> int:
+        """How many records, or timers, may be taken now: each may ask for one effect."""
+        if self.stage.name not in self._env.performers:
+            return MAX_RECORDS
+        return max(0, MAX_EFFECTS - self.busy_effects)
+
+    def _take_records(self, limit: int) -> tuple[list[ConsumerRecord], int]:
         records: list[ConsumerRecord] = []
-        while self._fetched and len(records) < MAX_RECORDS:
+        while self._fetched and len(records) < limit:
             fetched = self._fetched[0]
-            room = MAX_RECORDS - len(records)
+            room = limit - len(records)
             taken, left = fetched.records[:room], fetched.records[room:]
             records.extend(record for record in taken if record.offset >= self.next_offset)
             self.queued -= len(taken)
@@ -320,10 +329,10 @@ class Task:
             return False
         return self.next_offset >= barrier.offset and deadline <= barrier.time
 
-    def _fire_timers(self) -> _Batch:
+    def _fire_timers(self, limit: int) -> _Batch:
         assert self._barrier is not None
         batch = _Batch(Changes(self._state))
-        due = self._state.due(self._barrier.time, MAX_RECORDS)
+        due = self._state.due(self._barrier.time, limit)
         for deadline, key in due:
             outcome = step(self.stage, batch.changes, Due(key, from_milliseconds(deadline)), self._env.settings.lookup)
             if outcome.failure:

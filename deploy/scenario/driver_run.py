@@ -1,6 +1,6 @@
 """The world in memory: the driver with ingress' own checks before it and the sandbox behind it."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from itertools import count
 from typing import TypeVar
@@ -53,7 +53,7 @@ class DriverWorld:
         self._deliveries, self._commands, self._saves = count(1), count(1), count(1)
         self._writer = ChannelWriter(
             self._directory,
-            self,
+            _Saves(self._saved),
             _caught_up,
             prefix="",
             encrypt=vault.encrypt,
@@ -113,14 +113,25 @@ class DriverWorld:
     async def evidence(self) -> Evidence:
         return Evidence(tuple(self._driver.records), self._provider.log)
 
-    async def publish(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:  # noqa: ARG002
-        """Take what ChannelWriter saves, in Kafka's place."""
+    def _saved(self, key: bytes, value: bytes, headers: Headers) -> None:
         self._driver.write(CHANNELS, from_kafka(CHANNELS, value, headers))
         self._directory.apply(key, value)
         self._store.apply(key, value)
 
     def _perform(self, request: BaseModel, _now: datetime) -> Outcome:
         return _at_once(self._breaker.perform(request))
+
+
+class _Saves:
+    """What ChannelWriter publishes to, in Kafka's place: the channels topic."""
+
+    connected = True
+
+    def __init__(self, take: Callable[[bytes, bytes, Headers], None]) -> None:
+        self._take = take
+
+    async def publish(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:  # noqa: ARG002
+        self._take(key, value, headers)
 
 
 class _Client:
@@ -188,7 +199,7 @@ def _account(scenario: Scenario, id: str) -> Account:
 
 
 async def _caught_up() -> None:
-    """What publish() writes is known at once."""
+    """What is saved is known at once."""
 
 
 def _at_once(coroutine: Coroutine[object, object, _T]) -> _T:

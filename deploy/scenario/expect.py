@@ -101,13 +101,21 @@ def _differences(where: str, expected: JsonValue, got: JsonValue) -> list[Differ
         return [difference for part in inner for difference in _differences(*part)]
     if isinstance(expected, list):
         if not isinstance(got, list) or len(got) != len(expected):
-            return [Difference(where, expected, got)]
+            return [Difference(where, expected, _in_brief(expected, got))]
         pairs = zip(expected, got, strict=True)
         items = ((f"{where}[{index}]", wanted, item) for index, (wanted, item) in enumerate(pairs))
         return [difference for part in items for difference in _differences(*part)]
     if isinstance(got, list) and _number(expected) is not None:
         got = len(got)
     return [] if _equal(expected, got) else [Difference(where, expected, got)]
+
+
+def _in_brief(expected: Sequence[JsonValue], got: JsonValue) -> JsonValue:
+    """What is there, with the fields alone that the expected items name."""
+    named = {key for item in expected if isinstance(item, dict) for key in item}
+    if not named or not isinstance(got, list):
+        return got
+    return [{key: item[key] for key in item if key in named} if isinstance(item, dict) else item for item in got]
 
 
 def _is_matcher(expected: Mapping[str, JsonValue]) -> bool:
@@ -166,7 +174,9 @@ def _number(value: JsonValue) -> float | None:
 
 def _names_replies(wanted: JsonValue) -> bool:
     if isinstance(wanted, dict):
-        return any((key == "kind" and "reply" in _json(value)) or _names_replies(value) for key, value in wanted.items())
+        return any(
+            (key == "kind" and "reply" in _json(value)) or _names_replies(value) for key, value in wanted.items()
+        )
     return isinstance(wanted, list) and any(_names_replies(item) for item in wanted)
 
 

@@ -1,18 +1,20 @@
 """Scenario files: read, checked, and what is wrong with them said by file, line, step and field."""
 
+import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from deploy.channels_file import parse_data, read_data
+from deploy.channels_file import read_data
 from deploy.errors import LiveDeskError
 from deploy.sandbox.accounts import Template
 from deploy.scenario import expect
-from deploy.scenario.steps import Action, CommandStep, Inbound, Presence, ProviderAnswer, StatusUpdate, Step
+from deploy.scenario.steps import Action, Inbound, Presence, ProviderAnswer, StatusUpdate, Step
 from schemas.channel import ChannelSettings, Directory, channel_errors, parse_channel
 from schemas.channels_file import HumanAgent
 from schemas.invalid_settings import FieldError, InvalidSettings, repeated_ids
@@ -72,27 +74,37 @@ class Loaded:
     where: str
     scenario: Scenario | None = None
     problems: tuple[str, ...] = ()
-    name: str = field(default="")
+    name: str = ""
 
 
 def load_file(path: Path) -> Iterator[Loaded]:
-    """The scenarios of a file: one, or in a .jsonl file one a line. Raises LiveDeskError: it can't be read."""
+    """The scenarios of a file: one, or in a .jsonl file one a line. Raises LiveDeskError: no such lines."""
     if path.suffix.lower() != ".jsonl":
-        yield parse_scenario(read_data(path), str(path))
+        yield _parsed(str(path), lambda: read_data(path))
         return
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LiveDeskError(f"{path} can't be read: {error}") from None
-    for number, line in enumerate(lines, start=1):
+    # Not splitlines(): texts may hold its rarer ends of a line.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
-            try:
-                data = parse_data(line, source=where, is_json=True)
-            except LiveDeskError as error:
-                yield Loaded(where, problems=(f"{where}: {error.message.rpartition(': not valid')[2]}",))
-                continue
-            yield parse_scenario(data, where)
+            yield _parsed(where, partial(_parse_line, line, where))
+
+
+def _parse_line(line: str, where: str) -> object:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise LiveDeskError(f"{where}: not valid JSON: {error.msg} (column {error.colno})") from None
+
+
+def _parsed(where: str, read: Callable[[], object]) -> Loaded:
+    try:
+        return parse_scenario(read(), where)
+    except LiveDeskError as error:
+        return Loaded(where, problems=(error.message,), name=where)
 
 
 def parse_scenario(data: object, where: str) -> Loaded:
@@ -158,12 +170,6 @@ def _wrong_channel(scenario: Scenario, where: str, action: Action) -> Iterator[F
         scenario.channel(action.channel)
     except LookupError as error:
         yield FieldError(f"{where}.channel", str(error))
-
-
-def is_reply(step: Step, id: str) -> bool:
-    """Whether the step is the command whose message has that id."""
-    command = step.command
-    return isinstance(command, CommandStep) and command.type == "reply" and command.id == id
 
 
 def matching(loaded: Iterator[Loaded], pattern: re.Pattern[str] | None) -> Iterator[Loaded]:

@@ -1,6 +1,6 @@
 """Turns steps into the callbacks that the provider would post."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from deploy.sandbox.accounts import digit_id
 from deploy.sandbox.callbacks import (
@@ -16,12 +16,10 @@ from deploy.sandbox.callbacks import (
     provider_message_id,
     status_row,
 )
-from deploy.scenario.format import Scenario, ScenarioChannel, is_reply
+from deploy.scenario.format import Scenario, ScenarioChannel
 from deploy.scenario.result import SentResult
 from deploy.scenario.steps import CommandStep, Inbound, MessageRef, SentMessage, StatusUpdate
 from schemas.ids import conversation_key
-
-SentSoFar = Callable[[], Sequence[SentResult]]
 
 
 class StepError(Exception):
@@ -69,9 +67,7 @@ class Callbacks:
         said = content(row.type, row.text, link=row.link, filename=row.filename)
         return message_row(business, customer, row.id, at, said, quote=self._quote(index, row, channel, sent))
 
-    def _quote(
-        self, index: int, row: Inbound, channel: ScenarioChannel, sent: Sequence[SentResult]
-    ) -> Quote | None:
+    def _quote(self, index: int, row: Inbound, channel: ScenarioChannel, sent: Sequence[SentResult]) -> Quote | None:
         if row.quotes is None:
             return None
         id, number = _resolve(row.quotes, sent), channel.phone_number
@@ -82,16 +78,10 @@ class Callbacks:
 
     def _status(self, index: int, row: StatusUpdate, sent: Sequence[SentResult]) -> tuple[str, Json]:
         id = _resolve(row.message, sent)
-        known = self._owner(index, row, sent, id)
-        if known is None:
-            if row.contact is None:
-                raise StepError(f"nothing says whom {id!r} was sent to: give its contact")
-            channel_id, contact = self._only_channel(row), row.contact
-        else:
-            channel_id, contact = known
+        channel_id, contact = self._addressee(index, row, id, sent)
         channel = self._scenario.channel(channel_id)
         args: Json | None = None
-        if known is not None:
+        if row.contact is None:
             args = {"id": id, "conversation": conversation_key(channel_id, contact)}
         return channel_id, status_row(
             _business(channel),
@@ -105,26 +95,29 @@ class Callbacks:
             error_message=row.error_message,
         )
 
-    def _owner(
-        self, index: int, row: StatusUpdate, sent: Sequence[SentResult], id: str
-    ) -> tuple[str, str] | None:
-        """Channel and contact of a message that the pipeline sends."""
+    def _addressee(self, index: int, row: StatusUpdate, id: str, sent: Sequence[SentResult]) -> tuple[str, str]:
+        """Channel and contact that the message went to."""
+        if row.contact is not None:
+            return self._channel(row), row.contact
         if isinstance(row.message, SentMessage):
             return next((one.channel, one.contact) for one in sent if one.id == id)
         command = self._reply(index, id, row.channel)
-        return None if command is None else (self._scenario.channel(command.channel).id, command.contact)
+        if command is None:
+            raise StepError(f"no reply has the id {id!r}: give the contact that it went to")
+        return self._scenario.channel(command.channel).id, command.contact
 
     def _reply(self, index: int, id: str, channel: str | None) -> CommandStep | None:
         """The reply with that id: the last one before the step, else the next."""
         steps = self._scenario.steps
         for step in (*reversed(steps[:index]), *steps[index:]):
             command = step.command
-            if command is not None and is_reply(step, id):
-                if channel is None or self._scenario.channel(command.channel).id == channel:
-                    return command
+            if command is None or command.type != "reply" or command.id != id:
+                continue
+            if channel in (None, self._scenario.channel(command.channel).id):
+                return command
         return None
 
-    def _only_channel(self, row: StatusUpdate) -> str:
+    def _channel(self, row: StatusUpdate) -> str:
         try:
             return self._scenario.channel(row.channel).id
         except LookupError as error:

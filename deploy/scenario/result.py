@@ -280,8 +280,8 @@ def root_of(topic: Topic, record: Record) -> Root | None:
 def steps_of(evidence: Evidence, handed_in: Iterable[tuple[int, Root]]) -> Mapping[str, int]:
     """Record id -> step, of the records handed in: the nth with a root is from the nth step with it."""
     waiting: defaultdict[Root, list[int]] = defaultdict(list)
-    for step, root in handed_in:
-        waiting[root].append(step)
+    for step, handed in handed_in:
+        waiting[handed].append(step)
     found: dict[str, int] = {}
     for topic, record in evidence.records:
         root = root_of(topic, record)
@@ -294,8 +294,9 @@ def refused_commands(evidence: Evidence, steps: Mapping[str, int]) -> Iterable[R
     """The commands that conversations refused."""
     for _, record in evidence.records:
         event = record.event
-        if isinstance(event, ConversationCommandRefused) and record.causation_id in steps:
-            yield RefusedResult(step=steps[record.causation_id], code=event.code, reason=event.reason)
+        step = steps.get(record.causation_id or "")
+        if isinstance(event, ConversationCommandRefused) and step is not None:
+            yield RefusedResult(step=step, code=event.code, reason=event.reason)
 
 
 def _as_written(topic: Topic, record: Record) -> RecordResult:

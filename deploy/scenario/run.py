@@ -1,7 +1,7 @@
 """Performs a scenario's steps in a world, and collects what came of them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from deploy.scenario.format import Scenario
@@ -43,7 +43,7 @@ class Finished:
     scenario: Scenario
     result: Result
     evidence: Evidence
-    steps: dict[str, int] = field(default_factory=dict)
+    steps: Mapping[str, int]
 
 
 async def run(scenario: Scenario, world: World, *, with_records: bool = False) -> Finished:
@@ -53,7 +53,7 @@ async def run(scenario: Scenario, world: World, *, with_records: bool = False) -
     for group in groups(scenario):
         await run_.perform(group)
     evidence = await world.evidence()
-    steps = dict(steps_of(evidence, run_.handed_in))
+    steps = steps_of(evidence, run_.handed_in)
     refused = (*run_.refused, *refused_commands(evidence, steps))
     return Finished(scenario, collect(scenario.name, evidence, refused, with_records=with_records), evidence, steps)
 

@@ -40,7 +40,9 @@ class World(Protocol):
     async def hand_in_callback(self, at: datetime, channel: str, body: bytes) -> None:
         """The provider calls back."""
 
-    async def hand_in_command(self, at: datetime, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
+    async def hand_in_command(
+        self, at: datetime, channel: str, command: CommandStep, command_id: str
+    ) -> Refusal | None:
         """A person asks something of a conversation."""
 
     async def change_settings(self, at: datetime, channel: str, change: Mapping[str, object]) -> Refusal | None:

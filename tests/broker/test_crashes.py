@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from deploy.topics import apply
 from schemas.channel import ChannelSettings
@@ -27,6 +27,7 @@ from streams.step import step
 from streams.task import Environment
 from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
+from tests.reading import committed_messages, until
 
 KEYS = 20
 PARTITIONS = 2
@@ -67,13 +68,6 @@ def no_settings(channel: str, revision: int) -> ChannelSettings:
     raise LookupError((channel, revision))
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        await asyncio.sleep(0.02)
-
-
 class Bench:
     """Topics of the counting stage, numbered inputs, and what became of them."""
 
@@ -93,17 +87,7 @@ class Bench:
 
     async def read(self, topic: str) -> list[tuple[int, bytes, bytes | None]]:
         """Every committed record: partition, key, value."""
-        rows = []
-        tps = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-        async with AIOKafkaConsumer(
-            **client_options(self.kafka), isolation_level="read_committed", auto_offset_reset="earliest"
-        ) as consumer:
-            consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
-            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-                for messages in (await consumer.getmany(timeout_ms=200)).values():
-                    rows += [(message.partition, message.key, message.value) for message in messages]
-        return rows
+        return [(m.partition, m.key, m.value) for m in await committed_messages(self.kafka, topic)]
 
     async def outputs(self) -> list[tuple[str, Counted]]:
         found = []

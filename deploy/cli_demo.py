@@ -1,0 +1,79 @@
+"""The `livedesk demo` command."""
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from rich.console import Console
+
+from deploy.demo.picture import Picture
+from deploy.demo.run import run_demo
+from deploy.demo.view import Report, View, print_report
+from deploy.errors import LiveDeskError
+from deploy.local_kafka import local_kafka
+from deploy.logs import FORMAT
+from deploy.settings import Settings
+from deploy.signals import Interrupted, raise_at_sigterm, run_until_signal
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def demo(
+    context: typer.Context,
+    customers: Annotated[int, typer.Option(min=1, max=500, help="How many customers write.")] = 36,
+    seed: Annotated[
+        int, typer.Option(help="The same seed gives the same customers, messages, agents and repeated callbacks.")
+    ] = 7,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print lines instead of a live picture, as where there is no terminal.")
+    ] = False,
+) -> None:
+    """Let customers write and agents answer, on the whole pipeline, and count what came of it.
+
+    Everything is started for it and stopped after it: Kafka (unless it runs, or KAFKA_BOOTSTRAP_SERVERS names one),
+    ingress, the stages, and a sandbox that stands in for EngageLab, delivers callbacks twice and receipts out of order.
+    Its topics have a prefix of their own. Exits with 1 when a check fails: a message lost, a customer greeted twice …
+    """
+    settings = context.ensure_object(Settings)
+    console = Console()
+    plain = plain or not console.is_terminal
+    folder = Path(tempfile.mkdtemp(prefix="livedesk-demo-"))
+    logging.basicConfig(filename=folder / "demo.log", level=logging.WARNING, format=FORMAT)
+    try:
+        report = _run(settings, customers, seed, folder, console, plain=plain)
+    except (Interrupted, KeyboardInterrupt):
+        shutil.rmtree(folder)
+        console.print("Interrupted. Everything that was started is stopped.")
+        raise typer.Exit(INTERRUPTED) from None
+    except LiveDeskError as error:
+        raise LiveDeskError(error.message, f"{error.hint}\nThe logs: {folder}".strip()) from error
+    print_report(report, console)
+    if not report.summary.ok:
+        console.print(f"The logs: {folder}", soft_wrap=True)
+        raise typer.Exit(1)
+    shutil.rmtree(folder)
+
+
+def _run(settings: Settings, customers: int, seed: int, folder: Path, console: Console, *, plain: bool) -> Report:
+    raise_at_sigterm()
+    picture = Picture()
+    view = View(picture, console, plain=plain)
+
+    def progress(line: str) -> None:
+        picture.phase = line
+        view.show()
+
+    own = settings.model_copy(update={"topic_prefix": f"demo-{uuid4().hex[:8]}.", "data_dir": folder})
+    with view.running():
+        with picture.timed("Kafka"):
+            kafka_runs = local_kafka(settings, progress)
+            kafka = kafka_runs.__enter__()
+        result = run_until_signal(
+            run_demo(own, customers=customers, seed=seed, folder=folder, picture=picture, view=view)
+        )
+    return result

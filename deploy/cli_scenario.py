@@ -1,0 +1,139 @@
+"""`livedesk scenario`: shows what the pipeline would do, and checks that it does."""
+
+import asyncio
+import logging
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import orjson
+import typer
+from rich.console import Console
+
+from deploy.errors import LiveDeskError
+from deploy.scenario import expect
+from deploy.scenario.driver_run import DriverWorld
+from deploy.scenario.expect import Difference
+from deploy.scenario.format import Loaded, Scenario, load_file, matching
+from deploy.scenario.render import StepError
+from deploy.scenario.run import Finished, NotSupported, run
+from deploy.scenario.timeline import summary, timeline
+
+app = typer.Typer(no_args_is_help=True, help="Try settings: what would the pipeline do about this and that?")
+
+Verdict = Literal["passed", "failed", "unusable"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a scenario ended. problems: why it could not be run."""
+
+    loaded: Loaded
+    finished: Finished | None = None
+    differences: tuple[Difference, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.finished is None:
+            return "unusable"
+        return "failed" if self.differences else "passed"
+
+
+@app.command("run")
+def run_files(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Scenario files: YAML or JSON; .jsonl holds one a line.", exists=True, dir_okay=False),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one a line.")] = False,
+    with_records: Annotated[
+        bool, typer.Option("--records", help="With --json: also everything that was written to the topics.")
+    ] = False,
+    broker: Annotated[
+        bool, typer.Option("--broker", help="Through ingress, Kafka, the workers and the sandbox, not in memory.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", "-k", metavar="REGEX", help="Only scenarios whose name holds it.")
+    ] = None,
+) -> None:
+    """Play scenarios and show what the pipeline does. One with an `expect` part is also checked.
+
+    Exits with 0 when all is as expected, with 1 at any difference, else with 2 where a scenario could not be run.
+    """
+    if broker:
+        raise LiveDeskError("--broker is not supported by this version", hint="Without it scenarios run in memory.")
+    # What went wrong in a scenario is its result, not a warning about this process.
+    logging.getLogger("streams").addHandler(logging.NullHandler())
+    loaded = [one for file in files for one in matching(load_file(file), _pattern(name))]
+    verdicts = asyncio.run(_report(loaded, as_json=as_json, with_records=with_records))
+    if verdicts["failed"] or verdicts["unusable"]:
+        raise typer.Exit(1 if verdicts["failed"] else 2)
+
+
+async def _report(loaded: list[Loaded], *, as_json: bool, with_records: bool) -> Counter[Verdict]:
+    verdicts: Counter[Verdict] = Counter()
+    # Standard output is for the results alone, where they are read by a program.
+    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    async for outcome in play(loaded, with_records=with_records):
+        verdicts[outcome.verdict] += 1
+        if as_json:
+            typer.echo(orjson.dumps(_as_json(outcome)).decode())
+        elif len(loaded) == 1 and outcome.finished is not None:
+            _show(console, outcome.finished)
+        _show_verdict(console, outcome)
+    console.print(f"{verdicts['passed']} passed, {verdicts['failed']} failed" + _unusable(verdicts["unusable"]))
+    return verdicts
+
+
+async def play(loaded: Iterable[Loaded], *, with_records: bool = False) -> AsyncIterator[Outcome]:
+    """Run each scenario in memory and check it."""
+    for one in loaded:
+        if one.scenario is None:
+            yield Outcome(one, problems=one.problems)
+            continue
+        try:
+            finished = await run(one.scenario, await DriverWorld.build(one.scenario), with_records=with_records)
+        except (NotSupported, StepError) as error:
+            yield Outcome(one, problems=(f"{one.where}: {error}",))
+            continue
+        yield Outcome(one, finished, _check(one.scenario, finished))
+
+
+def _check(scenario: Scenario, finished: Finished) -> tuple[Difference, ...]:
+    return expect.check(scenario.expect, finished.result.as_json())
+
+
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    if outcome.finished is None:
+        return {"name": outcome.loaded.name, "error": "; ".join(outcome.problems)}
+    return {**outcome.finished.result.as_json()}
+
+
+def _show(console: Console, finished: Finished) -> None:
+    console.print(finished.scenario.name, style="bold", markup=False)
+    for line in timeline(finished):
+        console.print(line)
+    if finished.result.conversations:
+        console.print(summary(finished.result))
+
+
+def _show_verdict(console: Console, outcome: Outcome) -> None:
+    style = {"passed": "green", "failed": "red", "unusable": "yellow"}[outcome.verdict]
+    console.print(f"{outcome.verdict:9}{outcome.loaded.name}", style=style, markup=False)
+    for line in (*outcome.problems, *map(str, outcome.differences)):
+        console.print(f"         {line}", markup=False)
+
+
+def _unusable(count: int) -> str:
+    return f", {count} could not be run" if count else ""
+
+
+def _pattern(name: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if name is None else re.compile(name)
+    except re.error as error:
+        raise typer.BadParameter(f"not a regular expression: {error}", param_hint="--name") from None

@@ -1,0 +1,1 @@
+"""`livedesk demo`: customers and agents on the whole pipeline, and a count of what came of it."""

@@ -1,0 +1,71 @@
+"""The Kafka of `livedesk up` and `livedesk demo`: the cluster that the settings name, or the embedded broker."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.cli_broker import embedded_broker
+from deploy.kafka_jars import Progress
+from deploy.settings import KafkaEnvironment, Settings
+from deploy.signals import ignore_signals
+
+
+class LocalKafka:
+    """What runs. started: by us, so that it ends with us; memory: bytes, None of a cluster."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.address = settings.kafka.bootstrap_servers
+        self.embedded = "bootstrap_servers" not in KafkaEnvironment().model_fields_set
+        self.started = False
+        self._broker = embedded_broker(settings)
+
+    def start(self, progress: Progress) -> None:
+        """Start the embedded broker, unless it runs or there is a cluster. Raises LiveDeskError."""
+        if self.embedded:
+            self.started = not self._broker.status().running
+            self._broker.start(progress)
+
+    def stop(self) -> None:
+        """Stop the embedded broker."""
+        self._broker.stop()
+
+    @property
+    def memory(self) -> int | None:
+        """Resident bytes of the embedded broker."""
+        return self._broker.status().memory_bytes if self.embedded else None
+
+
+@contextmanager
+def local_kafka(settings: Settings, progress: Progress) -> Iterator[LocalKafka]:
+    """Kafka for as long as the block runs. The embedded broker is stopped after it only if it was started for it.
+
+    Raises LiveDeskError.
+    """
+    kafka = LocalKafka(settings)
+    with _in_use(settings.data_dir) as users:
+        try:
+            kafka.start(progress)
+            yield kafka
+        finally:
+            ignore_signals()
+            # Whoever else has come to use the broker meanwhile keeps it.
+            if kafka.started and _is_last(users):
+                kafka.stop()
+
+
+@contextmanager
+def _in_use(data_dir: Path) -> Iterator[int]:
+    folder = data_dir / "kafka"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "users.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield lock.fileno()
+
+
+def _is_last(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
