@@ -95,7 +95,10 @@ class EmbeddedBroker:
             command = [str(find_java()), *self._java_options, "-cp"]
             jars = fetch_jars(self._cache_dir, progress, self._maven_repository)
             command.append(os.pathsep.join(map(str, jars)))
-            self._check_port_free()
+            check_port_free(
+                self.port,
+                "Stop that process, or choose another port: --port, or LIVEDESK_BROKER_PORT for every command.",
+            )
             self._check_own_data()
             properties = server_properties(port=self.port, controller_port=free_port(), log_dir=self._log_dir)
             self._properties.write_text(render_properties(properties))
@@ -199,18 +202,6 @@ class EmbeddedBroker:
                 "Stop it first (livedesk broker stop), or use another LIVEDESK_DATA_DIR for a second broker.",
             )
 
-    def _check_port_free(self) -> None:
-        with socket.socket() as probe:
-            # As Java does: without it a port is taken for a minute after its broker stopped.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, self.port))
-            except OSError as error:
-                raise LiveDeskError(
-                    f"Port {self.port} is in use by {_port_owner(self.port)}.",
-                    "Stop that process, or choose another port: --port, or LIVEDESK_BROKER_PORT for every command.",
-                ) from error
-
     def _check_own_data(self) -> None:
         # Kafka would refuse the folder as well, but in words that do not say what to do.
         meta = self._log_dir / "meta.properties"
@@ -281,6 +272,17 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def check_port_free(port: int, hint: str) -> None:
+    """Raises LiveDeskError, with the hint, when somebody listens on the port of 127.0.0.1."""
+    with socket.socket() as probe:
+        # As Java and asyncio do: without it a port is taken for a minute after its process stopped.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise LiveDeskError(f"Port {port} is in use by {_port_owner(port)}.", hint) from error
 
 
 def _answers(port: int) -> bool:

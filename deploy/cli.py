@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 
 from deploy import cli_broker, cli_scenario, cli_topics
+from deploy.cli_demo import demo
 from deploy.cli_ingress import ingress
 from deploy.cli_sandbox import sandbox
+from deploy.cli_up import up
 from deploy.cli_worker import worker
 from deploy.errors import LiveDeskError
 from deploy.settings import load_settings
@@ -23,6 +25,8 @@ app = typer.Typer(
 app.add_typer(cli_broker.app, name="broker")
 app.add_typer(cli_topics.app, name="topics")
 app.add_typer(cli_scenario.app, name="scenario")
+app.command()(up)
+app.command()(demo)
 app.command()(ingress)
 app.command()(worker)
 app.command()(sandbox)

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -69,11 +70,13 @@ def _run(settings: Settings, customers: int, seed: int, folder: Path, console: C
         view.show()
 
     own = settings.model_copy(update={"topic_prefix": f"demo-{uuid4().hex[:8]}.", "data_dir": folder})
-    with view.running():
-        with picture.timed("Kafka"):
-            kafka_runs = local_kafka(settings, progress)
-            kafka = kafka_runs.__enter__()
+    with view.running(), ExitStack() as exits:
+        with picture.timed("starting Kafka"):
+            kafka = exits.enter_context(local_kafka(settings, progress))
         result = run_until_signal(
             run_demo(own, customers=customers, seed=seed, folder=folder, picture=picture, view=view)
         )
-    return result
+        memory = {"Kafka": kafka.memory, **result.memory} if kafka.memory else result.memory
+        with picture.timed("stopping Kafka"):
+            exits.close()
+    return Report(result.summary, picture.phases, memory, result.restarts)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ def ingress(
 ) -> None:
     """Take callbacks and write them to Kafka: 200 is answered only when a callback is durable, else 503.
 
-    Prints the webhook URL of each channel, which is the callback's only protection: keep it secret.
+    Prints the webhook URL of each channel to a terminal. It is the callbacks' only protection: keep it secret.
 
     \b
     On --port:          POST /webhooks/engagelab/TOKEN   GET /healthz /readyz /metrics
@@ -54,6 +55,10 @@ async def _serve(settings: Settings, file: ChannelsFile | None, host: str, port:
     async with server:
         typer.echo(f"callbacks  {server.url}")
         typer.echo(f"control    {server.control_url}")
-        for channel in server.channels:
-            typer.echo(f"webhook    {channel.id}: {server.webhook_url(channel)}")
+        if sys.stdout.isatty():
+            for channel in server.channels:
+                typer.echo(f"webhook    {channel.id}: {server.webhook_url(channel)}")
+        else:
+            # Where standard output is a log, tokens have no place in it.
+            typer.echo(f"webhooks   GET {server.control_url}/v1/channels")
         await stop.wait()

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,18 +14,22 @@ import orjson
 import typer
 from rich.console import Console
 
-from deploy.errors import LiveDeskError
-from deploy.scenario import expect
+from deploy.local_kafka import local_kafka
+from deploy.logs import configure_logging
+from deploy.scenario import broker_run, expect
 from deploy.scenario.driver_run import DriverWorld
 from deploy.scenario.expect import Difference
 from deploy.scenario.format import Loaded, Scenario, load_file, matching
 from deploy.scenario.render import StepError
 from deploy.scenario.run import Finished, NotSupported, run
 from deploy.scenario.timeline import summary, timeline
+from deploy.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Try settings: what would the pipeline do about this and that?")
 
 Verdict = Literal["passed", "failed", "unusable"]
+Perform = Callable[[Scenario, bool], Awaitable[Finished]]
+"""Runs one scenario; true: its result holds the records too. Raises NotSupported, StepError."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Outcome:
 
 @app.command("run")
 def run_files(
+    context: typer.Context,
     files: Annotated[
         list[Path],
         typer.Argument(help="Scenario files: YAML or JSON; .jsonl holds one a line.", exists=True, dir_okay=False),
@@ -64,21 +70,33 @@ def run_files(
 
     Exits with 0 when all is as expected, with 1 at any difference, else with 2 where a scenario could not be run.
     """
-    if broker:
-        raise LiveDeskError("--broker is not supported by this version", hint="Without it scenarios run in memory.")
     # What went wrong in a scenario is its result, not a warning about this process.
     logging.getLogger("streams").addHandler(logging.NullHandler())
     loaded = [one for file in files for one in matching(load_file(file), _pattern(name))]
-    verdicts = asyncio.run(_report(loaded, as_json=as_json, with_records=with_records))
+    report = partial(_report, loaded, as_json=as_json, with_records=with_records)
+    verdicts = asyncio.run(_on_broker(context.ensure_object(Settings), report) if broker else report(in_memory))
     if verdicts["failed"] or verdicts["unusable"]:
         raise typer.Exit(1 if verdicts["failed"] else 2)
 
 
-async def _report(loaded: list[Loaded], *, as_json: bool, with_records: bool) -> Counter[Verdict]:
+async def in_memory(scenario: Scenario, with_records: bool) -> Finished:
+    """Run one scenario on the in-memory driver."""
+    return await run(scenario, await DriverWorld.build(scenario), with_records=with_records)
+
+
+async def _on_broker(settings: Settings, report: Callable[[Perform], Awaitable[Counter[Verdict]]]) -> Counter[Verdict]:
+    console = Console(stderr=True)
+    configure_logging(logging.WARNING)
+    with local_kafka(settings, lambda line: console.print(line, markup=False)):
+        async with broker_run.running(settings) as bench:
+            return await report(bench.perform)
+
+
+async def _report(loaded: list[Loaded], perform: Perform, *, as_json: bool, with_records: bool) -> Counter[Verdict]:
     verdicts: Counter[Verdict] = Counter()
     # Standard output is for the results alone, where they are read by a program.
     console = Console(stderr=as_json, soft_wrap=True, highlight=False)
-    async for outcome in play(loaded, with_records=with_records):
+    async for outcome in play(loaded, perform, with_records=with_records):
         verdicts[outcome.verdict] += 1
         if as_json:
             typer.echo(orjson.dumps(_as_json(outcome)).decode())
@@ -89,14 +107,16 @@ async def _report(loaded: list[Loaded], *, as_json: bool, with_records: bool) ->
     return verdicts
 
 
-async def play(loaded: Iterable[Loaded], *, with_records: bool = False) -> AsyncIterator[Outcome]:
-    """Run each scenario in memory and check it."""
+async def play(
+    loaded: Iterable[Loaded], perform: Perform = in_memory, *, with_records: bool = False
+) -> AsyncIterator[Outcome]:
+    """Run each scenario and check it."""
     for one in loaded:
         if one.scenario is None:
             yield Outcome(one, problems=one.problems)
             continue
         try:
-            finished = await run(one.scenario, await DriverWorld.build(one.scenario), with_records=with_records)
+            finished = await perform(one.scenario, with_records)
         except (NotSupported, StepError) as error:
             yield Outcome(one, problems=(f"{one.where}: {error}",))
             continue

@@ -60,6 +60,7 @@ class IngressServer:
         people = None if channels is None else channels.directory
         self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token, people)
         self._stack = AsyncExitStack()
+        self._writer: ChannelWriter | None = None
         self.url = ""
         self.control_url = ""
 
@@ -67,6 +68,13 @@ class IngressServer:
     def channels(self) -> list[ChannelSettings]:
         """The newest settings of every channel."""
         return self._directory.channels()
+
+    async def save(self, channels: ChannelsFile) -> None:
+        """Save the channels that are new or different; their agents are who may be named from now on."""
+        if self._writer is None:
+            raise RuntimeError("not started")
+        self._directory.people = channels.directory
+        await _save(self._writer, channels)
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider posts the channel's callbacks, as seen from this machine."""
@@ -96,8 +104,9 @@ class IngressServer:
             clock=self._clock,
             new_id=self._new_id,
         )
+        self._writer = writer
         if self._channels is not None:
-            await _save(writer, self._channels)
+            await self.save(self._channels)
         app = build_app(
             self._directory,
             publisher,

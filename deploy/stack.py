@@ -134,7 +134,8 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         settings, kafka = self.settings, self.settings.kafka
-        env = {
+        return {
+            "LIVEDESK_DATA_DIR": str(settings.data_dir.absolute()),
             "LIVEDESK_PARTITIONS": str(settings.partitions),
             "LIVEDESK_REPLICATION_FACTOR": str(settings.replication_factor),
             "LIVEDESK_TOPIC_PREFIX": settings.topic_prefix,
@@ -143,7 +144,6 @@ class Stack:
             # The rest of the Kafka connection (SASL, TLS) came from the environment, which children inherit.
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         }
-        return env
 
     def _write_accounts(self) -> None:
         accounts = [

@@ -16,7 +16,7 @@ from deploy.settings import Settings
 from streams.breaker import Breaker
 from streams.clock import Clock, wall_clock
 from streams.metrics import Metrics
-from streams.provider_client import EngageLabClient
+from streams.provider_client import TOTAL_S, EngageLabClient
 from streams.settings_store import SettingsStore
 from streams.task import Environment
 from streams.worker import Worker
@@ -29,13 +29,13 @@ CONNECTIONS = 200
 
 @asynccontextmanager
 async def environment(
-    settings: Settings, secrets: Secrets, *, clock: Clock = wall_clock, seconds: Clock | None = None
+    settings: Settings, secrets: Secrets, *, clock: Clock = wall_clock, send_seconds: float = TOTAL_S
 ) -> AsyncIterator[Environment]:
-    """What the tasks share, for as long as the block runs. seconds: the breaker's clock, where it is not the wall's."""
+    """What the tasks share, for as long as the block runs. send_seconds: until a send counts as unknown."""
     store, metrics = SettingsStore(secrets.decrypt), Metrics()
     async with ClientSession(connector=TCPConnector(limit=CONNECTIONS)) as session:
-        client = EngageLabClient(session, store.newest, base_url=settings.engagelab_url)
-        breaker = Breaker(client.perform, (lambda: seconds().timestamp()) if seconds else time.monotonic)
+        client = EngageLabClient(session, store.newest, base_url=settings.engagelab_url, total_s=send_seconds)
+        breaker = Breaker(client.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
         metrics.watch_paused(lambda: breaker.open)
         performers = {"delivery": breaker.perform}
         yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers)

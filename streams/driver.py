@@ -68,7 +68,7 @@ class Driver:
     def next_deadline(self) -> datetime | None:
         """The earliest timer of any stage."""
         deadlines = [state.next_deadline() for state in self.states.values()]
-        return min((deadline[0] for deadline in deadlines if deadline is not None), default=None)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _apply(self, stage: Stage, outcome: Step) -> None:
         changes = Changes(self.states[stage.name])

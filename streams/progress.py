@@ -55,6 +55,11 @@ class Progress:
         if self._consumer is not None:
             await self._consumer.stop()
 
+    def forget(self) -> None:
+        """Drop every barrier: the clock was set back."""
+        self._pending.clear()
+        self.barriers.clear()
+
     async def committed(self) -> dict[str, Offsets]:
         """Committed offsets by stage and partition."""
         assert self._admin is not None

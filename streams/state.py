@@ -94,11 +94,10 @@ class TaskState:
         rows = self._keys.setdefault(key, {})
         if name not in rows and key in self._ordered:
             insort(self._ordered[key], name)
+        before = self._deadline_of(key) if name == META else None
         rows[name] = value
-        if name == META:
-            timers = Meta.decode(value).timers
-            if timers:
-                heapq.heappush(self._deadlines, (min(timers.values()), key))
+        if name == META and (deadline := self._deadline_of(key)) not in (None, before):
+            heapq.heappush(self._deadlines, (deadline, key))
 
     def _delete(self, key: str, name: str) -> None:
         rows = self._keys.get(key)
@@ -111,17 +110,25 @@ class TaskState:
             del self._keys[key]
             self._ordered.pop(key, None)
 
-    def next_deadline(self) -> tuple[datetime, str] | None:
-        """The earliest timer of any key, and the key."""
-        while self._deadlines:
-            deadline, key = self._deadlines[0]
-            value = self.read(key, META)
-            timers = Meta.decode(value).timers if value is not None else {}
-            if timers and min(timers.values()) == deadline:
-                return from_milliseconds(deadline), key
-            # Cancelled or moved since: its own entry, if any, is further on.
+    def next_deadline(self, prefix: str = "") -> datetime | None:
+        """The earliest timer of the keys that begin with prefix."""
+        self._drop_stale()
+        if not self._deadlines:
+            return None
+        if not prefix:
+            return from_milliseconds(self._deadlines[0][0])
+        found = [at for at, key in self._deadlines if key.startswith(prefix) and self._deadline_of(key) == at]
+        return from_milliseconds(min(found)) if found else None
+
+    def _deadline_of(self, key: str) -> int | None:
+        value = self.read(key, META)
+        timers = Meta.decode(value).timers if value is not None else {}
+        return min(timers.values(), default=None)
+
+    def _drop_stale(self) -> None:
+        # A timer that was cancelled or moved leaves its entry behind; its new one, if any, is further on.
+        while self._deadlines and self._deadline_of(self._deadlines[0][1]) != self._deadlines[0][0]:
             heapq.heappop(self._deadlines)
-        return None
 
     def due(self, until: datetime, limit: int) -> list[tuple[int, str]]:
         """(deadline in unix ms, key) of the timers due by `until`, earliest first.

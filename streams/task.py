@@ -60,9 +60,19 @@ def transactional_producer(connection: KafkaConnection, transactional_id: str) -
     )
 
 
+def _opened() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
 @dataclass(frozen=True)
 class Environment:
-    """What the tasks of a worker share. new_producer: (connection, transactional id) -> a producer, not started."""
+    """What the tasks of a worker share.
+
+    gate: while it is cleared no task begins anything. new_producer: (connection, transactional id) -> one not started.
+    """
+
 
     connection: KafkaConnection
     prefix: str
@@ -70,6 +80,7 @@ class Environment:
     clock: Clock
     metrics: Metrics
     performers: Mapping[str, Performer] = field(default_factory=dict)
+    gate: asyncio.Event = field(default_factory=_opened)
     new_producer: Callable[[KafkaConnection, str], AIOKafkaProducer] = transactional_producer
 
     def group(self, stage: Stage) -> str:
@@ -148,19 +159,14 @@ class Task:
             if fetched.records:
                 self._wake.set()
 
-    def allow(self, barrier: Barrier) -> None:
-        """Let the timers due by the barrier's time fire, once the task is past its offset."""
+    def allow(self, barrier: Barrier | None) -> None:
+        """Let the timers due by the barrier's time fire, once the task is past its offset. None: none may."""
         self._barrier = barrier
         self._wake.set()
 
     def tick(self) -> None:
         """Once in a while: commit a position that only transaction markers have moved, so that lag can reach zero."""
         self._wake.set()
-
-    def next_deadline(self) -> datetime | None:
-        """The earliest timer of any key."""
-        deadline = self._state.next_deadline()
-        return deadline[0] if deadline else None
 
     @property
     def state(self) -> TaskState:
@@ -185,6 +191,7 @@ class Task:
             await self._open()
             while not self._closing:
                 await self._wake.wait()
+                await self._env.gate.wait()
                 self._wake.clear()
                 self.last_loop = time.monotonic()
                 while await self._advance():
@@ -324,7 +331,7 @@ class Task:
         return replace(out, record=replace(out.record, event=event))
 
     def _timers_due(self) -> bool:
-        barrier, deadline = self._barrier, self.next_deadline()
+        barrier, deadline = self._barrier, self._state.next_deadline()
         if barrier is None or deadline is None:
             return False
         return self.next_offset >= barrier.offset and deadline <= barrier.time

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime
 
 from aiokafka.errors import KafkaError
 
@@ -14,7 +13,7 @@ from streams.compacted import TopicFollower
 from streams.faust_internals import quiet_loggers
 from streams.progress import Progress
 from streams.runner import StageRunner
-from streams.task import Environment
+from streams.task import Environment, Task
 from streams.topology import TOPOLOGY
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,8 @@ class Worker:
     """Runs `stages` until it is stopped.
 
     instance_id: this worker's stable name (static membership); None: a passing member.
-    tick: seconds between two looks at Kafka's offsets, so also how late a timer may be.
+    tick: seconds between two looks at Kafka's offsets, so also how late a timer may be. None: whoever sets the clock
+    calls tick() (scenarios). poll: seconds that an idle fetch may wait.
     """
 
     def __init__(
@@ -41,11 +41,12 @@ class Worker:
         *,
         topology: tuple[Stage, ...] = TOPOLOGY,
         instance_id: str | None = None,
-        tick: float = 1.0,
+        tick: float | None = 1.0,
+        poll: float = 1.0,
     ) -> None:
         self._env, self._tick = env, tick
         self.progress = Progress(env.connection, env.prefix, topology, env.metrics)
-        self.runners = [StageRunner(env, stage, instance_id, tick) for stage in stages]
+        self.runners = [StageRunner(env, stage, instance_id, poll) for stage in stages]
         self._channels = TopicFollower(env.connection, CHANNELS.full_name(env.prefix), env.settings.apply)
         self._ticker: asyncio.Task[None] | None = None
         self._last_tick = time.monotonic()
@@ -57,7 +58,8 @@ class Worker:
         await self.progress.start()
         await asyncio.gather(*(runner.start() for runner in self.runners))
         quiet_loggers()
-        self._ticker = asyncio.create_task(self._run_ticker())
+        if self._tick is not None:
+            self._ticker = asyncio.create_task(self._run_ticker(self._tick))
 
     async def stop(self) -> None:
         """Finish running batches and effects, leave the groups, disconnect."""
@@ -95,15 +97,26 @@ class Worker:
         oldest = min([self._last_tick, *(runner.last_loop for runner in self.runners)])
         return time.monotonic() - oldest < STALLED_AFTER
 
-    def next_deadline(self) -> datetime | None:
-        """The earliest timer of any task."""
-        deadlines = [task.next_deadline() for runner in self.runners for task in runner.tasks.values()]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks of every stage."""
+        return [task for runner in self.runners for task in runner.tasks.values()]
 
-    async def _run_ticker(self) -> None:
+    def nudge(self) -> None:
+        """Let idle tasks commit their position."""
+        for runner in self.runners:
+            runner.tick({})
+
+    def rewind(self) -> None:
+        """Forget how far time had come: the clock was set back."""
+        self.progress.forget()
+        for task in self.tasks:
+            task.allow(None)
+
+    async def _run_ticker(self, seconds: float) -> None:
         while True:
             await self.tick()
-            await asyncio.sleep(self._tick)
+            await asyncio.sleep(seconds)
 
     async def tick(self) -> None:
         """Look at Kafka's offsets once, let due timers fire and idle tasks commit their position."""

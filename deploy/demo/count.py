@@ -157,10 +157,19 @@ def _counts(evidence: Evidence, facts: _Facts) -> Iterator[tuple[str, str]]:
     twice = len(facts.bodies) - len(set(facts.bodies))
     yield "callbacks posted", str(len(evidence.attempts))
     yield "callbacks acknowledged", f"{delivered} with 200"
-    yield "callbacks in webhooks", f"{len(facts.bodies)}, {twice} delivered twice, {facts.multi_row_bodies} of several rows"
+    yield (
+        "callbacks in webhooks",
+        f"{len(facts.bodies)}, {twice} delivered twice, {facts.multi_row_bodies} of several rows",
+    )
     messages, receipts = len(facts.inbound), len(facts.receipts)
-    yield "rows", f"{facts.rows}: {messages} customers' messages, {receipts} receipts ({_out_of_order(facts)} out of order)"
-    yield "customers' messages", f"{len(evidence.written)} different ones, {messages - len(set(facts.inbound))} came again"
+    yield (
+        "rows",
+        f"{facts.rows}: {messages} customers' messages, {receipts} receipts ({_out_of_order(facts)} out of order)",
+    )
+    yield (
+        "customers' messages",
+        f"{len(evidence.written)} different ones, {messages - len(set(facts.inbound))} came again",
+    )
     by_customer = sum(facts.opened.values())
     yield "conversations opened", str(by_customer)
     yield "greetings sent", f"{sum(facts.greetings.values())} accepted by the provider"

@@ -22,6 +22,7 @@ class Play:
         self._plan, self._sandbox, self._desk = plan, sandbox, desk
         self._last_seq = -1
         self._accepted: Counter[str] = Counter()
+        self._reached: dict[str, asyncio.Event] = {}
         self._greeted: set[str] = set()
         self._answering: dict[str, asyncio.Task[None]] = {}
         self.written: set[str] = set()
@@ -70,6 +71,8 @@ class Play:
             if entry.outcome != "accepted" or entry.contact is None:
                 continue
             self._accepted[entry.id or ""] += 1
+            if entry.id in self._reached:
+                self._reached[entry.id].set()
             # The first message to a customer is the greeting: agents answer only who is greeted.
             self._greeted.add(entry.contact)
             answer = self._plan.answers.get(entry.contact)
@@ -84,11 +87,11 @@ class Play:
     async def _answer(self, contact: str, answer: Answer) -> None:
         await asyncio.sleep(answer.after)
         reply = f"reply-{contact}"
+        reached = self._reached[reply] = asyncio.Event()
         await self._desk.reply(contact, reply, answer.agent, answer.text)
         self.replies.add(reply)
         if answer.resolve_after is not None:
-            while not self._accepted[reply]:
-                await asyncio.sleep(POLL_SECONDS)
+            await reached.wait()
             await asyncio.sleep(answer.resolve_after)
             await self._desk.resolve(contact, f"resolve-{contact}", answer.agent)
 

@@ -54,9 +54,7 @@ async def run_demo(
     async with _shown(view):
         try:
             with picture.timed("creating the topics"):
-                await apply(
-                    settings.kafka, prefix, all_topics(), settings.partitions, settings.replication_factor
-                )
+                await apply(settings.kafka, prefix, all_topics(), settings.partitions, settings.replication_factor)
             return await _run(settings, customers, seed, folder, picture)
         finally:
             with picture.timed("deleting the topics"), suppress(KafkaError):

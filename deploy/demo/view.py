@@ -36,7 +36,8 @@ class View:
     def say(self, line: str) -> None:
         """A line about what is going on, where there is no picture."""
         if self._live is None:
-            self._console.print(f"{self._picture.seconds:5.1f} s  {line}", markup=False, highlight=False)
+            text = f"{self._picture.seconds:5.1f} s  {line}"
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show(self) -> None:
         """Show the present state."""
@@ -54,7 +55,7 @@ class View:
 
 @dataclass(frozen=True)
 class Report:
-    """What the demo has to say at the end. memory: bytes by process; restarts: of processes that ended by themselves."""
+    """What is told at the end. memory: bytes by process; restarts: of processes that ended by themselves."""
 
     summary: Summary
     seconds: Mapping[str, float]
@@ -81,7 +82,8 @@ def print_report(report: Report, console: Console) -> None:
         mark = Text("ok   ", "green") if check.ok else Text("WRONG", "bold red")
         console.print(Text("  ") + mark + f" {check.name}" + ("" if check.ok else f": {check.wrong}"), soft_wrap=True)
     wrong = sum(not check.ok for check in report.summary.checks)
-    end = f"{wrong} of {len(report.summary.checks)} checks failed." if wrong else "Lost 0, twice 0: every check holds."
+    verdict = f"{wrong} of {len(report.summary.checks)} checks failed." if wrong else "Every check holds."
+    end = f"Lost {report.summary.counts['lost']}, twice {report.summary.counts['twice']}. {verdict}"
     console.print(f"\n{end}", style="bold red" if wrong else "bold green", highlight=False)
 
 
@@ -117,9 +119,8 @@ def _numbers(picture: Picture) -> Table:
 
 
 def _chat(picture: Picture) -> Panel:
-    lines = Text()
-    for line in list(picture.chat):
-        arrow = Text("» " if line.from_customer else "  « ", "cyan" if line.from_customer else "green")
-        lines += arrow + Text(f"{line.who}: ", "bold") + Text(line.text.replace("\n", " ") + "\n")
-    lines.no_wrap, lines.overflow = True, "ellipsis"
-    return Panel(lines, title="messages", border_style="dim")
+    lines = []
+    for line in picture.chat:
+        mark, color = ("» ", "cyan") if line.from_customer else ("  « ", "green")
+        lines.append(Text.assemble((mark, color), (f"{line.who}: ", "bold"), line.text.replace("\n", " ")))
+    return Panel(Text("\n", no_wrap=True, overflow="ellipsis").join(lines), title="messages", border_style="dim")

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from aiohttp import ClientError, ClientSession
 from aiokafka.errors import KafkaError
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.demo.picture import Picture, StageNumbers
 from deploy.stack import Stack
-from schemas.topics import CONVERSATIONS, STATUSES
+from schemas.topics import CONVERSATIONS, STATUSES, Topic
 from streams.compacted import TopicFollower
 from streams.metrics import Metrics
 from streams.progress import Progress
@@ -24,10 +25,10 @@ RATE_SECONDS = 3.0
 
 
 class Watch:
-    """Keeps the picture up to date. show: called after every look."""
+    """Keeps the picture up to date."""
 
-    def __init__(self, stack: Stack, session: ClientSession, picture: Picture, show: Callable[[], None]) -> None:
-        self._stack, self._session, self._picture, self._show = stack, session, picture, show
+    def __init__(self, stack: Stack, session: ClientSession, picture: Picture) -> None:
+        self._stack, self._session, self._picture = stack, session, picture
         settings = stack.settings
         self._progress = Progress(settings.kafka, settings.topic_prefix, TOPOLOGY, Metrics())
         self._seen: deque[tuple[float, Counter[str]]] = deque()
@@ -37,11 +38,7 @@ class Watch:
         """Looks for as long as the block runs."""
         settings = self._stack.settings
         followers = [
-            TopicFollower(
-                settings.kafka,
-                topic.full_name(settings.topic_prefix),
-                lambda _key, value, topic=topic: self._picture.apply(topic, value),
-            )
+            TopicFollower(settings.kafka, topic.full_name(settings.topic_prefix), partial(self._apply, topic))
             for topic in (CONVERSATIONS, STATUSES)
         ]
         looking: asyncio.Task[None] | None = None
@@ -69,13 +66,14 @@ class Watch:
             for stage, partitions in ends.items()
         }
 
+    def _apply(self, topic: Topic, _key: bytes, value: bytes | None) -> None:
+        self._picture.apply(topic, value)
+
     async def _look_on(self) -> None:
         while True:
-            try:
+            # Whatever keeps it from seeing now, the next look shows.
+            with suppress(KafkaError, ClientError, TimeoutError):
                 await self._look()
-            except (KafkaError, ClientError, TimeoutError):
-                pass  # a picture is late, and comes with the next look
-            self._show()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:

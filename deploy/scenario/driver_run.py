@@ -6,9 +6,9 @@ from itertools import count
 from typing import TypeVar
 
 import orjson
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from deploy.sandbox.accounts import Account, Behaviour, Credentials
+from deploy.sandbox.accounts import Behaviour, Credentials
 from deploy.sandbox.errors import ApiError
 from deploy.sandbox.provider import Provider
 from deploy.sandbox.templates import TemplateApi, TemplateFilter, UnreachableError
@@ -31,7 +31,7 @@ from schemas.topics import CHANNELS, INBOX, WEBHOOKS
 from streams.breaker import Breaker
 from streams.driver import Driver
 from streams.effects_contract import Outcome, Unknown
-from streams.provider_client import LIST_UNREACHABLE, UNREACHABLE, done, read_answer, send_body, why_not_approved
+from streams.provider_client import LIST_UNREACHABLE, done, read_answer, send_body, why_not_approved
 from streams.settings_store import SettingsStore
 
 _T = TypeVar("_T")
@@ -42,11 +42,13 @@ class DriverWorld:
 
     def __init__(self, scenario: Scenario) -> None:
         vault = _Vault()
-        self._keys = {channel.id: channel.settings.dev_key for channel in scenario.channels}
-        self._provider = Provider((_account(scenario, id) for id in self._keys), auto_receipts=False)
+        accounts = {channel.id: channel.provider_account for channel in scenario.channels}
+        self._keys = {id: account.dev_key for id, account in accounts.items()}
+        self._provider = Provider(accounts.values(), auto_receipts=False)
         self._store = SettingsStore(vault.decrypt)
         self._directory = ChannelDirectory(vault.decrypt, str, scenario.directory)
         self._at = scenario.steps[0].at
+        self._ids = scenario.channels[0].id
         client = _Client(self._provider, self._store.newest, lambda: self._driver.now)
         self._breaker = Breaker(client.perform, lambda: self._driver.now.timestamp())
         self._driver = Driver(self._store, self._perform, self._at)
@@ -58,7 +60,7 @@ class DriverWorld:
             prefix="",
             encrypt=vault.encrypt,
             clock=lambda: self._at,
-            new_id=lambda: f"s{next(self._saves)}",
+            new_id=lambda: f"{self._ids}/s{next(self._saves)}",
         )
 
     @classmethod
@@ -79,7 +81,7 @@ class DriverWorld:
     async def hand_in_callback(self, at: datetime, channel: str, body: bytes) -> None:
         event = WebhookReceived(provider="engagelab", body=body)
         revision = self._store.newest(channel).revision
-        id = f"d{next(self._deliveries)}"
+        id = f"{self._ids}/d{next(self._deliveries)}"
         self._driver.write(WEBHOOKS, Record(id, "/livedesk/ingress", at, channel, event, channel, revision))
 
     async def hand_in_command(
@@ -94,7 +96,7 @@ class DriverWorld:
         if not self._directory.has_agent(settings, request.by):
             return Refusal("unknown_agent", "there is no such human agent")
         key = conversation_key(channel, command.contact)
-        id = f"c{next(self._commands)}"
+        id = f"{self._ids}/c{next(self._commands)}"
         event = request.command(command_id)
         self._driver.write(INBOX, Record(id, "/livedesk/ingress", at, key, event, channel, settings.revision))
         return None
@@ -154,11 +156,10 @@ class _Client:
             if missing is not None:
                 return done(missing)
         answer = self._provider.handle_send(credentials, orjson.dumps(body), self._now())
-        if answer.outcome == "unreachable":
-            return done(UNREACHABLE)
         if answer.http_status is None:
             return Unknown()
-        result = read_answer(answer.http_status, orjson.dumps(answer.body), str(answer.retry_after or ""))
+        content = b"" if answer.body is None else orjson.dumps(answer.body)
+        result = read_answer(answer.http_status, content, str(answer.retry_after or ""))
         return Unknown() if result is None else done(result)
 
     def _missing(self, credentials: Credentials, template: Template) -> SendResult | None:
@@ -184,18 +185,6 @@ class _Vault:
 
     def decrypt(self, name: str) -> str:
         return self._secrets[int(name.removeprefix("secret "))]
-
-
-def _account(scenario: Scenario, id: str) -> Account:
-    channel = scenario.channel(id)
-    settings = channel.settings
-    return Account(
-        dev_key=settings.dev_key or "",
-        dev_secret=settings.dev_secret or SecretStr(""),
-        phone_number=settings.phone_number,
-        business_account_id=settings.business_account_id or "",
-        templates=channel.templates,
-    )
 
 
 async def _caught_up() -> None:

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import AfterValidator, JsonValue, SecretStr, ValidationError
 
 from deploy.channels_file import read_data
 from deploy.errors import LiveDeskError
-from deploy.sandbox.accounts import Template
+from deploy.sandbox.accounts import Account, Template
 from deploy.scenario import expect
-from deploy.scenario.steps import Action, Inbound, Presence, ProviderAnswer, StatusUpdate, Step
+from deploy.scenario.steps import Action, Inbound, Presence, ProviderAnswer, StatusUpdate, Step, not_empty
 from schemas.channel import ChannelSettings, Directory, channel_errors, parse_channel
 from schemas.channels_file import HumanAgent
 from schemas.invalid_settings import FieldError, InvalidSettings, repeated_ids
@@ -37,6 +37,18 @@ class ScenarioChannel(ChannelSettings):
         data["dev_secret"] = self.dev_secret or f"secret-of-{self.id}"
         return parse_channel(data)
 
+    @property
+    def provider_account(self) -> Account:
+        """The channel's account at the sandbox."""
+        settings = self.settings
+        return Account(
+            dev_key=settings.dev_key or "",
+            dev_secret=settings.dev_secret or SecretStr(""),
+            phone_number=settings.phone_number,
+            business_account_id=settings.business_account_id or "",
+            templates=self.templates,
+        )
+
 
 class Scenario(SettingsModel):
     """What a scenario file says. source and why are for readers."""
@@ -45,8 +57,8 @@ class Scenario(SettingsModel):
     source: JsonValue = None
     why: JsonValue = None
     agents: tuple[HumanAgent, ...] = ()
-    channels: Annotated[tuple[ScenarioChannel, ...], Field(min_length=1)]
-    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    channels: Annotated[tuple[ScenarioChannel, ...], AfterValidator(not_empty)]
+    steps: Annotated[tuple[Step, ...], AfterValidator(not_empty)]
     expect: dict[str, JsonValue] = {}
 
     @property
@@ -125,9 +137,25 @@ def parse_scenario(data: object, where: str) -> Loaded:
 def _wrong_settings(scenario: Scenario) -> Iterator[FieldError]:
     yield from repeated_ids("agents[{}].id", tuple(agent.id for agent in scenario.agents))
     yield from repeated_ids("channels[{}].id", tuple(channel.id for channel in scenario.channels))
+    keys: set[str | None] = set()
     for index, channel in enumerate(scenario.channels):
         for error in channel_errors(channel, scenario.directory):
             yield FieldError(f"channels[{index}].{error.field}", error.message)
+        if channel.dev_key is not None and channel.dev_key in keys:
+            yield FieldError(f"channels[{index}].dev_key", "is another channel's: the sandbox has one number for each")
+        keys.add(channel.dev_key)
+        for error in _wrong_account(channel):
+            yield FieldError(f"channels[{index}].{error.field}", f"the sandbox refuses it: {error.message}")
+
+
+def _wrong_account(channel: ScenarioChannel) -> tuple[FieldError, ...]:
+    try:
+        _ = channel.provider_account
+    except ValidationError as error:
+        return InvalidSettings.from_pydantic(error).errors
+    except InvalidSettings:
+        pass  # Settings that contradict each other are told by channel_errors.
+    return ()
 
 
 def _wrong_steps(scenario: Scenario) -> Iterator[FieldError]:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import datetime
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 import orjson
 from pydantic import (
@@ -23,6 +23,8 @@ from deploy.sandbox.accounts import Answer, Behaviour
 from schemas.phone import InvalidPhoneNumber, digits
 from schemas.setting_types import Flag, Id, SettingsModel
 
+_T = TypeVar("_T")
+
 
 def _instant(value: object) -> datetime:
     try:
@@ -39,6 +41,13 @@ def _contact(text: str) -> str:
         return digits(text)
     except InvalidPhoneNumber as error:
         raise ValueError(f"is not a phone number with its country code: {error}") from None
+
+
+def not_empty(items: tuple[_T, ...]) -> tuple[_T, ...]:
+    """Refuses an empty list. Unlike min_length, says nothing where an item is wrong."""
+    if not items:
+        raise ValueError("must not be empty")
+    return items
 
 
 Instant = Annotated[datetime, PlainValidator(_instant, json_schema_input_type=str)]
@@ -277,7 +286,7 @@ class Step(SettingsModel):
     concurrent: Flag = False
     inbound: Inbound | None = None
     status: StatusUpdate | None = None
-    batch: Annotated[tuple[BatchEntry, ...], Field(min_length=1)] | None = None
+    batch: Annotated[tuple[BatchEntry, ...], AfterValidator(not_empty)] | None = None
     redeliver: MessageId | None = None
     callback: RawCallback | None = None
     command: CommandStep | None = None

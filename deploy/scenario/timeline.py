@@ -1,7 +1,6 @@
 """A scenario's run as a timeline for people: each step, and what the pipeline did about it."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from rich.table import Table
@@ -41,24 +40,24 @@ _MAX_TEXT = 60
 
 def timeline(run: Finished) -> Iterator[Text]:
     """One line a step, followed by a line for each thing that the pipeline did."""
+    names, told = _names(run), set(run.steps.values())
     pending = list(enumerate(run.scenario.steps))
-    names = _names(run)
-    refused = {one.step: one for one in run.result.refused}
-    told = set(run.steps.values())
     for _, record in run.evidence.records:
-        step = run.steps.get(record.id)
-        while step is not None and pending and pending[0][0] <= step:
-            index, passed = pending.pop(0)
-            yield _line(passed.at, f"{index}: {said(passed)}", "bold")
-            if index in refused and index not in told:
-                yield _line(passed.at, f"   refused: {refused[index].code}: {refused[index].reason}", "red")
+        own = run.steps.get(record.id, -1)
+        while pending and (pending[0][0] <= own or (pending[0][0] not in told and pending[0][1].at < record.time)):
+            yield from _step(run, *pending.pop(0), told)
         happened = happening(record.event, names)
         if happened is not None:
             yield _line(record.time, f"   {happened}", _style(record.event))
-    for index, left in pending:
-        yield _line(left.at, f"{index}: {said(left)}", "bold")
-        if index in refused and index not in told:
-            yield _line(left.at, f"   refused: {refused[index].code}: {refused[index].reason}", "red")
+    for index, step in pending:
+        yield from _step(run, index, step, told)
+
+
+def _step(run: Finished, index: int, step: Step, told: Collection[int]) -> Iterator[Text]:
+    yield _line(step.at, f"{index}: {said(step)}", "bold")
+    for one in run.result.refused:
+        if one.step == index and index not in told:
+            yield _line(step.at, f"   refused: {one.code}: {one.reason}", "red")
 
 
 def summary(result: Result) -> Table:
@@ -83,10 +82,10 @@ def said(step: Step) -> str:
         case CommandStep() as command:
             return _command(command)
         case SettingsChange() as change:
-            return f"settings change: {_short(json.dumps(change.change, ensure_ascii=False, default=str))}"
+            return f"settings change: {', '.join(change.change)}"
         case ProviderAnswer(answer=answer, code=code, times=times):
-            often = "from now on" if times is None else f"{times} times"
-            return f"the provider answers {answer}{f' {code}' if code else ''} {often}"
+            often = {None: "from now on", 1: "the next time"}.get(times, f"the next {times} times")
+            return f"the provider answers {answer}{f' {code}' if code else ''}, {often}"
         case None:
             return "time passes"
     return step.kind or ""

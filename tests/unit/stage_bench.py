@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 from agents.stage import RowT, Stage
 from schemas.channel import ChannelSettings
 from schemas.event import Event
-from schemas.record import Record, decode, encode
+from schemas.record import Record, decode, encode, from_milliseconds
 from schemas.topics import Topic
 from streams.state import META, KeyRows, Meta, TaskState
 from streams.step import Due, Step, step
@@ -39,8 +39,9 @@ class StageBench:
     def fire(self, until: datetime) -> list[Emitted]:
         """What the timers due by then emit, in the order of their deadlines."""
         emitted: list[Emitted] = []
-        while (due := self.state.next_deadline()) is not None and due[0] <= until:
-            emitted += self._take(step(self.stage, self.state, Due(due[1], due[0]), self._lookup))
+        while due := self.state.due(until, limit=1):
+            at, key = due[0]
+            emitted += self._take(step(self.stage, self.state, Due(key, from_milliseconds(at)), self._lookup))
         return emitted
 
     def row(self, key: str, name: str, model: type[RowT]) -> RowT | None:

@@ -1,4 +1,4 @@
-"""One real Kafka for all tests of this folder: KAFKA_BOOTSTRAP_SERVERS, or an embedded broker."""
+"""One real Kafka for all tests that need one: KAFKA_BOOTSTRAP_SERVERS, or an embedded broker."""
 
 import os
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from deploy.kafka_jars import fetch_jars, quiet
 from deploy.settings import load_settings
 from schemas.connection import KafkaConnection
 
-HERE = Path(__file__).parent
+NEED_KAFKA = [Path(__file__).parent / folder for folder in ("broker", "e2e")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:
+        if any(folder in item.path.parents for folder in NEED_KAFKA):
             item.add_marker("broker")
 
 

@@ -1,0 +1,248 @@
+"""The world on a broker: ingress, Kafka, the Faust stages and the sandbox, on a clock that only the runner sets."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+
+from aiohttp import ClientSession
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord
+
+from deploy.ingress_process import IngressServer
+from deploy.sandbox.accounts import Account, Behaviour
+from deploy.sandbox.app import build_app, serve
+from deploy.sandbox.provider import LogEntry, Provider
+from deploy.scenario.format import Scenario
+from deploy.scenario.prefix import prefixed, stripped
+from deploy.scenario.run import Finished, run
+from deploy.scenario.steps import CommandStep
+from deploy.scenario.world import Evidence, Refusal
+from deploy.secrets import load_secrets
+from deploy.settings import Settings
+from deploy.topics import apply
+from deploy.worker_process import environment
+from schemas.channels_file import ChannelsFile
+from schemas.codec import from_kafka
+from schemas.connection import client_options
+from schemas.record import Record
+from schemas.topics import TIMERS, TOPICS, Topic
+from streams.clock import ManualClock
+from streams.task import Environment
+from streams.topology import TOPOLOGY, all_topics
+from streams.worker import Worker
+
+SEND_SECONDS = 0.5
+"""Real seconds until a send that the sandbox leaves unanswered counts as unknown."""
+POLL_SECONDS = 0.02
+QUIET_SECONDS = 60.0
+"""Real seconds that the pipeline may take to come to rest."""
+
+
+class NotQuiet(RuntimeError):
+    """The pipeline did not come to rest."""
+
+
+@dataclass
+class Bench:
+    """One running system that serves any number of scenarios, one after the other."""
+
+    clock: ManualClock
+    provider: Provider
+    ingress: IngressServer
+    worker: Worker
+    env: Environment
+    http: ClientSession
+    tail: "TopicTail"
+    next_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    performed: int = 0
+
+    async def perform(self, scenario: Scenario, with_records: bool) -> Finished:
+        """Run one scenario, its ids prefixed meanwhile."""
+        self.performed += 1
+        prefix = f"x{self.performed}x-"
+        ours = prefixed(scenario, prefix)
+        finished = await run(ours, await BrokerWorld.build(ours, self, prefix), with_records=with_records)
+        return stripped(finished, scenario, prefix)
+
+    async def quiet(self) -> None:
+        """Wait until every stage has processed its input and no effect is under way."""
+        try:
+            async with asyncio.timeout(QUIET_SECONDS):
+                while not await self._is_quiet():
+                    self.worker.nudge()
+                    await asyncio.sleep(POLL_SECONDS / 2)
+        except TimeoutError:
+            raise NotQuiet(f"the stages did not come to rest within {QUIET_SECONDS:.0f} s") from None
+
+    async def _is_quiet(self) -> bool:
+        ends = await self.worker.progress.ends()
+        for task in self.worker.tasks:
+            if task.busy_effects or task.next_offset < ends[task.stage.name][task.partition]:
+                return False
+        # What a task wrote after the ends were read shows in the ends by now.
+        return await self.worker.progress.ends() == ends
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Bench]:
+    """The whole system in this process, beside the Kafka of the settings, on topics of its own."""
+    prefix = f"{settings.topic_prefix}scenario-{uuid.uuid4().hex[:8]}."
+    clock = ManualClock(datetime.now(UTC))
+    provider = Provider(auto_receipts=False)
+    async with AsyncExitStack() as stack:
+        sandbox_url = await stack.enter_async_context(serve(build_app(provider, clock)))
+        settings = settings.model_copy(update={"topic_prefix": prefix, "partitions": 2, "engagelab_url": sandbox_url})
+        await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
+        secrets = load_secrets(settings)
+        env = await stack.enter_async_context(environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS))
+        worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
+        await worker.start()
+        stack.push_async_callback(worker.stop)
+        ingress = IngressServer(settings, clock=clock, new_id=lambda: bench.next_id())
+        await stack.enter_async_context(ingress)
+        tail = TopicTail(settings)
+        await tail.start()
+        stack.push_async_callback(tail.stop)
+        http = await stack.enter_async_context(ClientSession())
+        bench = Bench(clock, provider, ingress, worker, env, http, tail)
+        async with asyncio.timeout(QUIET_SECONDS):
+            while not worker.ready:  # noqa: ASYNC110 - readiness is a condition, not an event
+                await asyncio.sleep(POLL_SECONDS)
+        yield bench
+
+
+class BrokerWorld:
+    """Runs one (prefixed) scenario on the bench. Made by `BrokerWorld.build`.
+
+    prefix: what the scenario's ids begin with; it tells its records and timers from the other scenarios'.
+    """
+
+    def __init__(self, scenario: Scenario, bench: Bench, prefix: str) -> None:
+        self._bench, self._prefix = bench, prefix
+        self._accounts: dict[str, Account] = {c.id: c.provider_account for c in scenario.channels}
+        self._ids = scenario.channels[0].id
+        self._deliveries, self._commands, self._saves = count(1), count(1), count(1)
+
+    @classmethod
+    async def build(cls, scenario: Scenario, bench: Bench, prefix: str) -> "BrokerWorld":
+        """The world with the scenario's channels saved in it."""
+        world = cls(scenario, bench, prefix)
+        for account in world._accounts.values():
+            bench.provider.accounts.put(account)
+        bench.clock.now = scenario.steps[0].at
+        bench.worker.rewind()
+        bench.next_id = lambda: f"{world._ids}/s{next(world._saves)}"
+        channels = tuple(channel.settings for channel in scenario.channels)
+        await bench.ingress.save(ChannelsFile(agents=scenario.agents, channels=channels))
+        return world
+
+    async def advance(self, to: datetime) -> None:
+        bench = self._bench
+        await bench.quiet()
+        while (deadline := self._next_deadline()) is not None and deadline <= to:
+            bench.clock.now = max(bench.clock.now, deadline)
+            while deadline == self._next_deadline():
+                await bench.worker.tick()
+                await asyncio.sleep(POLL_SECONDS / 2)
+            await bench.quiet()
+        bench.clock.now = max(bench.clock.now, to)
+
+    async def settle(self, at: datetime) -> None:
+        self._bench.clock.now = max(self._bench.clock.now, at)
+        self._bench.env.gate.set()
+        await self._bench.quiet()
+
+    async def hand_in_callback(self, at: datetime, channel: str, body: bytes) -> None:
+        self._begin(at, f"d{next(self._deliveries)}")
+        settings = next(c for c in self._bench.ingress.channels if c.id == channel)
+        headers = {"Content-Type": "application/json"}
+        async with self._bench.http.post(self._bench.ingress.webhook_url(settings), data=body, headers=headers) as got:
+            if got.status != 200:
+                raise NotQuiet(f"ingress answered a callback with {got.status}")
+
+    async def hand_in_command(
+        self, at: datetime, channel: str, command: CommandStep, command_id: str
+    ) -> Refusal | None:
+        self._begin(at, f"c{next(self._commands)}")
+        asked = command.model_dump(mode="json", include={"type", "by", "text", "template"}, exclude_unset=True)
+        path = f"/v1/channels/{channel}/conversations/{command.contact}/commands"
+        async with self._bench.http.post(
+            self._bench.ingress.control_url + path, json=asked | {"id": command_id}
+        ) as answer:
+            return _refusal(answer.status, await answer.json())
+
+    async def change_settings(self, at: datetime, channel: str, change: Mapping[str, object]) -> Refusal | None:
+        self._begin(at, f"s{next(self._saves)}")
+        url = f"{self._bench.ingress.control_url}/v1/channels/{channel}/settings"
+        async with self._bench.http.patch(url, json=dict(change)) as answer:
+            return _refusal(answer.status, await answer.json())
+
+    async def set_provider(self, channel: str, behaviour: Behaviour) -> None:
+        self._bench.provider.set_behaviour(behaviour, self._accounts[channel].dev_key)
+
+    async def evidence(self) -> Evidence:
+        records = await self._bench.tail.records(self._prefix)
+        log = tuple(entry for entry in self._bench.provider.log if self._is_ours(entry))
+        return Evidence(records, log)
+
+    def _begin(self, at: datetime, id: str) -> None:
+        # Nothing is processed between what is handed in together.
+        self._bench.env.gate.clear()
+        self._bench.clock.now = max(self._bench.clock.now, at)
+        self._bench.next_id = lambda: f"{self._ids}/{id}"
+
+    def _next_deadline(self) -> datetime | None:
+        deadlines = (task.state.next_deadline(self._prefix) for task in self._bench.worker.tasks)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def _is_ours(self, entry: LogEntry) -> bool:
+        return str((entry.custom_args or {}).get("conversation", "")).startswith(self._prefix)
+
+
+def _refusal(status: int, body: dict[str, dict[str, str]]) -> Refusal | None:
+    if status < 400:
+        return None
+    error = body["error"]
+    return Refusal("invalid_settings" if error["code"] == "invalid_command" else error["code"], error["message"])
+
+
+class TopicTail:
+    """Everything committed on the pipeline's topics, in the order of Kafka's timestamps."""
+
+    def __init__(self, settings: Settings) -> None:
+        prefix = settings.topic_prefix
+        self._topics: dict[str, Topic] = {topic.full_name(prefix): topic for topic in TOPICS if topic != TIMERS}
+        self._consumer = AIOKafkaConsumer(
+            *self._topics,
+            **client_options(settings.kafka),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=20,
+        )
+        self._messages: list[ConsumerRecord] = []
+
+    async def start(self) -> None:
+        """Start reading."""
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        await self._consumer.stop()
+
+    async def records(self, prefix: str) -> tuple[tuple[Topic, Record], ...]:
+        """Every record so far whose key begins with prefix."""
+        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
+            for messages in (await self._consumer.getmany(timeout_ms=20)).values():
+                self._messages += messages
+        ours = [message for message in self._messages if message.key.decode().startswith(prefix)]
+        ours.sort(key=lambda message: message.timestamp)
+        return tuple(
+            (topic := self._topics[message.topic], from_kafka(topic, message.value, message.headers))
+            for message in ours
+        )

@@ -1,0 +1,246 @@
+"""Ingress on a real Kafka: what was answered with 200 is there, byte for byte, and an outage is survived."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from pydantic import SecretStr
+
+from deploy.broker import EmbeddedBroker, free_port
+from deploy.errors import LiveDeskError
+from deploy.ingress_process import IngressServer
+from deploy.settings import Settings
+from deploy.topics import apply
+from schemas.channels_file import parse_channels_file
+from schemas.codec import from_kafka
+from schemas.connection import KafkaConnection
+from schemas.conversation import Reply
+from schemas.record import Record
+from schemas.system import ChannelSaved, WebhookReceived
+from schemas.topics import CHANNELS, INBOX, WEBHOOKS, Topic
+from tests.reading import committed_messages, committed_records
+
+JSON = {"Content-Type": "application/json"}
+FILE = parse_channels_file(
+    {
+        "agents": [{"id": "nadia"}],
+        "channels": [{"id": "orders", "phone_number": "+34633000222", "dev_key": "k", "dev_secret": "very-secret"}],
+    }
+)
+
+
+def settings_for(kafka: KafkaConnection, prefix: str) -> Settings:
+    key = SecretStr("aW5ncmVzcy10ZXN0LWtleS1pbmdyZXNzLXRlc3Qta2U=")
+    return Settings(kafka=kafka, topic_prefix=prefix, secret_key=key, max_body_bytes=2 * 2**20)
+
+
+async def make_topics(kafka: KafkaConnection, prefix: str) -> None:
+    await apply(kafka, prefix, (WEBHOOKS, CHANNELS, INBOX), 2, 1)
+
+
+@pytest.fixture
+async def settings(kafka: KafkaConnection, topic_prefix: str) -> Settings:
+    await make_topics(kafka, topic_prefix)
+    return settings_for(kafka, topic_prefix)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[ClientSession]:
+    async with ClientSession(timeout=ClientTimeout(total=10)) as session:
+        yield session
+
+
+async def callbacks(settings: Settings) -> list[Record]:
+    messages = await committed_messages(settings.kafka, WEBHOOKS.full_name(settings.topic_prefix))
+    return [from_kafka(WEBHOOKS, message.value, message.headers) for message in messages]
+
+
+async def bodies(settings: Settings) -> list[bytes]:
+    events = [record.event for record in await callbacks(settings)]
+    return [event.body for event in events if isinstance(event, WebhookReceived)]
+
+
+async def records(settings: Settings, topic: Topic) -> list[Record]:
+    return await committed_records(settings.kafka, settings.topic_prefix, topic)
+
+
+def webhook(server: IngressServer) -> str:
+    return server.webhook_url(server.channels[0])
+
+
+async def post(client: ClientSession, url: str, body: bytes) -> int:
+    async with client.post(url, data=BytesIO(body), headers=JSON) as answer:
+        return answer.status
+
+
+async def test_what_was_answered_with_200_is_on_kafka_byte_for_byte_in_order(
+    settings: Settings, client: ClientSession
+) -> None:
+    sent = [
+        b'{"total":1,"rows":[{"message_id":"1"}]}',
+        b'{"total":2,"rows":[{"mess',
+        b'{"text":"\\udc00 alone, raw \xed\xb0\x80"}',
+        b"\x00\xff",
+        b"[" + b" " * (2 * 2**20 - 2) + b"]",
+    ]
+    async with IngressServer(settings, channels=FILE) as server:
+        answers = [await post(client, webhook(server), body) for body in sent]
+        refused = [
+            await post(client, webhook(server), b" " * 10 * 2**20),
+            await post(client, webhook(server) + "x", sent[0]),
+            await post(client, webhook(server), b""),
+        ]
+    assert (answers, refused) == ([200] * 5, [413, 404, 200])
+    assert await bodies(settings) == sent
+    assert {(record.channel, record.settings_revision) for record in await callbacks(settings)} == {("orders", 1)}
+
+
+async def test_the_next_callback_and_command_carry_the_revision_that_was_just_saved(
+    settings: Settings, client: ClientSession
+) -> None:
+    async with IngressServer(settings, channels=FILE) as server:
+        for name in ("One", "Two"):
+            url = f"{server.control_url}/v1/channels/orders/settings"
+            async with client.patch(url, json={"name": name}) as answer:
+                assert answer.status == 200
+            assert await post(client, webhook(server), name.encode()) == 200
+        url = f"{server.control_url}/v1/channels/orders/conversations/34699888777/commands"
+        async with client.post(url, json={"type": "reply", "id": "c1", "by": "nadia", "text": "Hello"}) as answer:
+            assert answer.status == 202
+    assert [record.settings_revision for record in await callbacks(settings)] == [2, 3]
+    (command,) = await records(settings, INBOX)
+    assert command.event == Reply(command_id="c1", by="nadia", text="Hello")
+    assert (command.subject, command.settings_revision) == ("orders:34699888777", 3)
+
+
+async def test_a_restart_finds_the_channels_and_writes_only_what_differs(
+    settings: Settings, client: ClientSession
+) -> None:
+    async with IngressServer(settings, channels=FILE) as server:
+        url = webhook(server)
+    async with IngressServer(settings, channels=FILE) as server:
+        assert webhook(server).partition("/webhooks")[2] == url.partition("/webhooks")[2]
+        assert server.channels[0] == FILE.channels[0]
+    stored = await records(settings, CHANNELS)
+    assert [record.subject for record in stored] == ["orders/1"]
+    assert isinstance(stored[0].event, ChannelSaved)
+    assert "very-secret" not in stored[0].event.model_dump_json()
+
+
+async def test_one_ingress_knows_at_once_the_channel_that_another_saved(
+    settings: Settings, client: ClientSession
+) -> None:
+    async with IngressServer(settings) as first, IngressServer(settings, channels=FILE) as second:
+        url = first.url + webhook(second).removeprefix(second.url)
+        assert await post(client, url, b"{}") == 200
+
+
+async def test_without_topics_it_says_what_to_do(kafka: KafkaConnection, topic_prefix: str) -> None:
+    with pytest.raises(LiveDeskError, match="livedesk topics apply"):
+        async with IngressServer(settings_for(kafka, topic_prefix)):
+            pass
+
+
+async def test_requests_in_flight_are_answered_when_it_stops(settings: Settings, client: ClientSession) -> None:
+    acknowledged: list[bytes] = []
+    statuses: set[int] = set()
+
+    async def keep_posting(url: str, worker: int) -> None:
+        number = 0
+        while True:
+            body = f"{worker}-{number}".encode()
+            try:
+                statuses.add(await post(client, url, body))
+            except ClientError:
+                return
+            acknowledged.append(body)
+            number += 1
+
+    async with IngressServer(settings, channels=FILE) as server:
+        posting = [asyncio.create_task(keep_posting(webhook(server), worker)) for worker in range(8)]
+        deadline = time.monotonic() + 20
+        while len(acknowledged) < 200:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+    await asyncio.gather(*posting)
+    assert statuses == {200}
+    assert set(acknowledged) <= set(await bodies(settings))
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path, cache_dir: Path) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(port=free_port(), data_dir=tmp_path, cache_dir=cache_dir)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@asynccontextmanager
+async def frozen(broker: EmbeddedBroker) -> AsyncIterator[None]:
+    pid = broker.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def recovered(client: ClientSession, url: str) -> bytes:
+    """Post until it is answered with 200."""
+    deadline, number = time.monotonic() + 60, 0
+    while True:
+        body = f"again {number}".encode()
+        if await post(client, url, body) == 200:
+            return body
+        assert time.monotonic() < deadline, "ingress does not recover"
+        number += 1
+
+
+async def test_while_kafka_does_not_acknowledge_it_is_503_in_time_and_afterwards_200_again(
+    own_broker: EmbeddedBroker, client: ClientSession
+) -> None:
+    kafka = KafkaConnection(bootstrap_servers=own_broker.bootstrap_servers)
+    await make_topics(kafka, "own.")
+    settings = settings_for(kafka, "own.")
+    async with IngressServer(settings, channels=FILE) as server:
+        url = webhook(server)
+        assert await post(client, url, b"before") == 200
+        async with frozen(own_broker):
+            await refused_in_time(client, url, b"frozen")
+            async with client.get(server.url + "/readyz") as ready:
+                assert ready.status == 503
+        after = [await recovered(client, url)]
+        await asyncio.to_thread(own_broker.kill)
+        await refused_in_time(client, url, b"killed")
+        await asyncio.to_thread(own_broker.start)
+        after.append(await recovered(client, url))
+        async with client.get(server.url + "/readyz") as ready:
+            assert ready.status == 200
+        await rename(client, server)
+    found = await bodies(settings)
+    assert [body for body in found if body in (b"before", *after)] == [b"before", *after]
+
+
+async def rename(client: ClientSession, server: IngressServer) -> None:
+    """Change settings, which takes the reader of the channels, too."""
+    deadline = time.monotonic() + 60
+    while True:
+        async with client.patch(f"{server.control_url}/v1/channels/orders/settings", json={"name": "New"}) as answer:
+            if answer.status == 200:
+                return
+        assert time.monotonic() < deadline, "settings can't be changed after an outage"
+
+
+async def refused_in_time(client: ClientSession, url: str, body: bytes) -> None:
+    """EngageLab waits for 3 s."""
+    started = time.monotonic()
+    assert set(await asyncio.gather(*(post(client, url, body) for _ in range(10)))) == {503}
+    assert time.monotonic() - started < 3

@@ -1,0 +1,59 @@
+"""`livedesk demo` as people run it."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.connection import KafkaConnection, client_options
+from tests.e2e.livedesk import environment, left_behind, running
+
+SECONDS = 120.0
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+async def topics(kafka: KafkaConnection) -> list[str]:
+    admin = AIOKafkaAdminClient(**client_options(kafka))
+    await admin.start()
+    try:
+        return [name for name in await admin.list_topics() if name.startswith("demo-")]
+    finally:
+        await admin.close()
+
+
+def test_the_demo_counts_nothing_lost_and_nothing_twice(kafka: KafkaConnection, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with running(["demo", "--plain", "--customers", "12"], environment(kafka, tmp_path), output) as demo:
+        assert demo.wait(SECONDS) == 0, output.read_text()
+        assert left_behind(tmp_path) == []
+    told = output.read_text()
+    assert "WRONG" not in told
+    assert told.count("  ok    ") == 12
+    assert told.endswith("Lost 0, twice 0. Every check holds.\n")
+    counts = dict(
+        line.strip().split("  ", 1) for line in told.splitlines() if line.startswith("  ") and "  " in line[2:]
+    )
+    assert int(counts["conversations opened"]) >= 12
+    assert counts["dead letters"].strip() == "0"
+    assert asyncio.run(topics(kafka)) == []
+    assert list(tmp_path.glob("livedesk-demo-*")) == []
+
+
+def test_a_demo_that_is_interrupted_leaves_nothing(kafka: KafkaConnection, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with running(["demo", "--plain"], environment(kafka, tmp_path), output) as demo:
+        wait_for(lambda: "customers write" in output.read_text() or demo.poll() is not None, "the demo does not start")
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(SECONDS) == 130, output.read_text()
+        assert left_behind(tmp_path) == []
+    assert "Interrupted" in output.read_text()
+    assert asyncio.run(topics(kafka)) == []

@@ -1,0 +1,38 @@
+"""Every scenario beside this file, in memory."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.cli_scenario import Outcome, play
+from deploy.scenario.format import Loaded, load_file
+
+SCENARIOS = [loaded for file in sorted(Path(__file__).parent.glob("*.jsonl")) for loaded in load_file(file)]
+
+
+async def played(loaded: Loaded) -> Outcome:
+    async for outcome in play([loaded], with_records=True):
+        return outcome
+    raise AssertionError("nothing was played")
+
+
+@pytest.mark.parametrize("loaded", SCENARIOS, ids=lambda loaded: loaded.name)
+async def test_scenario(loaded: Loaded) -> None:
+    outcome = await played(loaded)
+
+    assert outcome.problems == ()
+    assert [str(difference) for difference in outcome.differences] == []
+
+
+@pytest.mark.parametrize("loaded", SCENARIOS, ids=lambda loaded: loaded.name)
+async def test_a_second_run_is_the_same_to_the_last_record(loaded: Loaded) -> None:
+    first, second = await played(loaded), await played(loaded)
+
+    assert first.finished is not None
+    assert second.finished is not None
+    assert first.finished.result.as_json() == second.finished.result.as_json()
+
+
+def test_every_scenario_expects_something_and_has_a_name_of_its_own() -> None:
+    assert all(loaded.scenario is not None and loaded.scenario.expect for loaded in SCENARIOS)
+    assert len({loaded.name for loaded in SCENARIOS}) == len(SCENARIOS)
