@@ -35,9 +35,13 @@ def ingress(
     Prints the webhook URL of each channel to a terminal. It is the callbacks' only protection: keep it secret.
 
     \b
-    On --port:          POST /webhooks/engagelab/TOKEN   GET /healthz /readyz /metrics
-    On --control-port:  GET /v1/channels   PATCH /v1/channels/ID/settings
-                        POST /v1/channels/ID/conversations/CONTACT/commands
+    On --port:
+      POST  /webhooks/engagelab/TOKEN
+      GET   /healthz, /readyz, /metrics
+    On --control-port:
+      GET   /v1/channels
+      PATCH /v1/channels/ID/settings
+      POST  /v1/channels/ID/conversations/CONTACT/commands
 
     Ends at SIGTERM or Ctrl-C when the requests in flight are answered.
     """

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import json
+import logging
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,11 @@ from deploy.signals import Interrupted, raise_at_sigterm, run_until_signal
 from deploy.stack import Ports, Stack
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+"""How often it is seen whether Kafka still runs."""
 
 
 def up(
@@ -81,8 +87,11 @@ async def _serve(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Pa
     try:
         async with stack:
             console.print(describe(stack, file, kafka, folder), markup=False, highlight=False, soft_wrap=True)
-            await asyncio.Event().wait()
-            raise AssertionError("unreachable: only a signal ends it")
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                if kafka.ended():
+                    logger.warning("Kafka ended: it is started again")
+                    await asyncio.to_thread(kafka.restart)
     finally:
         console.print("Stopping")
 

@@ -95,10 +95,15 @@ class IngressServer:
     async def _start(self, stack: AsyncExitStack) -> None:
         prefix = self._settings.topic_prefix
         publisher, follower = await self._connect(stack)
+
+        async def catch_up() -> None:
+            await follower.caught_up()
+            follower.check()
+
         writer = ChannelWriter(
             self._directory,
             publisher,
-            follower.caught_up,
+            catch_up,
             prefix=prefix,
             encrypt=self._secrets.encrypt,
             clock=self._clock,
@@ -110,7 +115,8 @@ class IngressServer:
         app = build_app(
             self._directory,
             publisher,
-            Recheck(follower.caught_up),
+            Recheck(catch_up),
+            ready=lambda: publisher.connected and _follows(follower),
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,
@@ -131,6 +137,7 @@ class IngressServer:
             stack.push_async_callback(publisher.stop)
             stack.push_async_callback(follower.stop)
             await follower.start()
+            follower.check()
         except LookupError as error:
             raise LiveDeskError(
                 f"Ingress can't start: {error.args[0]}.", "Create the topics: livedesk topics apply"
@@ -142,6 +149,14 @@ class IngressServer:
                 "variables.",
             ) from error
         return publisher, follower
+
+
+def _follows(follower: TopicFollower) -> bool:
+    try:
+        follower.check()
+    except Exception:  # noqa: BLE001 - whatever stopped it, settings would be stale from now on
+        return False
+    return True
 
 
 async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:

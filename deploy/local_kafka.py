@@ -26,6 +26,14 @@ class LocalKafka:
             self.started = not self._broker.status().running
             self._broker.start(progress)
 
+    def ended(self) -> bool:
+        """Whether the embedded broker that was started has ended by itself."""
+        return self.started and not self._broker.status().running
+
+    def restart(self) -> None:
+        """Start the embedded broker again. Raises LiveDeskError."""
+        self._broker.start()
+
     def stop(self) -> None:
         """Stop the embedded broker."""
         self._broker.stop()

@@ -26,20 +26,21 @@ def build_app(
     publisher: Publish,
     recheck: Recheck,
     *,
+    ready: Callable[[], bool],
     prefix: str,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
     max_body_bytes: int,
 ) -> web.Application:
-    """The public listener's application. prefix: of the topics' names.
+    """The public listener's application. ready: whether /readyz says so. prefix: of the topics' names.
 
     Serve it without aiohttp's access log, which would write the tokens down.
     """
     metrics = Metrics()
     webhooks = _Webhooks(directory, publisher, recheck, WEBHOOKS.full_name(prefix), clock, new_id, metrics)
 
-    async def ready(_: web.Request) -> web.Response:
-        return _answer("ready") if publisher.connected else _answer("not connected to Kafka", 503)
+    async def show_ready(_: web.Request) -> web.Response:
+        return _answer("ready") if ready() else _answer("not connected to Kafka", 503)
 
     async def show_metrics(_: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
@@ -49,7 +50,7 @@ def build_app(
         [
             web.post(f"/webhooks/{PROVIDER}/{{token}}", webhooks.post),
             web.get("/healthz", _healthy),
-            web.get("/readyz", ready),
+            web.get("/readyz", show_ready),
             web.get("/metrics", show_metrics),
         ]
     )

@@ -34,11 +34,6 @@ class NotDurable(Exception):
 class Publish(Protocol):
     """What the applications need of a publisher."""
 
-    @property
-    def connected(self) -> bool:
-        """Whether there is a producer that is not in doubt."""
-        ...
-
     async def publish(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """Returns when the record is durable. Raises NotDurable."""
         ...
@@ -133,14 +128,14 @@ class Publisher:
                     batch = producer.create_batch()
                     messages = _fill(batch, lane.waiting)
                     await (await producer.send_batch(batch, lane.topic, partition=lane.partition))
-            except (TimeoutError, KafkaError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for an answer for ever
                 # An idempotent producer never gives up a batch: left alone, it would deliver it at any later time.
                 # And one that failed leaves a gap in the sequence numbers: all that follow would be refused.
                 self._replace(producer)
                 now = asyncio.get_running_loop().time()
                 while lane.waiting and lane.waiting[0].due <= now:
                     messages.append(lane.waiting.popleft())
-                _fail(messages, NotDurable(type(error).__name__))
+                _fail(messages, type(error).__name__)
             else:
                 for message in messages:
                     if not message.acknowledged.done():
@@ -212,10 +207,10 @@ def _fill(batch: BatchBuilder, waiting: deque[_Message]) -> list[_Message]:
     return messages
 
 
-def _fail(messages: Iterable[_Message], error: NotDurable) -> None:
+def _fail(messages: Iterable[_Message], reason: str) -> None:
     for message in messages:
         if not message.acknowledged.done():
-            message.acknowledged.set_exception(error)
+            message.acknowledged.set_exception(NotDurable(reason))
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -39,7 +39,9 @@ class Progress:
         """Connect."""
         self._admin = AIOKafkaAdminClient(**self._options)
         await self._admin.start()
-        self._consumer = AIOKafkaConsumer(**self._options, isolation_level="read_committed", enable_auto_commit=False)
+        # Ends are high watermarks, not last stable offsets: a commit returns before its markers are written, and until
+        # then the last stable offset leaves out what was committed.
+        self._consumer = AIOKafkaConsumer(**self._options, isolation_level="read_uncommitted", enable_auto_commit=False)
         await self._consumer.start()
         inputs = {stage.name: stage.input.full_name(self._prefix) for stage in self._stages}
         counts = {
@@ -75,10 +77,15 @@ class Progress:
         }
 
     async def ends(self) -> dict[str, Offsets]:
-        """The end offset (what a read_committed reader can reach) of every stage's input, by stage and partition."""
-        assert self._consumer is not None
-        ends = await self._consumer.end_offsets([tp for tps in self._tps.values() for tp in tps])
+        """The end of every stage's input, by stage and partition."""
+        ends = await self.end_offsets([tp for tps in self._tps.values() for tp in tps])
         return {name: {tp.partition: ends[tp] for tp in tps} for name, tps in self._tps.items()}
+
+    async def end_offsets(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The high watermarks of some partitions."""
+        assert self._consumer is not None
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(tps)
+        return ends
 
     async def poll(self, now: datetime) -> None:
         """Read the offsets once; set the lag, and raise the barriers at `now` and those already under way."""

@@ -3,10 +3,10 @@
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, cast
 
 import orjson
 
@@ -17,8 +17,7 @@ META = ""
 """The row name of the runtime's own row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(NamedTuple):
     """What the runtime keeps of a key: its clock, its timers, the settings it has seen, the effect in flight.
 
     clock and deadlines are unix milliseconds. rows: how many rows the stage keeps of the key.
@@ -26,8 +25,8 @@ class Meta:
     """
 
     clock: int = 0
-    timers: Mapping[str, int] = field(default_factory=dict)
-    revisions: Mapping[str, int] = field(default_factory=dict)
+    timers: Mapping[str, int] = MappingProxyType({})
+    revisions: Mapping[str, int] = MappingProxyType({})
     effect: str | None = None
     parked: bool = False
     rows: int = 0
@@ -63,6 +62,13 @@ class Reader(Protocol):
         """The names of the key's rows that begin with prefix, in order."""
 
 
+def _deadline(meta: bytes | None) -> int | None:
+    # Most keys have no timer: looking for the field is a tenth of decoding the row.
+    if meta is None or b'"t":' not in meta:
+        return None
+    return min(Meta.decode(meta).timers.values(), default=None)
+
+
 class TaskState:
     """The committed rows of one task."""
 
@@ -94,10 +100,9 @@ class TaskState:
         rows = self._keys.setdefault(key, {})
         if name not in rows and key in self._ordered:
             insort(self._ordered[key], name)
-        before = self._deadline_of(key) if name == META else None
-        rows[name] = value
-        if name == META and (deadline := self._deadline_of(key)) not in (None, before):
+        if name == META and (deadline := _deadline(value)) not in (None, _deadline(rows.get(META))):
             heapq.heappush(self._deadlines, (deadline, key))
+        rows[name] = value
 
     def _delete(self, key: str, name: str) -> None:
         rows = self._keys.get(key)
@@ -121,9 +126,7 @@ class TaskState:
         return from_milliseconds(min(found)) if found else None
 
     def _deadline_of(self, key: str) -> int | None:
-        value = self.read(key, META)
-        timers = Meta.decode(value).timers if value is not None else {}
-        return min(timers.values(), default=None)
+        return _deadline(self.read(key, META))
 
     def _drop_stale(self) -> None:
         # A timer that was cancelled or moved leaves its entry behind; its new one, if any, is further on.
@@ -185,6 +188,14 @@ class Changes:
     def write(self, key: str, name: str, value: bytes | None) -> None:
         self._rows.setdefault(key, {})[name] = value
 
+    def update(self, key: str, rows: Mapping[str, bytes | None]) -> None:
+        """Write several rows of a key."""
+        self._rows.setdefault(key, {}).update(rows)
+
+    def of(self, key: str) -> dict[str, bytes | None]:
+        """The changed rows of one key."""
+        return dict(self._rows.get(key, ()))
+
     def items(self) -> Iterator[tuple[str, str, bytes | None]]:
         """Every changed row: key, name, value or None."""
         for key, rows in self._rows.items():
@@ -206,7 +217,8 @@ class KeyRows:
 
     def get(self, name: str, model: type[RowT]) -> RowT | None:
         value = self._reader.read(self._key, name)
-        return None if value is None else model.model_validate_json(value)
+        # model_validate_json without what it looks at first: this is done for every record.
+        return None if value is None else cast(RowT, model.__pydantic_validator__.validate_json(value))
 
     def scan(self, prefix: str, model: type[RowT]) -> Iterator[tuple[str, RowT]]:
         for name in self._reader.names(self._key, prefix):

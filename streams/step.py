@@ -1,8 +1,8 @@
 """One step of a stage: fire the key's due timers, then decide. Pure, and the only caller of decide."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from agents.stage import Context, Effect, Emit, Row, Stage, TimerFired
 from schemas.channel import ChannelSettings
@@ -22,16 +22,14 @@ MAX_FIRINGS = 1000
 """Timers that one key may fire in one step: a stage that sets a timer in the past for ever is a bug, not a loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """In place of a record: nothing came in, but the key's timers due by `time` fire."""
 
     key: str
     time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to write, and where."""
 
     topic: Topic
@@ -39,16 +37,14 @@ class Outgoing:
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(NamedTuple):
     """An effect to perform after the commit, and the correlation id that its end carries on."""
 
     effect: Effect
     correlation_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one record, or a key's due timers, led to."""
 
     key: str
@@ -140,7 +136,7 @@ class _Run:
     def _write(self, name: str, row: Row | None) -> None:
         existed = self._changes.read(self._key, name) is not None
         if row is not None:
-            self._changes.write(self._key, name, row.model_dump_json(exclude_defaults=True).encode())
+            self._changes.write(self._key, name, row.__pydantic_serializer__.to_json(row, exclude_defaults=True))
             self._count += not existed
         elif existed:
             self._changes.write(self._key, name, None)
@@ -167,7 +163,7 @@ class _Run:
         return self._settings(channel, self._revisions.get(channel, 0))
 
     def done(self) -> Step:
-        rows = {name: value for _, name, value in self._changes.items()}
+        rows = self._changes.of(self._key)
         # A key without rows, timers or effects is forgotten: its clock begins anew, as does what it knew of settings.
         if self._count or self._timers or self._effect or self._parked:
             meta = Meta(self._clock, self._timers, self._revisions, self._effect, self._parked, self._count)
@@ -177,8 +173,7 @@ class _Run:
         return Step(self._key, rows, tuple(self._outgoing), tuple(self._effects))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cause:
+class _Cause(NamedTuple):
     id: str
     correlation_id: str
     channel: str | None
@@ -207,7 +202,7 @@ def _parked(stage: Stage, state: Reader, key: str) -> dict[str, bytes | None]:
     if not stage.parks:
         return {}
     value = state.read(key, META)
-    meta = replace(NO_META if value is None else Meta.decode(value), parked=True)
+    meta = (NO_META if value is None else Meta.decode(value))._replace(parked=True)
     return {META: meta.encode()}
 
 

@@ -105,8 +105,7 @@ class _Batch:
     failures: int = 0
 
     def add(self, outcome: Step) -> None:
-        for name, value in outcome.rows.items():
-            self.changes.write(outcome.key, name, value)
+        self.changes.update(outcome.key, outcome.rows)
         self.outgoing.extend(outcome.outgoing)
         self.effects.extend((outcome.key, requested) for requested in outcome.effects)
         self.failures += outcome.failure is not None
@@ -138,6 +137,7 @@ class Task:
         self._correlations: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._closing = False
+        self._in_transaction = False
         self._barrier: Barrier | None = None
         self._effects = EffectRunner(env.performers.get(stage.name), self._on_end)
         self._failures = Failures(stage.name)
@@ -175,8 +175,13 @@ class Task:
 
     @property
     def busy_effects(self) -> int:
-        """Effects whose end is not written yet."""
+        """Calls under way, and ends that are to be written."""
         return self._effects.running + len(self._ends)
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is under way: no transaction, no effect."""
+        return not self._in_transaction and not self.busy_effects
 
     async def close(self) -> None:
         """Finish the running batch and effects, write their ends, and close the producer."""
@@ -305,7 +310,9 @@ class Task:
             outcome = await self._step(message, batch.changes)
             if outcome.failure:
                 logger.error("record %s:%d: %s", self._input, message.offset, outcome.failure)
-            batch.add(replace(outcome, outgoing=tuple(self._located(out, message) for out in outcome.outgoing)))
+            if any(out.topic is DEAD_LETTERS for out in outcome.outgoing):
+                outcome = outcome._replace(outgoing=tuple(self._located(out, message) for out in outcome.outgoing))
+            batch.add(outcome)
             count += 1
         self._failures.count(count, batch.failures)
         self._env.metrics.records.labels(self.stage.name).inc(count)
@@ -328,7 +335,7 @@ class Task:
             return out
         self._env.metrics.dead_letters.labels(self.stage.name, event.reason).inc()
         event = event.model_copy(update={"partition": message.partition, "offset": message.offset})
-        return replace(out, record=replace(out.record, event=event))
+        return out._replace(record=replace(out.record, event=event))
 
     def _timers_due(self) -> bool:
         barrier, deadline = self._barrier, self._state.next_deadline()
@@ -373,6 +380,7 @@ class Task:
     async def _transact(self, batch: _Batch, position: int | None) -> None:
         attempted_at = time.monotonic()
         producer = self._producer
+        self._in_transaction = True
         await producer.begin_transaction()
         sent = [
             await producer.send_batch(built, topic, partition=partition)
@@ -392,6 +400,7 @@ class Task:
         for key, requested in batch.effects:
             self._correlations[requested.effect.id] = requested.correlation_id
             self._effects.start(key, requested.effect, attempted_at)
+        self._in_transaction = False
 
     def _messages(self, batch: _Batch) -> dict[tuple[str, int], list["_Message"]]:
         messages: dict[tuple[str, int], list[_Message]] = defaultdict(list)

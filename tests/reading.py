@@ -15,14 +15,13 @@ from schemas.topics import Topic
 async def committed_messages(connection: KafkaConnection, topic: str) -> list[ConsumerRecord]:
     """Every committed message of a topic, in order within a partition."""
     found: list[ConsumerRecord] = []
-    async with AIOKafkaConsumer(
-        topic,
-        **client_options(connection),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-    ) as consumer:
-        ends = await consumer.end_offsets(list(consumer.assignment()))
+    options = {**client_options(connection), "auto_offset_reset": "earliest", "enable_auto_commit": False}
+    async with (
+        AIOKafkaConsumer(topic, **options, isolation_level="read_committed") as consumer,
+        AIOKafkaConsumer(topic, **options, isolation_level="read_uncommitted") as watermarks,
+    ):
+        # Up to the high watermark: a commit returns before its markers are written, and what it committed shows.
+        ends = await watermarks.end_offsets(list(consumer.assignment()))
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for messages in (await consumer.getmany(timeout_ms=200)).values():
                 found += messages

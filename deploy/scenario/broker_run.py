@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer
@@ -31,6 +32,7 @@ from schemas.connection import client_options
 from schemas.record import Record
 from schemas.topics import TIMERS, TOPICS, Topic
 from streams.clock import ManualClock
+from streams.progress import Progress
 from streams.task import Environment
 from streams.topology import TOPOLOGY, all_topics
 from streams.worker import Worker
@@ -81,7 +83,7 @@ class Bench:
     async def _is_quiet(self) -> bool:
         ends = await self.worker.progress.ends()
         for task in self.worker.tasks:
-            if task.busy_effects or task.next_offset < ends[task.stage.name][task.partition]:
+            if not task.at_rest or task.next_offset < ends[task.stage.name][task.partition]:
                 return False
         # What a task wrote after the ends were read shows in the ends by now.
         return await self.worker.progress.ends() == ends
@@ -104,7 +106,7 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         stack.push_async_callback(worker.stop)
         ingress = IngressServer(settings, clock=clock, new_id=lambda: bench.next_id())
         await stack.enter_async_context(ingress)
-        tail = TopicTail(settings)
+        tail = TopicTail(settings, worker.progress)
         await tail.start()
         stack.push_async_callback(tail.stop)
         http = await stack.enter_async_context(ClientSession())
@@ -203,17 +205,20 @@ class BrokerWorld:
         return str((entry.custom_args or {}).get("conversation", "")).startswith(self._prefix)
 
 
-def _refusal(status: int, body: dict[str, dict[str, str]]) -> Refusal | None:
+def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:
     if status < 400:
         return None
     error = body["error"]
-    return Refusal("invalid_settings" if error["code"] == "invalid_command" else error["code"], error["message"])
+    wrong = [f"{field['field']}: {field['message']}" for field in error.get("fields", [])]
+    code = "invalid_settings" if error["code"] == "invalid_command" else error["code"]
+    return Refusal(code, "; ".join([error["message"], *wrong]))
 
 
 class TopicTail:
     """Everything committed on the pipeline's topics, in the order of Kafka's timestamps."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._progress = progress
         prefix = settings.topic_prefix
         self._topics: dict[str, Topic] = {topic.full_name(prefix): topic for topic in TOPICS if topic != TIMERS}
         self._consumer = AIOKafkaConsumer(
@@ -236,7 +241,7 @@ class TopicTail:
 
     async def records(self, prefix: str) -> tuple[tuple[Topic, Record], ...]:
         """Every record so far whose key begins with prefix."""
-        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        ends = await self._progress.end_offsets(list(self._consumer.assignment()))
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
             for messages in (await self._consumer.getmany(timeout_ms=20)).values():
                 self._messages += messages

@@ -134,6 +134,16 @@ async def test_a_restart_finds_the_channels_and_writes_only_what_differs(
     assert "very-secret" not in stored[0].event.model_dump_json()
 
 
+async def test_with_another_key_it_does_not_start_and_touches_no_channel(settings: Settings) -> None:
+    async with IngressServer(settings, channels=FILE):
+        pass
+    key = SecretStr("YW5vdGhlci1rZXktYW5vdGhlci1rZXktYW5vdGhlci0=")
+    with pytest.raises(LiveDeskError, match="another key"):
+        async with IngressServer(settings.model_copy(update={"secret_key": key}), channels=FILE):
+            pass
+    assert len(await records(settings, CHANNELS)) == 1
+
+
 async def test_one_ingress_knows_at_once_the_channel_that_another_saved(
     settings: Settings, client: ClientSession
 ) -> None:

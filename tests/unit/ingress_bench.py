@@ -77,6 +77,7 @@ class Ingress:
             self.directory,
             self.kafka,
             Recheck(self.catch_up, interval=0.01),
+            ready=lambda: self.kafka.connected,
             prefix="t.",
             clock=lambda: NOW,
             new_id=lambda: next(ids),
