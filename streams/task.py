@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -22,7 +23,7 @@ from schemas.ids import derived_id
 from schemas.messaging import EffectEnded
 from schemas.record import Record, UndecodableRecord, from_milliseconds
 from schemas.system import DeadLettered, TimersFired
-from schemas.topics import TIMERS, Topic, state_topic
+from schemas.topics import DEAD_LETTERS, TIMERS, Topic, state_topic
 from streams.clock import Clock
 from streams.effects import EffectRunner, end_record, ended
 from streams.effects_contract import Performer, Unknown
@@ -129,8 +130,7 @@ class Task:
         self._env, self._on_taken = env, on_taken
         self._input = TopicPartition(stage.input.full_name(env.prefix), partition)
         self._producer = env.new_producer(env.connection, f"{env.group(stage)}-{partition}")
-        self._partitioner = DefaultPartitioner()
-        self._partitions: dict[str, list[int]] = {}
+        self._partitions: dict[str, tuple[int, ...]] = {}
         self._state = TaskState()
         self._fetched: deque[Fetched] = deque()
         self._ends: deque[tuple[str, EffectEnded]] = deque()
@@ -245,7 +245,7 @@ class Task:
         self._position = self.next_offset
         for topic in (self.stage.input, *self.stage.outputs, TIMERS):
             name = topic.full_name(self._env.prefix)
-            self._partitions[name] = sorted(await self._producer.partitions_for(name))
+            self._partitions[name] = tuple(sorted(await self._producer.partitions_for(name)))
         for key, effect_id in self._state.pending_effects():
             # The former owner may have made its call, or not.
             self._ends.append((key, ended(effect_id, Unknown())))
@@ -422,7 +422,13 @@ class Task:
         partitions = self._partitions.get(name)
         if partitions is None:
             raise LookupError(f"{self.stage.name} writes to {name}, which it does not declare")
-        return name, self._partitioner(key, partitions, partitions)
+        return name, _partition_of(key, partitions)
+
+
+@lru_cache(maxsize=50_000)
+def _partition_of(key: bytes, partitions: tuple[int, ...]) -> int:
+    # Kept, because the partitioner hashes in Python: one of its calls costs as much as the rest of a record's writing.
+    return int(DefaultPartitioner()(key, partitions, partitions))
 
 
 _Message = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
