@@ -127,7 +127,7 @@ class BrokerWorld:
         self._bench, self._prefix = bench, prefix
         self._accounts: dict[str, Account] = {c.id: c.provider_account for c in scenario.channels}
         self._ids = scenario.channels[0].id
-        self._deliveries, self._commands, self._saves = count(1), count(1), count(1)
+        self._deliveries, self._saves, self._commands = count(1), count(1), 0
 
     @classmethod
     async def build(cls, scenario: Scenario, bench: Bench, prefix: str) -> "BrokerWorld":
@@ -169,13 +169,15 @@ class BrokerWorld:
     async def hand_in_command(
         self, at: datetime, channel: str, command: CommandStep, command_id: str
     ) -> Refusal | None:
-        self._begin(at, f"c{next(self._commands)}")
+        self._begin(at, f"c{self._commands + 1}")
         asked = command.model_dump(mode="json", include={"type", "by", "text", "template"}, exclude_unset=True)
         path = f"/v1/channels/{channel}/conversations/{command.contact}/commands"
         async with self._bench.http.post(
             self._bench.ingress.control_url + path, json=asked | {"id": command_id}
         ) as answer:
-            return _refusal(answer.status, await answer.json())
+            refusal = _refusal(answer.status, await answer.json())
+        self._commands += refusal is None
+        return refusal
 
     async def change_settings(self, at: datetime, channel: str, change: Mapping[str, object]) -> Refusal | None:
         self._begin(at, f"s{next(self._saves)}")
