@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
-from schemas.channel import ChannelSettings
 
+from schemas.channel import ChannelSettings
 from schemas.event import Event
 from schemas.ids import derived_id
 from schemas.topics import Topic

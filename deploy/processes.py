@@ -20,14 +20,21 @@ TAIL_LINES = 15
 class ManagedProcess:
     """`livedesk <arguments>` as a child process, its output in a log file.
 
-    ready_url answers 200 once the process does its work.
+    ready_url answers 200 once the process does its work. module: what runs instead of `livedesk`.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, env: Mapping[str, str], log: Path, ready_url: str
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        ready_url: str,
+        module: str = "deploy.cli",
     ) -> None:
         self.name, self.log = name, log
-        self._command = [sys.executable, "-m", "deploy.cli", *arguments]
+        self._command = [sys.executable, "-m", module, *arguments]
         self._env = {**os.environ, **env}
         self._ready_url = ready_url
         self._process: subprocess.Popen[bytes] | None = None

@@ -61,7 +61,7 @@ class Stack:
         self.control_url = f"http://127.0.0.1:{ports.control}"
         self.sandbox_url = f"http://127.0.0.1:{ports.sandbox}"
         folder.mkdir(parents=True, exist_ok=True)
-        env = self._environment()
+        env = self.environment
         accounts = str(folder / "sandbox-accounts.json")
         arguments = ["sandbox", "--port", str(ports.sandbox), "--accounts", accounts, *sandbox_options]
         self.sandbox = self._process("sandbox", arguments, env, f"{self.sandbox_url}/healthz")
@@ -132,7 +132,9 @@ class Stack:
     def _process(self, name: str, arguments: Sequence[str], env: dict[str, str], ready_url: str) -> ManagedProcess:
         return ManagedProcess(name, arguments, env=env, log=self._folder / f"{name}.log", ready_url=ready_url)
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that its processes share."""
         settings, kafka = self.settings, self.settings.kafka
         return {
             "LIVEDESK_DATA_DIR": str(settings.data_dir.absolute()),

@@ -5,6 +5,9 @@ import uuid
 
 _NAMESPACE = uuid.UUID("6f1c2a52-6d0c-5c0e-9c1b-1d5f0f6a3b77").bytes
 
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""Hex digit -> the same with RFC 9562's variant in its two high bits."""
+
 
 def conversation_key(channel_id: str, contact: str) -> str:
     """`{channel_id}:{contact}`; contact is the customer's wa_id in digits."""
@@ -24,8 +27,5 @@ def contact_of(key: str) -> str:
 def derived_id(*parts: object) -> str:
     """UUIDv5 of the parts: the same cause gives the same id, so a repeated decision repeats its ids."""
     # uuid.uuid5 spelled out: it is made for every record, and building the UUID object costs four times the hash.
-    digest = bytearray(hashlib.sha1(_NAMESPACE + "\x1f".join(map(str, parts)).encode(), usedforsecurity=False).digest())
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest[:16].hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = hashlib.sha1(_NAMESPACE + "\x1f".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"

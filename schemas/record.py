@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from schemas.event import Event
 
+MAX_TEXT_BYTES = 64 << 10
+
 
 class UndecodableRecord(ValueError):
     """The bytes are not a record of ours, or not one this version knows."""
@@ -70,7 +72,7 @@ def decode(value: bytes, types: dict[str, type[Event]]) -> Record:
             source=body["source"],
             time=datetime.fromisoformat(body["time"]),
             subject=body["subject"],
-            event=event_type.model_validate(body["data"]),
+            event=event_type.__pydantic_validator__.validate_python(body["data"]),
             channel=body.get("channel"),
             settings_revision=body.get("settingsrevision", 0),
             correlation_id=body.get("correlationid"),
@@ -103,11 +105,14 @@ def from_milliseconds(unix_ms: int) -> datetime:
 
 
 def body_text(value: bytes) -> tuple[str, Literal["text", "base64"]]:
-    """Bytes as text where they are clean UTF-8 text, else in base64 (control characters would grow sixfold in JSON)."""
+    """Bytes as text where they are clean UTF-8 text for a reader; else, and where they are many, in base64.
+
+    What JSON must escape grows up to sixfold in it, so that a large text could outgrow a Kafka message.
+    """
     try:
-        text = value.decode()
+        text = value.decode() if len(value) <= MAX_TEXT_BYTES else None
     except UnicodeDecodeError:
-        return base64.b64encode(value).decode(), "base64"
-    if any(character < " " and character not in "\t\r\n" for character in text):
+        text = None
+    if text is None or any(character < " " and character not in "\t\r\n" for character in text):
         return base64.b64encode(value).decode(), "base64"
     return text, "text"

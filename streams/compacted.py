@@ -56,6 +56,7 @@ class TopicFollower:
             self.check()
             self._applied.clear()
             await self._applied.wait()
+        self.check()
 
     async def stop(self) -> None:
         """Stop following."""

@@ -93,6 +93,7 @@ class StageRunner:
     async def _on_assigned(self, app: App, assigned: set[TP], **_: object) -> None:
         if self._stopping:
             return
+        await self._close_tasks()
         partitions = sorted(tp.partition for tp in assigned if tp.topic == self._topic)
         logger.info("stage %s is assigned partitions %s", self.stage.name, partitions)
         generation = app.consumer_generation_id

@@ -180,10 +180,7 @@ class Changes:
         return self._beneath.read(key, name)
 
     def names(self, key: str, prefix: str) -> Iterator[str]:
-        changed = self._rows.get(key, {})
-        kept = (name for name in self._beneath.names(key, prefix) if name not in changed)
-        new = sorted(name for name, value in changed.items() if value is not None and name.startswith(prefix))
-        return heapq.merge(kept, new)
+        return _names_over(self._beneath.names(key, prefix), self._rows.get(key, {}), prefix)
 
     def write(self, key: str, name: str, value: bytes | None) -> None:
         self._rows.setdefault(key, {})[name] = value
@@ -191,10 +188,6 @@ class Changes:
     def update(self, key: str, rows: Mapping[str, bytes | None]) -> None:
         """Write several rows of a key."""
         self._rows.setdefault(key, {}).update(rows)
-
-    def of(self, key: str) -> dict[str, bytes | None]:
-        """The changed rows of one key."""
-        return dict(self._rows.get(key, ()))
 
     def items(self) -> Iterator[tuple[str, str, bytes | None]]:
         """Every changed row: key, name, value or None."""
@@ -208,20 +201,32 @@ class Changes:
             state.write(key, name, value)
 
 
-class KeyRows:
-    """The rows of one key, decoded as they are asked for: what a stage's decide sees."""
+def _names_over(names: Iterator[str], changed: Mapping[str, bytes | None], prefix: str) -> Iterator[str]:
+    kept = (name for name in names if name not in changed)
+    new = sorted(name for name, value in changed.items() if value is not None and name.startswith(prefix))
+    return heapq.merge(kept, new)
 
-    def __init__(self, reader: Reader, key: str) -> None:
-        self._reader = reader
-        self._key = key
+
+class KeyRows:
+    """The rows of one key, decoded as they are asked for: what a stage's decide sees.
+
+    changed: encoded rows, or None for deleted ones, over those of the reader.
+    """
+
+    def __init__(self, reader: Reader, key: str, changed: Mapping[str, bytes | None] = MappingProxyType({})) -> None:
+        self._reader, self._key, self._changed = reader, key, changed
+
+    def read(self, name: str) -> bytes | None:
+        """The encoded row, or None."""
+        return self._changed[name] if name in self._changed else self._reader.read(self._key, name)
 
     def get(self, name: str, model: type[RowT]) -> RowT | None:
-        value = self._reader.read(self._key, name)
+        value = self.read(name)
         # model_validate_json without what it looks at first: this is done for every record.
         return None if value is None else cast(RowT, model.__pydantic_validator__.validate_json(value))
 
     def scan(self, prefix: str, model: type[RowT]) -> Iterator[tuple[str, RowT]]:
-        for name in self._reader.names(self._key, prefix):
+        for name in _names_over(self._reader.names(self._key, prefix), self._changed, prefix):
             row = self.get(name, model)
             if row is not None:
                 yield name, row

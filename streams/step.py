@@ -13,7 +13,7 @@ from schemas.messaging import EffectEnded
 from schemas.record import Record, body_text, from_milliseconds, milliseconds
 from schemas.system import DeadLettered
 from schemas.topics import DEAD_LETTERS, Topic
-from streams.state import META, NO_META, Changes, KeyRows, Meta, Reader
+from streams.state import META, NO_META, KeyRows, Meta, Reader
 
 SettingsLookup = Callable[[str, int], ChannelSettings]
 """(channel id, revision) -> the channel's settings at that revision. Raises LookupError when it has not been read."""
@@ -79,7 +79,8 @@ class _Run:
         self._clock, self._timers, self._revisions = meta.clock, dict(meta.timers), dict(meta.revisions)
         self._effect, self._parked, self._count = meta.effect, meta.parked, meta.rows
         self._stage, self._key, self._settings = stage, key, settings
-        self._changes = Changes(state)
+        self._changed: dict[str, bytes | None] = {}
+        self._rows = KeyRows(state, key, self._changed)
         self._outgoing: list[Outgoing] = []
         self._effects: list[Requested] = []
 
@@ -117,7 +118,7 @@ class _Run:
     def _decide(self, event: Event | TimerFired, cause: "_Cause") -> None:
         now = from_milliseconds(self._clock)
         context = Context(self._stage.name, self._key, now, cause.id, self._settings_now)
-        decision = self._stage.decide(KeyRows(self._changes, self._key), event, context)
+        decision = self._stage.decide(self._rows, event, context)
         for name, row in decision.writes.items():
             self._write(name, row)
         for name, at in decision.timers.items():
@@ -134,12 +135,12 @@ class _Run:
             self._emit(index, emit, now, cause)
 
     def _write(self, name: str, row: Row | None) -> None:
-        existed = self._changes.read(self._key, name) is not None
+        existed = self._rows.read(name) is not None
         if row is not None:
-            self._changes.write(self._key, name, row.__pydantic_serializer__.to_json(row, exclude_defaults=True))
+            self._changed[name] = row.__pydantic_serializer__.to_json(row, exclude_defaults=True)
             self._count += not existed
         elif existed:
-            self._changes.write(self._key, name, None)
+            self._changed[name] = None
             self._count -= 1
 
     def _emit(self, index: int, emit: Emit, now: datetime, cause: "_Cause") -> None:
@@ -163,7 +164,7 @@ class _Run:
         return self._settings(channel, self._revisions.get(channel, 0))
 
     def done(self) -> Step:
-        rows = self._changes.of(self._key)
+        rows = self._changed
         # A key without rows, timers or effects is forgotten: its clock begins anew, as does what it knew of settings.
         if self._count or self._timers or self._effect or self._parked:
             meta = Meta(self._clock, self._timers, self._revisions, self._effect, self._parked, self._count)

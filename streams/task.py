@@ -1,4 +1,4 @@
-"""A task: the owner of one partition of one stage. One Kafka transaction per batch; commit or die (DESIGN 4.2)."""
+"""A task: the owner of one partition of one stage. One Kafka transaction per batch; commit or die."""
 
 import asyncio
 import logging
@@ -38,9 +38,12 @@ logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 1000
 """Records a transaction takes: bounds its length, and what is done again after a crash."""
+YIELD_EVERY = 50
+"""Records after which the other tasks of the process have their turn: their transactions go on meanwhile."""
 MAX_EFFECTS = 32
 """Calls a task may have under way: what a crash leaves unknown, and a greeting of unknown outcome is not sent again."""
-MAX_BATCH_BYTES = 1_000_000
+MAX_BATCH_BYTES = 3_500_000
+"""Under the topics' max.message.bytes. The largest record is a dead letter: a callback of 1 MiB, in base64."""
 TRANSACTION_TIMEOUT_MS = 10_000
 """How long a dead owner's open transaction may hold readers back, if nobody takes over before."""
 FATAL = 70
@@ -57,7 +60,7 @@ def transactional_producer(connection: KafkaConnection, transactional_id: str) -
         retry_backoff_ms=10,
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         max_batch_size=MAX_BATCH_BYTES,
-        max_request_size=4 * MAX_BATCH_BYTES,
+        max_request_size=MAX_BATCH_BYTES,
     )
 
 
@@ -73,7 +76,6 @@ class Environment:
 
     gate: while it is cleared no task begins anything. new_producer: (connection, transactional id) -> one not started.
     """
-
 
     connection: KafkaConnection
     prefix: str
@@ -136,7 +138,7 @@ class Task:
         self._ends: deque[tuple[str, EffectEnded]] = deque()
         self._correlations: dict[str, str] = {}
         self._wake = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
         self._in_transaction = False
         self._barrier: Barrier | None = None
         self._effects = EffectRunner(env.performers.get(stage.name), self._on_end)
@@ -153,7 +155,7 @@ class Task:
     def deliver(self, fetched: Fetched) -> None:
         """Queue what was fetched, unless it is of another generation of the consumer group."""
         nothing_new = not fetched.records and fetched.position <= self._position
-        if fetched.generation == self.generation and not self._closing and not nothing_new:
+        if fetched.generation == self.generation and not self._closing.is_set() and not nothing_new:
             self._fetched.append(fetched)
             self.queued += len(fetched.records)
             if fetched.records:
@@ -185,27 +187,31 @@ class Task:
 
     async def close(self) -> None:
         """Finish the running batch and effects, write their ends, and close the producer."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
-        await self._loop
+        if not self.ready:
+            # A restore may take longer than a rebalance waits; it has changed nothing.
+            self._loop.cancel()
+        await asyncio.wait([self._loop])
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         try:
             await self._open()
-            while not self._closing:
+            while not self._closing.is_set():
                 await self._wake.wait()
                 await self._env.gate.wait()
                 self._wake.clear()
                 self.last_loop = time.monotonic()
-                while await self._advance():
+                while not self._closing.is_set() and await self._advance():
                     self.last_loop = time.monotonic()
             await self._effects.settle()
             if self._ends:
                 await self._transact(self._take_ends(), None)
             await asyncio.wait_for(self._producer.stop(), 5)
         except asyncio.CancelledError:
+            await self._producer.stop()
             raise
         except BaseException as error:  # noqa: BLE001 - commit or die: nothing may go on after a doubt
             self._die(error)
@@ -243,7 +249,7 @@ class Task:
         finally:
             await consumer.stop()
         self._position = self.next_offset
-        for topic in (self.stage.input, *self.stage.outputs, TIMERS):
+        for topic in (self.stage.input, *self.stage.outputs, DEAD_LETTERS, TIMERS):
             name = topic.full_name(self._env.prefix)
             self._partitions[name] = tuple(sorted(await self._producer.partitions_for(name)))
         for key, effect_id in self._state.pending_effects():
@@ -266,14 +272,15 @@ class Task:
     async def _advance(self) -> bool:
         """Do one transaction's worth, if there is any."""
         room = self._room()
+        # Before more records: under a load that never ends there are always more.
+        if room and self._timers_due():
+            await self._transact(self._fire_timers(room), None)
+            return True
         records, position = self._take_records(room)
         if records or self._ends:
             batch = await self._process(records)
             batch.to_self.extend(self._take_ends().to_self)
             await self._transact(batch, position if position > self.next_offset else None)
-            return True
-        if room and self._timers_due():
-            await self._transact(self._fire_timers(room), None)
             return True
         if position > self.next_offset:
             await self._transact(_Batch(Changes(self._state)), position)
@@ -314,6 +321,8 @@ class Task:
                 outcome = outcome._replace(outgoing=tuple(self._located(out, message) for out in outcome.outgoing))
             batch.add(outcome)
             count += 1
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
         self._failures.count(count, batch.failures)
         self._env.metrics.records.labels(self.stage.name).inc(count)
         return batch
@@ -322,10 +331,10 @@ class Task:
         try:
             record = from_kafka(self.stage.input, message.value, message.headers)
         except UndecodableRecord as error:
-            key = (message.key or b"").decode(errors="replace")
-            value, why = message.value or b"", str(error)
-            return undecodable(self.stage, changes, key, value, message.headers, self._env.clock(), why)
-        await self._env.settings.wait_for(record.channel, record.settings_revision)
+            key, now = (message.key or b"").decode(errors="replace"), from_milliseconds(message.timestamp)
+            return undecodable(self.stage, changes, key, message.value or b"", message.headers, now, str(error))
+        if record.settings_revision:
+            await self._env.settings.wait_for(record.channel, record.settings_revision)
         return step(self.stage, changes, record, self._env.settings.lookup)
 
     def _located(self, out: Outgoing, message: ConsumerRecord) -> Outgoing:

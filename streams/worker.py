@@ -76,6 +76,8 @@ class Worker:
         try:
             while not until.is_set():
                 self._channels.check()
+                if self._ticker is not None and self._ticker.done():
+                    self._ticker.result()
                 crashed = [runner.stage.name for runner in self.runners if runner.crashed]
                 if crashed:
                     raise StageCrashed(f"Faust ended {', '.join(crashed)}")

@@ -166,10 +166,11 @@ async def process(serve: Serve, settings: Settings) -> AsyncIterator[str]:
     ours, theirs = context.Pipe()
     child = context.Process(target=run_server, args=(serve, settings, theirs))
     child.start()
+    theirs.close()  # so that its end is noticed here, should it not start
     try:
         yield await asyncio.to_thread(ours.recv)
     finally:
-        ours.send("stop")
+        ours.close()
         await asyncio.to_thread(child.join)
 
 

@@ -31,7 +31,7 @@ from deploy.settings import load_settings
 from deploy.topics import apply
 from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, encode
-from schemas.topics import CHANNELS, TIMERS, state_topic
+from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
 from tests.bench.peers.environment import REQUIREMENTS, peers_python
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Number
@@ -176,7 +176,7 @@ def start(kafka: KafkaConnection, contender: Contender, log: Path) -> subprocess
 
 async def run(kafka: KafkaConnection, contender: Contender, folder: Path) -> Result:
     """Produce a contender's input, run it, stop it. Raises ContenderFailed."""
-    topics = (NUMBERS, COUNTS, TIMERS, CHANNELS, state_topic(COUNT.name))
+    topics = (NUMBERS, COUNTS, DEAD_LETTERS, TIMERS, CHANNELS, state_topic(COUNT.name))
     await apply(kafka, contender.prefix, topics, partitions=len(PARTITIONS), replication_factor=1)
     await produce(kafka, NUMBERS.full_name(contender.prefix), contender.records)
     log = folder / f"{contender.prefix}log"

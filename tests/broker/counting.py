@@ -9,7 +9,7 @@ from schemas.topics import Topic
 
 
 class Number(Event):
-    """One numbered input. remind: seconds until the key says its count again, by a timer."""
+    """One numbered input; the stage fails on a negative one. remind: seconds until a timer says the count again."""
 
     type: ClassVar[str] = "test.number"
 
@@ -40,6 +40,8 @@ COUNTS = Topic("counts", key="any", writers={Counted: "count"}, holds="outputs")
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     row = rows.get("count", Count) or Count(count=0)
     match event:
+        case Number() if event.n < 0:
+            raise ValueError("no such number")
         case Number():
             new = Count(count=row.count + 1)
             timers = {"remind": ctx.now + timedelta(seconds=event.remind)} if event.remind else {}

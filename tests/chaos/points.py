@@ -1,0 +1,142 @@
+"""Named points in a worker's life at which it kills or stops itself, when it was ordered to."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Literal
+
+from aiokafka import AIOKafkaProducer
+from pydantic import BaseModel, ConfigDict
+
+from schemas.connection import KafkaConnection
+from streams.effects_contract import Outcome, Performer
+from streams.task import transactional_producer
+
+WITHIN_S = 0.004
+"""How long after the beginning of a commit, a call or a restore the signal comes that is to hit it in its middle."""
+
+
+class Point(StrEnum):
+    """Where in a task: restoring, around each step of a transaction, around a call to the provider."""
+
+    RESTORE = "during restore"
+    BEGIN = "before begin"
+    BEGUN = "after begin"
+    FIRST_SEND = "after the first send"
+    SENT = "after all sends"
+    OFFSETS = "after offsets"
+    COMMIT = "before commit"
+    COMMITTING = "during commit"
+    COMMITTED = "after commit"
+    CALL = "before the call"
+    CALLING = "during the call"
+    CALLED = "after the call"
+
+
+CALLS = frozenset({Point.CALL, Point.CALLING, Point.CALLED})
+WITHIN = frozenset({Point.RESTORE, Point.COMMITTING, Point.CALLING})
+
+
+class Order(BaseModel):
+    """What a worker is to do to itself, once. stage: only there; None: in whichever comes first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    point: Point
+    action: Literal["kill", "stop"]
+    stage: str | None = None
+
+
+class Trigger:
+    """Carries an order out when its point is reached. No order: nothing happens."""
+
+    def __init__(self, order: Order | None = None) -> None:
+        self.order = order
+
+    def reach(self, point: Point, stage: str) -> None:
+        """The worker is there."""
+        order = self.order
+        if order is None or order.point is not point or order.stage not in (None, stage):
+            return
+        self.order = None
+        number = signal.SIGKILL if order.action == "kill" else signal.SIGSTOP
+        if point in WITHIN:
+            asyncio.get_running_loop().call_later(WITHIN_S, os.kill, os.getpid(), number)
+        else:
+            os.kill(os.getpid(), number)
+
+    def new_producer(self, prefix: str) -> Callable[[KafkaConnection, str], AIOKafkaProducer]:
+        """For Environment.new_producer. prefix: of the topics' names."""
+
+        def new(connection: KafkaConnection, transactional_id: str) -> AIOKafkaProducer:
+            stage = transactional_id.removeprefix(prefix).rpartition("-")[0]
+            return TriggeringProducer(transactional_producer(connection, transactional_id), self, stage)
+
+        return new
+
+    def performer(self, stage: str, performer: Performer) -> Performer:
+        """The performer, with the points before, during and after its call."""
+
+        async def perform(request: BaseModel) -> Outcome:
+            self.reach(Point.CALL, stage)
+            self.reach(Point.CALLING, stage)
+            outcome = await performer(request)
+            self.reach(Point.CALLED, stage)
+            return outcome
+
+        return perform
+
+
+class TriggeringProducer:
+    """A task's producer that tells a trigger how far its transaction has come."""
+
+    def __init__(self, producer: AIOKafkaProducer, trigger: Trigger, stage: str) -> None:
+        self._producer, self._trigger, self._stage = producer, trigger, stage
+        self._sends = 0
+        self._offsets = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    async def start(self) -> None:
+        await self._producer.start()
+        self._reach(Point.RESTORE)
+
+    async def begin_transaction(self) -> None:
+        self._sends, self._offsets = 0, False
+        self._reach(Point.BEGIN)
+        await self._producer.begin_transaction()
+        self._reach(Point.BEGUN)
+
+    async def send_batch(self, *arguments: Any, **options: Any) -> Any:
+        sent = await self._producer.send_batch(*arguments, **options)
+        self._sends += 1
+        if self._sends == 1:
+            self._reach(Point.FIRST_SEND)
+        return sent
+
+    async def send_offsets_to_transaction(self, *arguments: Any) -> None:
+        self._reach_sent()
+        await self._producer.send_offsets_to_transaction(*arguments)
+        self._offsets = True
+        self._reach(Point.OFFSETS)
+
+    async def commit_transaction(self) -> None:
+        if not self._offsets:
+            self._reach_sent()
+        # A transaction that only moves a position is of no interest: there is nothing to lose or to double.
+        if self._sends:
+            self._reach(Point.COMMIT)
+            self._reach(Point.COMMITTING)
+        await self._producer.commit_transaction()
+        if self._sends:
+            self._reach(Point.COMMITTED)
+
+    def _reach_sent(self) -> None:
+        if self._sends:
+            self._reach(Point.SENT)
+
+    def _reach(self, point: Point) -> None:
+        self._trigger.reach(point, self._stage)

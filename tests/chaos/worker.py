@@ -1,0 +1,65 @@
+"""A worker as `livedesk worker --all` runs it, which kills or stops itself on command (POST /order).
+
+`python -m tests.chaos.worker --instance-id NAME --port PORT [--order JSON]`
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from dataclasses import replace
+
+from aiohttp import web
+
+from deploy.logs import configure_logging
+from deploy.secrets import load_secrets
+from deploy.settings import load_settings
+from deploy.worker_process import environment, health_app
+from streams.topology import TOPOLOGY
+from streams.worker import Worker
+from tests.chaos.points import Order, Trigger
+
+
+def ordering(trigger: Trigger) -> list[web.RouteDef]:
+    """POST /order arms the trigger, DELETE /order disarms it and tells whether it was still armed."""
+
+    async def arm(request: web.Request) -> web.Response:
+        trigger.order = Order.model_validate_json(await request.read())
+        return web.Response(status=204)
+
+    async def disarm(_: web.Request) -> web.Response:
+        armed, trigger.order = trigger.order is not None, None
+        return web.json_response({"armed": armed})
+
+    return [web.post("/order", arm), web.delete("/order", disarm)]
+
+
+async def main(instance_id: str, port: int, order: Order | None) -> None:
+    """Run every stage until SIGTERM."""
+    settings = load_settings()
+    trigger = Trigger(order)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with environment(settings, load_secrets(settings)) as plain:
+        performers = {stage: trigger.performer(stage, performer) for stage, performer in plain.performers.items()}
+        env = replace(plain, new_producer=trigger.new_producer(plain.prefix), performers=performers)
+        worker = Worker(env, TOPOLOGY, instance_id=instance_id)
+        app = health_app(worker, env.metrics)
+        app.add_routes(ordering(trigger))
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True, reuse_port=True).start()
+            await worker.run(stop)
+        finally:
+            await runner.cleanup()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--instance-id", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--order", type=Order.model_validate_json)
+    given = parser.parse_args()
+    configure_logging()
+    sys.exit(asyncio.run(main(given.instance_id, given.port, given.order)))
