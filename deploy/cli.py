@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy import cli_broker, cli_scenario, cli_topics
+from deploy import cli_broker, cli_dead_letters, cli_scenario, cli_topics
 from deploy.cli_demo import demo
 from deploy.cli_ingress import ingress
+from deploy.cli_replay import replay
 from deploy.cli_sandbox import sandbox
 from deploy.cli_up import up
 from deploy.cli_worker import worker
@@ -25,10 +26,12 @@ app = typer.Typer(
 app.add_typer(cli_broker.app, name="broker")
 app.add_typer(cli_topics.app, name="topics")
 app.add_typer(cli_scenario.app, name="scenario")
+app.add_typer(cli_dead_letters.app, name="dead-letters")
 app.command()(up)
 app.command()(demo)
 app.command()(ingress)
 app.command()(worker)
+app.command()(replay)
 app.command()(sandbox)
 
 

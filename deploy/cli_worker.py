@@ -1,10 +1,12 @@
 """The `livedesk worker` command."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from agents.stage import Stage
 from deploy.errors import LiveDeskError
 from deploy.logs import configure_logging
 from deploy.secrets import load_secrets
@@ -14,6 +16,17 @@ from streams.topology import TOPOLOGY
 from streams.worker import StageCrashed
 
 STAGES = {stage.name: stage for stage in TOPOLOGY}
+
+
+def chosen_stages(names: Sequence[str] | None, *, all_stages: bool) -> list[Stage]:
+    """The stages of those names, or all. Raises LiveDeskError."""
+    names = list(STAGES) if all_stages else names or ()
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise LiveDeskError(f"No such stage: {', '.join(unknown)}.", f"Stages are: {', '.join(STAGES)}.")
+    if not names:
+        raise LiveDeskError("No stage named.", "Name some, or use --all.")
+    return [STAGES[name] for name in names]
 
 
 def worker(
@@ -38,15 +51,9 @@ def worker(
     Several workers share the partitions of a stage: as many can help as it has partitions. A worker that can't be sure
     of its transaction ends with exit code 70, to be started again by whatever watches over it.
     """
-    names = list(STAGES) if all_stages else stages or []
-    unknown = [name for name in names if name not in STAGES]
-    if unknown:
-        raise LiveDeskError(f"No such stage: {', '.join(unknown)}.", f"Stages are: {', '.join(STAGES)}.")
-    if not names:
-        raise LiveDeskError("No stage named.", "Name some, or use --all.")
+    chosen = chosen_stages(stages, all_stages=all_stages)
     configure_logging()
     settings = context.ensure_object(Settings)
-    chosen = [STAGES[name] for name in names]
     try:
         asyncio.run(run_worker(settings, load_secrets(settings), chosen, instance_id=instance_id, host=host, port=port))
     except StageCrashed as error:

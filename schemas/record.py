@@ -23,6 +23,7 @@ class Record:
 
     time: when it happened for us (UTC): ingress' receipt, or a timer's deadline; never a provider's clock.
     subject: the record's key. channel and settings_revision: the settings that were in force (DESIGN 4.6).
+    replayed_for: an operator wrote it again for that one stage; the topic's other readers leave it out.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Record:
     settings_revision: int = 0
     correlation_id: str | None = None
     causation_id: str | None = None
+    replayed_for: str | None = None
 
 
 def encode(record: Record) -> bytes:
@@ -56,6 +58,8 @@ def encode(record: Record) -> bytes:
         body["correlationid"] = record.correlation_id
     if record.causation_id is not None:
         body["causationid"] = record.causation_id
+    if record.replayed_for is not None:
+        body["replayedfor"] = record.replayed_for
     return orjson.dumps(body, option=orjson.OPT_UTC_Z)
 
 
@@ -77,6 +81,7 @@ def decode(value: bytes, types: dict[str, type[Event]]) -> Record:
             settings_revision=body.get("settingsrevision", 0),
             correlation_id=body.get("correlationid"),
             causation_id=body.get("causationid"),
+            replayed_for=body.get("replayedfor"),
         )
     except KeyError as error:
         raise UndecodableRecord(f"unknown type or missing attribute: {error}") from None

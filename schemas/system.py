@@ -107,6 +107,26 @@ class DeadLettered(Event):
     headers: dict[str, str] = {}
 
 
+class DeadLetterReplayed(Event):
+    """The dead letter was written back to the topic it was read from. Key: as the letter's. Written by operators."""
+
+    type: ClassVar[str] = "dead_letter.replayed"
+
+    letter_id: str
+
+
+class KeyUnparked(Event):
+    """Records of the key are to be processed again. Written by operators, to the input of the stage that parked it.
+
+    letter_id: the key's newest dead letter that the writer knew of; where there is a newer one the key stays parked,
+    so that nothing is overtaken. None: unpark it all the same.
+    """
+
+    type: ClassVar[str] = "key.unparked"
+
+    letter_id: str | None = None
+
+
 class TimersFired(Event):
     """The timers due by `due` fired before the input record at `offset`. Key: `{stage}/{partition}`."""
 

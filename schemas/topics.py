@@ -31,7 +31,9 @@ class Topic:
     types: dict[str, type[Event]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "types", {event.type: event for event in self.writers})
+        # Any stage's input may carry an operator's order to the runtime.
+        types: tuple[type[Event], ...] = (*self.writers, s.KeyUnparked)
+        object.__setattr__(self, "types", {event.type: event for event in types})
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -156,7 +158,7 @@ STATUSES = Topic(
 DEAD_LETTERS = Topic(
     "dead-letters",
     key="source key",
-    writers={s.DeadLettered: "intake, runtime"},
+    writers={s.DeadLettered: "intake, runtime", s.DeadLetterReplayed: "operator"},
     holds="what could not be processed, whole",
     retention=30 * DAY,
 )

@@ -24,12 +24,15 @@ class Fetched:
 
     position: the offset after everything fetched so far, past transaction markers, which are no records.
     generation: the consumer group's when it was fetched: a task takes nothing of an older one.
+    after: the position of the fetch before this one in the same generation; None: this is the first. Whoever finds the
+    chain broken has lost a fetch.
     """
 
     partition: int
     records: list[ConsumerRecord]
     position: int
     generation: int
+    after: int | None
 
 
 Deliver = Callable[[Fetched], None]
@@ -37,6 +40,10 @@ Deliver = Callable[[Fetched], None]
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Runs aiokafka's consumer, reads only what was committed, and tells positions along with records."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._told: dict[int, tuple[int, int]] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -51,28 +58,32 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return list(await self.call_thread(self._fetch, self._ensure_consumer(), partitions, timeout))
 
     async def _fetch(self, consumer: Any, partitions: set[TP], timeout: float) -> list[Fetched]:
-        # Records and positions are read in one go in the consumer's own thread: a position read later could be
-        # past records that no task has seen.
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise driver.ConsumerStoppedError
-        generation = consumer._coordinator.generation
-        assignment = consumer._subscription.subscription.assignment
-        if assignment is None:
-            return []
         wanted = {TopicPartition(tp.topic, tp.partition) for tp in partitions}
         with fetcher._subscriptions.fetch_context():
             records: Mapping[TopicPartition, list[ConsumerRecord]] = await fetcher.fetched_records(
                 wanted, timeout=timeout
             )
-        if not assignment.active or consumer._coordinator.generation != generation:
-            return []  # a rebalance began meanwhile: what was fetched is read again from the committed offset
+        # From here to the end nothing is awaited: the records are of the assignment that is active now, even where a
+        # rebalance came while they were waited for, and a position read later could be past records that no task has
+        # seen.
+        assignment = consumer._subscription.subscription.assignment
+        if assignment is None:
+            return []
+        generation = consumer._coordinator.generation
         fetched = []
         for tp in wanted & set(assignment.tps):
             state = assignment.state_value(tp)
             if state is not None and state.has_valid_position:
-                fetched.append(Fetched(tp.partition, records.get(tp, []), state.position, generation))
+                fetched.append(self._tell(tp.partition, records.get(tp, []), state.position, generation))
         return fetched
+
+    def _tell(self, partition: int, records: list[ConsumerRecord], position: int, generation: int) -> Fetched:
+        told_in, told = self._told.get(partition, (None, None))
+        self._told[partition] = (generation, position)
+        return Fetched(partition, records, position, generation, told if told_in == generation else None)
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]

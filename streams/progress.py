@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.stage import Stage
 from schemas.connection import KafkaConnection, client_options
+from schemas.topics import Topic
 from streams.metrics import Metrics
 from streams.task import Barrier
 from streams.topology import upstream
@@ -43,12 +44,22 @@ class Progress:
         # then the last stable offset leaves out what was committed.
         self._consumer = AIOKafkaConsumer(**self._options, isolation_level="read_uncommitted", enable_auto_commit=False)
         await self._consumer.start()
+        self._tps = await self._inputs()
+
+    async def _inputs(self) -> dict[str, list[TopicPartition]]:
+        assert self._admin is not None
         inputs = {stage.name: stage.input.full_name(self._prefix) for stage in self._stages}
         counts = {
             topic["topic"]: len(topic["partitions"])
             for topic in await self._admin.describe_topics(sorted(set(inputs.values())))
         }
-        self._tps = {name: [TopicPartition(topic, p) for p in range(counts[topic])] for name, topic in inputs.items()}
+        return {name: [TopicPartition(topic, p) for p in range(counts[topic])] for name, topic in inputs.items()}
+
+    async def missing(self, topics: Iterable[Topic]) -> list[str]:
+        """The topics that do not exist, by their full names."""
+        assert self._admin is not None
+        existing = set(await self._admin.list_topics())
+        return sorted({topic.full_name(self._prefix) for topic in topics} - existing)
 
     async def stop(self) -> None:
         """Disconnect."""

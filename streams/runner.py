@@ -35,6 +35,7 @@ class StageRunner:
         self._topic = stage.input.full_name(env.prefix)
         self.tasks: dict[int, Task] = {}
         self._paused: set[int] = set()
+        self._early: list[Fetched] = []
         self._assigned = asyncio.Event()
         self._rebalancing = False
         self._stopping = False
@@ -101,6 +102,10 @@ class StageRunner:
         self._paused.clear()
         self._rebalancing = False
         self._assigned.set()
+        early, self._early = self._early, []
+        for fetched in early:
+            if fetched.partition in self.tasks:
+                self._deliver(fetched)
 
     async def _on_revoked(self, app: App, revoked: set[TP], **_: object) -> None:  # noqa: ARG002 - Faust's signature
         self._rebalancing = True
@@ -114,7 +119,10 @@ class StageRunner:
     def _deliver(self, fetched: Fetched) -> None:
         task = self.tasks.get(fetched.partition)
         if task is None:
-            return  # revoked meanwhile: its next owner reads it again
+            # Faust lets fetches through before it tells of the assignment, and while tasks close: an old generation's
+            # are dropped by the task that comes, one of its own must not be lost.
+            self._early.append(fetched)
+            return
         task.deliver(fetched)
         if task.queued >= QUEUE_FULL and fetched.partition not in self._paused:
             self._paused.add(fetched.partition)

@@ -1,6 +1,7 @@
 """The state of a task (one partition of one stage): rows by key, kept encoded, and the deadlines of its timers."""
 
 import heapq
+import zlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -21,18 +22,20 @@ class Meta(NamedTuple):
     """What the runtime keeps of a key: its clock, its timers, the settings it has seen, the effect in flight.
 
     clock and deadlines are unix milliseconds. rows: how many rows the stage keeps of the key.
-    parked: its records go to dead-letters.
+    parked: its records and timers wait; the id of its newest dead letter.
+    born: the mark of the record that the key began with, by which replay finds where its history begins.
     """
 
     clock: int = 0
     timers: Mapping[str, int] = MappingProxyType({})
     revisions: Mapping[str, int] = MappingProxyType({})
     effect: str | None = None
-    parked: bool = False
+    parked: str | None = None
     rows: int = 0
+    born: str = ""
 
     def encode(self) -> bytes:
-        body: dict[str, object] = {"c": self.clock, "n": self.rows}
+        body: dict[str, object] = {"c": self.clock, "n": self.rows, "b": self.born}
         if self.timers:
             body["t"] = dict(self.timers)
         if self.revisions:
@@ -40,16 +43,22 @@ class Meta(NamedTuple):
         if self.effect:
             body["e"] = self.effect
         if self.parked:
-            body["p"] = True
+            body["p"] = self.parked
         return orjson.dumps(body)
 
     @staticmethod
     def decode(value: bytes) -> "Meta":
         body = orjson.loads(value)
-        return Meta(body["c"], body.get("t", {}), body.get("r", {}), body.get("e"), body.get("p", False), body["n"])
+        timers, revisions = body.get("t", {}), body.get("r", {})
+        return Meta(body["c"], timers, revisions, body.get("e"), body.get("p"), body["n"], body.get("b", ""))
 
 
 NO_META = Meta()
+
+
+def birth_mark(record_id: str) -> str:
+    """The mark of a record in the rows of a key that began with it."""
+    return f"{zlib.crc32(record_id.encode()):08x}"
 
 
 class Reader(Protocol):
@@ -66,7 +75,9 @@ def _deadline(meta: bytes | None) -> int | None:
     # Most keys have no timer: looking for the field is a tenth of decoding the row.
     if meta is None or b'"t":' not in meta:
         return None
-    return min(Meta.decode(meta).timers.values(), default=None)
+    decoded = Meta.decode(meta)
+    # A parked key's timers wait with its records: as due ones they would be fired in vain, again and again.
+    return None if decoded.parked else min(decoded.timers.values(), default=None)
 
 
 class TaskState:

@@ -11,9 +11,9 @@ from schemas.event import Event
 from schemas.ids import channel_of, derived_id
 from schemas.messaging import EffectEnded
 from schemas.record import Record, body_text, from_milliseconds, milliseconds
-from schemas.system import DeadLettered
+from schemas.system import DeadLettered, KeyUnparked
 from schemas.topics import DEAD_LETTERS, Topic
-from streams.state import META, NO_META, KeyRows, Meta, Reader
+from streams.state import META, NO_META, KeyRows, Meta, Reader, birth_mark
 
 SettingsLookup = Callable[[str, int], ChannelSettings]
 """(channel id, revision) -> the channel's settings at that revision. Raises LookupError when it has not been read."""
@@ -60,9 +60,17 @@ def step(stage: Stage, state: Reader, record: Record | Due, settings: SettingsLo
     Changes nothing: what follows is in the Step. A decision that fails parks the key (stage.parks) and the record
     becomes a dead letter; Step.failure then names the error.
     """
-    key = record.key if isinstance(record, Due) else record.subject
+    if isinstance(record, Due):
+        key = record.key
+    else:
+        key = record.subject
+        if record.replayed_for is not None and record.replayed_for != stage.name:
+            return Step(key, {})
     try:
         run = _Run(stage, state, key, settings)
+        if isinstance(record, Record) and isinstance(record.event, KeyUnparked):
+            run.unpark(record.event)
+            return run.done()
         run.fire(record.time)
         if isinstance(record, Record):
             run.take(record)
@@ -77,7 +85,7 @@ class _Run:
         self._existed = value is not None
         meta = NO_META if value is None else Meta.decode(value)
         self._clock, self._timers, self._revisions = meta.clock, dict(meta.timers), dict(meta.revisions)
-        self._effect, self._parked, self._count = meta.effect, meta.parked, meta.rows
+        self._effect, self._parked, self._count, self._born = meta.effect, meta.parked, meta.rows, meta.born
         self._stage, self._key, self._settings = stage, key, settings
         self._changed: dict[str, bytes | None] = {}
         self._rows = KeyRows(state, key, self._changed)
@@ -103,8 +111,11 @@ class _Run:
     def take(self, record: Record) -> None:
         """Decide about the record."""
         if self._parked:
-            self._outgoing.append(dead_letter(self._stage, record, "parked", ""))
+            letter = dead_letter(self._stage, record, "parked", "")
+            self._outgoing.append(letter)
+            self._parked = letter.record.id
             return
+        self._born = self._born or birth_mark(record.id)
         channel = record.channel
         if channel is not None and record.settings_revision > self._revisions.get(channel, 0):
             self._revisions[channel] = record.settings_revision
@@ -114,6 +125,14 @@ class _Run:
                 return  # an end whose attempt is not pending: the task that wrote it was replaced meanwhile
             self._effect = None
         self._decide(record.event, _Cause(record.id, record.correlation_id or record.id, channel))
+
+    def unpark(self, order: KeyUnparked) -> None:
+        """Let the key's records in again, unless a dead letter came that the order doesn't know of.
+
+        The clock stays: what was parked is processed at its own time.
+        """
+        if order.letter_id in (None, self._parked):
+            self._parked = None
 
     def _decide(self, event: Event | TimerFired, cause: "_Cause") -> None:
         now = from_milliseconds(self._clock)
@@ -167,8 +186,8 @@ class _Run:
         rows = self._changed
         # A key without rows, timers or effects is forgotten: its clock begins anew, as does what it knew of settings.
         if self._count or self._timers or self._effect or self._parked:
-            meta = Meta(self._clock, self._timers, self._revisions, self._effect, self._parked, self._count)
-            rows[META] = meta.encode()
+            seen = (self._clock, self._timers, self._revisions)
+            rows[META] = Meta(*seen, self._effect, self._parked, self._count, self._born).encode()
         elif self._existed:
             rows[META] = None
         return Step(self._key, rows, tuple(self._outgoing), tuple(self._effects))
@@ -191,20 +210,26 @@ def undecodable(stage: Stage, state: Reader, key: str, value: bytes, headers: He
     """What to do about a Kafka message that holds no record: a dead letter, and the key is parked."""
     cause = derived_id(stage.name, key, value)
     letter = _letter(stage, key, value, headers, "undecodable", why, now, cause, cause)
-    return Step(key, _parked(stage, state, key), (letter,), failure=f"undecodable record: {why}")
+    return Step(key, _parked(stage, state, key, letter), (letter,), failure=f"undecodable record: {why}")
 
 
 def _failed(stage: Stage, state: Reader, key: str, record: Record | Due, failure: str) -> Step:
-    outgoing = (dead_letter(stage, record, "failed", failure),) if isinstance(record, Record) else ()
-    return Step(key, _parked(stage, state, key), outgoing, failure=failure)
+    if isinstance(record, Record):
+        letter = dead_letter(stage, record, "failed", failure)
+    else:
+        # There is nothing to write back, but the key must show, and its letter's id is needed to unpark it.
+        cause = derived_id(stage.name, key, "timers", milliseconds(record.time))
+        letter = _letter(stage, key, b"", (), "timer_failed", failure, record.time, cause, cause)
+    return Step(key, _parked(stage, state, key, letter), (letter,), failure=failure)
 
 
-def _parked(stage: Stage, state: Reader, key: str) -> dict[str, bytes | None]:
+def _parked(stage: Stage, state: Reader, key: str, letter: Outgoing) -> dict[str, bytes | None]:
     if not stage.parks:
         return {}
     value = state.read(key, META)
-    meta = (NO_META if value is None else Meta.decode(value))._replace(parked=True)
-    return {META: meta.encode()}
+    born = birth_mark(letter.record.causation_id or "")
+    meta = NO_META._replace(born=born) if value is None else Meta.decode(value)
+    return {META: meta._replace(parked=letter.record.id).encode()}
 
 
 def _letter(

@@ -114,6 +114,11 @@ class _Batch:
         self.failures += outcome.failure is not None
 
 
+def topics_of(stage: Stage) -> tuple[Topic, ...]:
+    """Every topic that a task of the stage reads or writes."""
+    return (stage.input, *stage.outputs, state_topic(stage.name), DEAD_LETTERS, TIMERS)
+
+
 class Task:
     """Owns one partition of a stage's input: fences, restores, then one transaction a batch.
 
@@ -145,6 +150,7 @@ class Task:
         self._failures = Failures(stage.name)
         self.next_offset = 0
         self._position = 0
+        self._told: int | None = None
         self.queued = 0
         self.ready = False
         self.last_loop = time.monotonic()
@@ -154,12 +160,16 @@ class Task:
 
     def deliver(self, fetched: Fetched) -> None:
         """Queue what was fetched, unless it is of another generation of the consumer group."""
-        nothing_new = not fetched.records and fetched.position <= self._position
-        if fetched.generation == self.generation and not self._closing.is_set() and not nothing_new:
+        if fetched.generation != self.generation or self._closing.is_set():
+            return
+        if fetched.after != self._told:
+            self._die(RuntimeError(f"a fetch is missing: one after {fetched.after} follows one up to {self._told}"))
+        self._told = fetched.position
+        if fetched.records or fetched.position > self._position:
             self._fetched.append(fetched)
             self.queued += len(fetched.records)
-            if fetched.records:
-                self._wake.set()
+        if fetched.records:
+            self._wake.set()
 
     def allow(self, barrier: Barrier | None) -> None:
         """Let the timers due by the barrier's time fire, once the task is past its offset. None: none may."""
@@ -249,7 +259,7 @@ class Task:
         finally:
             await consumer.stop()
         self._position = self.next_offset
-        for topic in (self.stage.input, *self.stage.outputs, DEAD_LETTERS, TIMERS):
+        for topic in topics_of(self.stage):
             name = topic.full_name(self._env.prefix)
             self._partitions[name] = tuple(sorted(await self._producer.partitions_for(name)))
         for key, effect_id in self._state.pending_effects():
@@ -299,10 +309,11 @@ class Task:
             fetched = self._fetched[0]
             room = limit - len(records)
             taken, left = fetched.records[:room], fetched.records[room:]
-            records.extend(record for record in taken if record.offset >= self.next_offset)
+            # What was fetched between an assignment and Faust's seek to the committed offset is fetched again after it.
+            records.extend(record for record in taken if record.offset >= self._position)
             self.queued -= len(taken)
             if left:
-                self._fetched[0] = Fetched(fetched.partition, left, fetched.position, fetched.generation)
+                self._fetched[0] = replace(fetched, records=left)
                 self._position = max(self._position, taken[-1].offset + 1)
             else:
                 self._fetched.popleft()
@@ -317,9 +328,7 @@ class Task:
             outcome = await self._step(message, batch.changes)
             if outcome.failure:
                 logger.error("record %s:%d: %s", self._input, message.offset, outcome.failure)
-            if any(out.topic is DEAD_LETTERS for out in outcome.outgoing):
-                outcome = outcome._replace(outgoing=tuple(self._located(out, message) for out in outcome.outgoing))
-            batch.add(outcome)
+            batch.add(self._locate(outcome, message))
             count += 1
             if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -336,6 +345,12 @@ class Task:
         if record.settings_revision:
             await self._env.settings.wait_for(record.channel, record.settings_revision)
         return step(self.stage, changes, record, self._env.settings.lookup)
+
+    def _locate(self, outcome: Step, message: ConsumerRecord) -> Step:
+        for out in outcome.outgoing:
+            if out.topic is DEAD_LETTERS:
+                return outcome._replace(outgoing=tuple(self._located(out, message) for out in outcome.outgoing))
+        return outcome
 
     def _located(self, out: Outgoing, message: ConsumerRecord) -> Outgoing:
         """A dead letter also says where it was read."""
@@ -360,6 +375,7 @@ class Task:
             outcome = step(self.stage, batch.changes, Due(key, from_milliseconds(deadline)), self._env.settings.lookup)
             if outcome.failure:
                 logger.error("a timer of task %s-%d: %s", self.stage.name, self.partition, outcome.failure)
+                self._env.metrics.dead_letters.labels(self.stage.name, "timer_failed").inc()
             batch.add(outcome)
         last = from_milliseconds(due[-1][0])
         fired = TimersFired(stage=self.stage.name, partition=self.partition, due=last, offset=self.next_offset)
@@ -394,7 +410,7 @@ class Task:
         sent = [
             await producer.send_batch(built, topic, partition=partition)
             for (topic, partition), messages in self._messages(batch).items()
-            for built in _build(producer.create_batch, messages)
+            for built in build_batches(producer.create_batch, messages)
         ]
         if position is not None:
             offsets = {self._input: OffsetAndMetadata(position, "")}
@@ -411,8 +427,8 @@ class Task:
             self._effects.start(key, requested.effect, attempted_at)
         self._in_transaction = False
 
-    def _messages(self, batch: _Batch) -> dict[tuple[str, int], list["_Message"]]:
-        messages: dict[tuple[str, int], list[_Message]] = defaultdict(list)
+    def _messages(self, batch: _Batch) -> dict[tuple[str, int], list["Message"]]:
+        messages: dict[tuple[str, int], list[Message]] = defaultdict(list)
         for out in batch.outgoing:
             value, headers = to_kafka(out.topic, out.record)
             key = out.key.encode()
@@ -431,19 +447,21 @@ class Task:
         partitions = self._partitions.get(name)
         if partitions is None:
             raise LookupError(f"{self.stage.name} writes to {name}, which it does not declare")
-        return name, _partition_of(key, partitions)
+        return name, partition_of(key, partitions)
 
 
 @lru_cache(maxsize=50_000)
-def _partition_of(key: bytes, partitions: tuple[int, ...]) -> int:
+def partition_of(key: bytes, partitions: tuple[int, ...]) -> int:
+    """The partition, of those, where every Kafka client puts the key."""
     # Kept, because the partitioner hashes in Python: one of its calls costs as much as the rest of a record's writing.
     return int(DefaultPartitioner()(key, partitions, partitions))
 
 
-_Message = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
+Message = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
+"""Key, value, headers."""
 
 
-def _build(create: Callable[[], BatchBuilder], messages: list[_Message]) -> list[BatchBuilder]:
+def build_batches(create: Callable[[], BatchBuilder], messages: list[Message]) -> list[BatchBuilder]:
     """The messages in as few batches as hold them: one future a batch instead of one a record."""
     now = int(time.time() * 1000)
     built: list[BatchBuilder] = [create()]

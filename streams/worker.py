@@ -13,7 +13,7 @@ from streams.compacted import TopicFollower
 from streams.faust_internals import quiet_loggers
 from streams.progress import Progress
 from streams.runner import StageRunner
-from streams.task import Environment, Task
+from streams.task import Environment, Task, topics_of
 from streams.topology import TOPOLOGY
 
 logger = logging.getLogger(__name__)
@@ -52,14 +52,27 @@ class Worker:
         self._last_tick = time.monotonic()
 
     async def start(self) -> None:
-        """Read the channels, then start every stage. Tasks get ready in the background: see `ready`."""
+        """Read the channels, then start every stage. Tasks get ready in the background: see `ready`.
+
+        Raises LookupError when topics are missing.
+        """
         quiet_loggers()
-        await self._channels.start()
-        await self.progress.start()
+        try:
+            await self._channels.start()
+            await self.progress.start()
+            await self._check_topics()
+        except BaseException:
+            await self._disconnect()
+            raise
         await asyncio.gather(*(runner.start() for runner in self.runners))
         quiet_loggers()
         if self._tick is not None:
             self._ticker = asyncio.create_task(self._run_ticker(self._tick))
+
+    async def _check_topics(self) -> None:
+        missing = await self.progress.missing({t for runner in self.runners for t in topics_of(runner.stage)})
+        if missing:
+            raise LookupError(f"topics are missing ({', '.join(missing)}): run `livedesk topics apply`")
 
     async def stop(self) -> None:
         """Finish running batches and effects, leave the groups, disconnect."""
@@ -67,6 +80,9 @@ class Worker:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
         await asyncio.gather(*(runner.stop() for runner in self.runners))
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         await self.progress.stop()
         await self._channels.stop()
 

@@ -163,7 +163,8 @@ async def last_output(kafka: KafkaConnection, contender: Contender, process: sub
 
 def first_record(log: Path) -> float:
     """When the contender says that its first record came."""
-    return next(float(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("FIRST "))
+    said = [line for line in log.read_text().splitlines() if line.startswith("FIRST ")]
+    return float(said[0].split()[1])
 
 
 def start(kafka: KafkaConnection, contender: Contender, log: Path) -> subprocess.Popen[bytes]:
@@ -184,8 +185,8 @@ async def run(kafka: KafkaConnection, contender: Contender, folder: Path) -> Res
     try:
         last = await last_output(kafka, contender, process)
         return Result(contender, last - first_record(log))
-    except (ContenderFailed, StopIteration) as error:
-        raise ContenderFailed(f"{error or 'no record came'}; the end of its log:\n{log.read_text()[-2000:]}") from error
+    except ContenderFailed as error:
+        raise ContenderFailed(f"{error}; the end of its log:\n{log.read_text()[-2000:]}") from error
     finally:
         process.terminate()
         try:
@@ -263,7 +264,7 @@ def main(
             entries = contenders(20_000 if quick else records, peers)
             results = asyncio.run(compare(kafka, entries, folder, console))
         except ContenderFailed as error:
-            console.print(f"No result: {error}")
+            console.print(f"No result: {error}", markup=False)
             return
         finally:
             broker.stop()

@@ -82,4 +82,5 @@ async def main(bootstrap: str, prefix: str, name: str, fault: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    asyncio.run(main(*sys.argv[1:4], sys.argv[4] if len(sys.argv) > 4 else ""))
+    BOOTSTRAP, PREFIX, NAME, FAULT = [*sys.argv[1:], ""][:4]
+    asyncio.run(main(BOOTSTRAP, PREFIX, NAME, FAULT))

@@ -17,7 +17,7 @@ from deploy.topics import apply
 from schemas.channel import ChannelSettings
 from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, decode, encode
-from schemas.topics import CHANNELS, TIMERS, state_topic
+from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
 from streams.metrics import Metrics
 from streams.progress import Progress
@@ -151,7 +151,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(kafka: KafkaConnection, topic_prefix: str) -> Bench:
-    topics = (NUMBERS, COUNTS, TIMERS, CHANNELS, state_topic(COUNT.name))
+    topics = (NUMBERS, COUNTS, TIMERS, CHANNELS, DEAD_LETTERS, state_topic(COUNT.name))
     await apply(kafka, topic_prefix, topics, partitions=PARTITIONS, replication_factor=1)
     return Bench(kafka, topic_prefix)
 
@@ -198,6 +198,27 @@ async def test_a_zombie_does_no_harm(bench: Bench, start: Callable[..., CountWor
 async def test_without_the_fence_the_same_zombie_does_harm(bench: Bench, start: Callable[..., CountWorker]) -> None:
     await zombie(bench, start, "stall-unfenced")
     assert await bench.damage() != []
+
+
+async def test_workers_that_come_and_go_under_load_lose_nothing(
+    bench: Bench, start: Callable[..., CountWorker]
+) -> None:
+    async def load() -> None:
+        while not enough.is_set():
+            await bench.produce(200)
+
+    enough = asyncio.Event()
+    await start("w1").said("READY")
+    loading = asyncio.create_task(load())
+    for name in ("w2", "w3"):
+        joined = start(name)
+        await joined.said("READY")
+        joined.process.terminate()
+        assert await joined.exit_code() == 0, joined.log
+    enough.set()
+    await loading
+    await bench.until_processed()
+    assert await bench.damage() == []
 
 
 async def test_state_restored_after_a_restart_equals_the_state_before_it(bench: Bench) -> None:

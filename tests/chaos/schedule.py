@@ -51,6 +51,9 @@ STOP_POINTS: Final = tuple(point for point in Point if point not in (Point.BEGIN
 SESSION_S: Final = 8.0
 """After that long without a heartbeat a worker is taken for dead (streams/runner.py)."""
 
+LAST_S: Final = 8.0
+"""No fault begins so shortly before the end of the load: its moment might not come any more."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -87,7 +90,7 @@ def draw(seed: int, seconds: float, limits: Limits) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     kinds = _kinds(rng)
     at = 3.0
-    while at < seconds:
+    while at < seconds - LAST_S:
         kind, point = next(kinds)
         faults.append(_fault(rng, at, kind, point, limits))
         at += 60 / limits.per_minute * rng.uniform(0.4, 1.6)
@@ -95,9 +98,7 @@ def draw(seed: int, seconds: float, limits: Limits) -> tuple[Fault, ...]:
 
 
 def _kinds(rng: random.Random) -> Iterator[tuple[Kind, Point | None]]:
-    plain: list[tuple[Kind, Point | None]] = [
-        (kind, None) for kind in Kind if kind not in (Kind.KILL_AT, Kind.STOP_AT)
-    ]
+    plain: list[tuple[Kind, Point | None]] = [(kind, None) for kind in Kind if kind not in (Kind.KILL_AT, Kind.STOP_AT)]
     at_points = [(Kind.KILL_AT, point) for point in Point]
     at_points += [(Kind.STOP_AT, point) for point in STOP_POINTS]
     # So that even a short run has both sorts, they take turns.

@@ -49,7 +49,7 @@ async def main(instance_id: str, port: int, order: Order | None) -> None:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True, reuse_port=True).start()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
             await worker.run(stop)
         finally:
             await runner.cleanup()

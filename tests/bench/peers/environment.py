@@ -24,7 +24,7 @@ def peers_python(cache_dir: Path, progress: Callable[[str], None]) -> Path:
         progress(f"Installing Quix Streams into {folder}")
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        subprocess.run([*pip, "-r", REQUIREMENTS], check=True)
+        pip = (str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+        subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
         installed.touch()
     return python

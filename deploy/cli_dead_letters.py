@@ -1,0 +1,162 @@
+"""`livedesk dead-letters`: what could not be processed; shown, and given back."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+import orjson
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from deploy.committed import committed_reader
+from deploy.dead_letters import Letter, Letters, Return, Selection, newest_revisions, plan, read_letters, returning
+from deploy.errors import LiveDeskError
+from deploy.settings import Settings
+from schemas.record import format_time
+
+app = typer.Typer(no_args_is_help=True, help="Records that could not be processed: list them, show one, replay them.")
+
+StageOption = Annotated[str | None, typer.Option("--stage", help="Only those of this stage.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those with this reason: failed, parked, …")]
+KeyOption = Annotated[str | None, typer.Option("--key", help="Only those of this key.")]
+
+
+@app.command("list")
+def list_letters(
+    context: typer.Context,
+    stage: StageOption = None,
+    reason: ReasonOption = None,
+    key: KeyOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one a line.")] = False,
+) -> None:
+    """List dead letters, and which of them were replayed. Bodies are not shown."""
+    settings = context.ensure_object(Settings)
+    found = asyncio.run(_read(settings)).matching(Selection((), stage, reason, key))
+    found.sort(key=lambda letter: letter.record.time)
+    if as_json:
+        for letter in found[-limit:]:
+            typer.echo(orjson.dumps(_summary(letter)).decode())
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for header in ("id", "time", "stage", "reason", "key", "detail", "replayed"):
+        table.add_column(header, overflow="fold")
+    for letter in found[-limit:]:
+        event, replayed = letter.event, "yes" if letter.replayed else ""
+        when = format_time(letter.record.time)
+        table.add_row(letter.id, when, event.stage, event.reason, letter.key, event.detail, replayed)
+    console.print(table)
+    console.print(f"{len(found)} dead letters, {sum(not letter.replayed for letter in found)} of them not replayed.")
+
+
+@app.command("show")
+def show_letter(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(help="Its id, or how the id begins.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Only what was read, byte for byte.")] = False,
+) -> None:
+    """Show one dead letter whole. It may hold a customer's words."""
+    letter = asyncio.run(_read(context.ensure_object(Settings))).get(id)
+    if raw:
+        typer.echo(letter.body, nl=False)
+        return
+    for name, value in {**_summary(letter), "headers": letter.event.headers}.items():
+        typer.echo(f"{name:<10} {value if isinstance(value, str) else orjson.dumps(value).decode()}")
+    try:
+        body = orjson.dumps(orjson.loads(letter.body), option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONDecodeError:
+        body = letter.body.decode(errors="replace")
+    typer.echo(f"\n{body}")
+
+
+@app.command("replay")
+def replay_letters(
+    context: typer.Context,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or how they begin.", show_default=False)] = None,
+    stage: StageOption = None,
+    reason: ReasonOption = None,
+    key: KeyOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Unpark keys even if more of their records are parked meanwhile.")
+    ] = False,
+) -> None:
+    """Write dead letters back to the topic they were read from: those named, or all of a stage, reason or key.
+
+    Of one key they go back in the order in which they first came in, right behind an order that unparks the key. The
+    order is void where another record of the key was parked meanwhile: the key stays parked, its letters are listed as
+    not replayed again, nothing is overtaken, and it can be repeated. On a key so busy that this always happens use
+    --force: what is parked meanwhile is then left over, and comes after newer records when it is replayed.
+
+    Only the stage that could not process a record takes it again. A replayed record is processed at its own time, and
+    is a dead letter again if it fails again. What intake refused goes back under the channel's newest settings.
+    """
+    if not (ids or stage or reason or key):
+        raise LiveDeskError("Nothing chosen.", "Name ids, or use --stage, --reason or --key.")
+    settings = context.ensure_object(Settings)
+    selection = Selection(tuple(ids or ()), stage, reason, key)
+    asyncio.run(_dry_run(settings, selection) if dry_run else _replay(settings, selection, force=force, ask=not yes))
+
+
+async def _read(settings: Settings) -> Letters:
+    async with committed_reader(settings.kafka) as reader:
+        return await read_letters(reader, settings.topic_prefix)
+
+
+async def _plan(settings: Settings, selection: Selection, *, force: bool = False) -> list[Return]:
+    async with committed_reader(settings.kafka) as reader:
+        letters = await read_letters(reader, settings.topic_prefix)
+        revisions = await newest_revisions(reader, settings.topic_prefix)
+    return plan(letters, letters.chosen(selection), revisions=revisions, force=force)
+
+
+async def _dry_run(settings: Settings, selection: Selection) -> None:
+    _show(await _plan(settings, selection))
+
+
+async def _replay(settings: Settings, selection: Selection, *, force: bool, ask: bool) -> None:
+    async with returning(settings.kafka, settings.topic_prefix) as write_back:
+        returns = await _plan(settings, selection, force=force)
+        _show(returns)
+        if not returns or (ask and not typer.confirm("Write them back?")):
+            return
+        await write_back(returns)
+    typer.echo("Written.")
+
+
+def _show(returns: Sequence[Return]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for one in returns:
+        records = sum(message is not None for _, message in one.records)
+        line = f"{one.stage.name}, key {one.key}: {records} records back to {one.stage.input.name}"
+        if one.unpark is not None:
+            line += ", and the key unparked"
+        console.print(line, markup=False)
+        if one.left:
+            console.print(
+                f"  {one.left} others of the key are left behind: newer records go before them", style="yellow"
+            )
+        for letter in one.unreadable:
+            console.print(f"  {letter.id} is left: this version can't decode it either", style="yellow")
+    if not returns:
+        console.print("Nothing to replay.")
+
+
+def _summary(letter: Letter) -> dict[str, object]:
+    event = letter.event
+    return {
+        "id": letter.id,
+        "time": format_time(letter.record.time),
+        "stage": event.stage,
+        "reason": event.reason,
+        "detail": event.detail,
+        "key": letter.key,
+        "topic": event.topic,
+        "partition": event.partition,
+        "offset": event.offset,
+        "replayed": letter.replayed,
+    }

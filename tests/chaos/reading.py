@@ -1,0 +1,124 @@
+"""Reads a run's history from Kafka and the sandbox, and tells when nothing is under way any more."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+
+from aiohttp import ClientSession
+from pydantic import TypeAdapter
+
+from deploy.demo.clients import Callbacks
+from deploy.sandbox.provider import LogEntry
+from schemas.record import milliseconds
+from schemas.topics import CHANNELS, TOPICS, Topic, state_topic
+from streams.clock import wall_clock
+from streams.metrics import Metrics
+from streams.progress import Progress
+from streams.settings_store import SettingsStore
+from streams.state import META, Meta, split_row_key
+from streams.topology import TOPOLOGY
+from tests.chaos.history import Customers, History, Message, State
+from tests.chaos.load import Asked
+from tests.chaos.system import System
+from tests.reading import committed_messages
+
+LOOK_S = 0.5
+QUIET_LOOKS = 4
+FAR = timedelta(minutes=10)
+"""Timers beyond it (sweeps after days) are not waited for."""
+
+_LOG = TypeAdapter(list[LogEntry])
+_CALLBACKS = TypeAdapter(Callbacks)
+
+
+async def settle(system: System, seconds: float) -> list[str]:
+    """Wait until every stage is at the end of its input, and no effect, timer or callback is to come.
+
+    What still was, when the time was up.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    progress = Progress(system.settings.kafka, system.settings.topic_prefix, TOPOLOGY, Metrics())
+    await progress.start()
+    try:
+        while True:
+            left = await _lagging(progress) or await _to_come(system)
+            if not left or asyncio.get_running_loop().time() > deadline:
+                return left
+            await asyncio.sleep(LOOK_S)
+    finally:
+        await progress.stop()
+
+
+async def _lagging(progress: Progress) -> list[str]:
+    """The stages that are not, and stay not, at the end of their inputs."""
+    for _ in range(QUIET_LOOKS):
+        # Commits first: what was committed before the ends were read covers at least what it says.
+        committed, ends = await progress.committed(), await progress.ends()
+        behind = [
+            f"{stage}: {lag} records behind"
+            for stage, partitions in ends.items()
+            if (lag := sum(max(0, end - committed[stage].get(p, 0)) for p, end in partitions.items()))
+        ]
+        if behind:
+            return behind
+        await asyncio.sleep(LOOK_S)
+    return []
+
+
+async def _to_come(system: System) -> list[str]:
+    soon = milliseconds(wall_clock() + FAR)
+    left = []
+    for stage, partitions in (await read_states(system)).items():
+        metas = [Meta.decode(row) for rows in partitions.values() for (_, name), row in rows.items() if name == META]
+        effects = sum(meta.effect is not None for meta in metas)
+        timers = sum(any(at < soon for at in meta.timers.values()) for meta in metas)
+        if effects or timers:
+            left.append(f"{stage}: {effects} effects, {timers} timers")
+    async with ClientSession() as http, http.get(f"{system.stack.sandbox_url}/sandbox/callbacks") as response:
+        pending = _CALLBACKS.validate_json(await response.read()).counts.pending
+    return [*left, f"sandbox: {pending} callbacks"] if pending else left
+
+
+async def read_states(system: System) -> Mapping[str, Mapping[int, State]]:
+    """The rows that a restart would restore, by stage and partition."""
+    found: dict[str, dict[int, dict[tuple[str, str], bytes]]] = {}
+    for stage in TOPOLOGY:
+        states = found.setdefault(stage.name, {})
+        for message in await _read(system, state_topic(stage.name)):
+            rows, row = states.setdefault(message.partition, {}), split_row_key(message.key)
+            if message.value is None:
+                rows.pop(row, None)
+            else:
+                rows[row] = message.value
+    return found
+
+
+async def read_history(system: System, asked: Asked, unfinished: list[str]) -> History:
+    """All of it. The workers have stopped, so that nothing changes meanwhile."""
+    store = SettingsStore(system.secrets.decrypt)
+    messages = {topic: await _read(system, topic) for topic in TOPICS}
+    for message in messages[CHANNELS]:
+        store.apply(message.key, message.value)
+    url = f"{system.stack.sandbox_url}/sandbox"
+    async with ClientSession() as http:
+        async with http.get(f"{url}/log") as response:
+            sent = _LOG.validate_json(await response.read())
+        async with http.get(f"{url}/callbacks") as response:
+            attempts = _CALLBACKS.validate_json(await response.read()).attempts
+    return History(
+        stages=TOPOLOGY,
+        messages=messages,
+        states=await read_states(system),
+        settings=store.lookup,
+        acknowledged=Customers(asked.messages, asked.replies, asked.resolves),
+        sent=sent,
+        receipts=Counter(attempt.size for attempt in attempts if attempt.delivered),
+        unfinished=unfinished,
+    )
+
+
+async def _read(system: System, topic: Topic) -> list[Message]:
+    name = topic.full_name(system.settings.topic_prefix)
+    found = await committed_messages(system.settings.kafka, name)
+    return [Message(m.partition, m.offset, m.timestamp, m.key, m.value, tuple(m.headers)) for m in found]

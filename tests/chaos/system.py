@@ -1,0 +1,222 @@
+"""The system under test: broker, sandbox, ingress and any number of workers, each a process of its own."""
+
+import asyncio
+import logging
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from deploy.broker import EmbeddedBroker, free_port
+from deploy.channels_file import load_channels_file
+from deploy.processes import ManagedProcess
+from deploy.secrets import load_secrets
+from deploy.settings import load_settings
+from deploy.stack import Ports, Stack
+from schemas.connection import KafkaConnection
+from tests.chaos.points import Order
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 0.2
+RECEIPT_FAULTS = {"duplicate": 0.1, "reorder": 0.1, "batch": 0.2, "delay": 0.05, "sent_failed": 0.02, "silence": 0.02}
+RECEIPT_PACE = {"pace": 0.3, "delay_seconds": 5.0}
+CHANNELS = 4
+CHANNELS_FILE = """
+agents: [{id: a1, name: Ana, state: online}]
+channels:
+""" + "".join(
+    f"""
+  - id: wa{n}
+    account: acme{n % 2}
+    phone_number: "+3460000000{n}"
+    dev_key: key{n}
+    dev_secret: secret{n}
+    human_agents: [a1]
+    greeting: {{enabled: true, text: "Hi"}}
+    conversation: {{close_after: 15s}}
+"""
+    for n in range(CHANNELS)
+)
+
+
+class ChaosWorker(ManagedProcess):
+    """A worker that takes orders, one of them from its start.
+
+    wanted: when it ends it is started again. busy: a fault is about it just now.
+    """
+
+    def __init__(self, name: str, env: Mapping[str, str], folder: Path, order: Order | None = None) -> None:
+        self.port = free_port()
+        arguments = ["--instance-id", name, "--port", str(self.port)]
+        if order is not None:
+            arguments += ["--order", order.model_dump_json()]
+        super().__init__(
+            name,
+            arguments,
+            env=env,
+            log=folder / f"{name}.log",
+            ready_url=f"http://127.0.0.1:{self.port}/readyz",
+            module="tests.chaos.worker",
+        )
+        self.ordered = order is not None
+        self.wanted = False
+        self.busy = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether SIGSTOP holds it."""
+        try:
+            return self.pid > 0 and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.pid > 0 and self.exit_code is None
+
+    async def order(self, order: Order) -> bool:
+        """Arm it. False: it does not answer."""
+        return await self._ask("POST", order.model_dump_json()) is not None
+
+    async def disarm(self) -> bool:
+        """Take the order back. Returns whether it was still to be carried out."""
+        return await self._ask("DELETE", "") == '{"armed": true}'
+
+    async def _ask(self, method: str, body: str) -> str | None:
+        url = f"http://127.0.0.1:{self.port}/order"
+        try:
+            async with (
+                ClientSession(timeout=ClientTimeout(total=2)) as http,
+                http.request(method, url, data=body) as response,
+            ):
+                return await response.text()
+        except (ClientError, TimeoutError, OSError):
+            return None
+
+
+class System:
+    """All of it, in a folder of its own, inside `async with`. exits: how workers ended that nobody had stopped."""
+
+    def __init__(self, folder: Path, *, workers: int, partitions: int) -> None:
+        settings = load_settings()
+        data = folder / "data"
+        self.broker = EmbeddedBroker(
+            port=free_port(), data_dir=data, cache_dir=settings.cache_dir, maven_repository=settings.maven_repository
+        )
+        channels = folder / "channels.yaml"
+        folder.mkdir(parents=True, exist_ok=True)
+        channels.write_text(CHANNELS_FILE)
+        self.settings = settings.model_copy(
+            update={
+                "kafka": KafkaConnection(bootstrap_servers=self.broker.bootstrap_servers),
+                "partitions": partitions,
+                "data_dir": data,
+            }
+        )
+        self.folder = folder / "logs"
+        self.secrets = load_secrets(self.settings)
+        faults = [f"--fault={name}={value}" for name, value in (RECEIPT_FAULTS | RECEIPT_PACE).items()]
+        self.stack = Stack(
+            self.settings,
+            self.secrets,
+            load_channels_file(channels),
+            channels,
+            self.folder,
+            Ports.free(0),
+            sandbox_options=["--redeliver", *faults],
+        )
+        self._count = workers
+        self.workers: dict[str, ChaosWorker] = {}
+        self.retired: list[ChaosWorker] = []
+        self.exits: Counter[int] = Counter()
+        self._supervisor: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "System":
+        await asyncio.to_thread(self.broker.start)
+        try:
+            await self.stack.__aenter__()
+            await self.start_workers()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop_workers()
+        self.stack.sandbox.signal(signal.SIGCONT)
+        await self.stack.__aexit__(kind, error, traceback)
+        await asyncio.to_thread(self.broker.stop)
+
+    # --- workers ---------------------------------------------------------------------------------------------------
+
+    async def start_workers(self) -> None:
+        """Start the workers that a run begins with, and wait until they are ready."""
+        for number in range(1, self._count + 1):
+            self.add(f"worker-{number}")
+        self._supervisor = asyncio.create_task(self._supervise())
+        await self.all_ready()
+
+    async def stop_workers(self) -> None:
+        """SIGTERM to all, and wait until they are gone."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+        everyone = [*self.workers.values(), *self.retired]
+        for worker in everyone:
+            worker.wanted = False
+            worker.signal(signal.SIGCONT)
+        await asyncio.gather(*(worker.stop() for worker in everyone))
+
+    def add(self, name: str, order: Order | None = None) -> ChaosWorker:
+        """Start one more worker, or another process under the name of one that there is."""
+        worker = ChaosWorker(name, self.stack.environment, self.folder, order)
+        before = self.workers.get(name)
+        if before is not None:
+            before.wanted = False
+            self.retired.append(before)
+        self.workers[name] = worker
+        worker.start()
+        worker.wanted = True
+        return worker
+
+    async def remove(self, worker: ChaosWorker) -> None:
+        """Stop a worker politely, for good."""
+        worker.wanted = False
+        await worker.stop()
+        self.workers.pop(worker.name, None)
+
+    async def all_ready(self, seconds: float = 120) -> None:
+        """Wait until every worker is ready. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*(self._ready(name) for name in self.workers))
+
+    async def _ready(self, name: str) -> None:
+        async with ClientSession(timeout=ClientTimeout(total=2)) as http:
+            while True:
+                try:
+                    async with http.get(f"http://127.0.0.1:{self.workers[name].port}/readyz") as response:
+                        if response.status == 200:
+                            return
+                except (ClientError, TimeoutError, OSError):
+                    pass
+                await asyncio.sleep(LOOK_S)
+
+    async def _supervise(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for worker in list(self.workers.values()):
+                if worker.wanted and worker.exit_code is not None:
+                    self.exits[worker.exit_code] += 1
+                    logger.info("%s ended with %d: started again", worker.name, worker.exit_code)
+                    if worker.ordered:
+                        self.add(worker.name)  # a start with the same arguments would carry the order out again
+                    else:
+                        worker.start()
