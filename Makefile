@@ -21,13 +21,15 @@ define find_python
 	exit 1
 endef
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench chaos lock clean
 
 help:
 	@echo "make demo    a customer's message through the whole pipeline, on a Kafka of its own"
 	@echo "make test    all tests, those against a real Kafka included"
 	@echo "make check   linter, formatting, types, import rules"
 	@echo "make bench   measure the throughput on this machine"
+	@echo "make chaos   break the running system at random moments, then check that nothing is lost or doubled:"
+	@echo "             make chaos SEED=2 MINUTES=30 (docs/reliability.md)"
 	@echo "make lock    resolve the dependencies of pyproject.toml anew into requirements.lock"
 	@echo "make clean   delete the virtual environment and all caches"
 
@@ -47,6 +49,12 @@ bench: $(INSTALLED)
 	@set -e; for file in tests/bench/bench_*.py; do \
 	    echo "$$file"; $(PY) -m "tests.bench.$$(basename "$$file" .py)"; \
 	done
+
+SEED ?= 1
+MINUTES ?= 5
+
+chaos: $(INSTALLED)
+	@$(PY) -m tests.chaos --seed $(SEED) --minutes $(MINUTES)
 
 # A newer lock or pyproject.toml installs again; otherwise nothing here needs the network.
 $(INSTALLED): requirements.lock pyproject.toml

@@ -99,7 +99,7 @@ Decide = Callable[[Rows, Event | TimerFired, Context], Decision]
 class Stage:
     """One stage: one input topic, what it may write to, the rows it keeps, and its decision.
 
-    parks: a record it fails on parks the key (DESIGN 4.8); intake's keys are channels, so there the record goes alone.
+    parks: a record it fails on parks the key; intake's keys are channels, so there the record goes alone.
     """
 
     name: str

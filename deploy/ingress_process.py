@@ -24,6 +24,7 @@ from schemas.invalid_settings import InvalidSettings
 from schemas.topics import CHANNELS, INBOX, WEBHOOKS
 from streams.clock import Clock, wall_clock
 from streams.compacted import TopicFollower
+from streams.faust_internals import discard_producer
 
 CONTROL_HOST = "127.0.0.1"
 SHUTDOWN_SECONDS = 5.0
@@ -130,7 +131,7 @@ class IngressServer:
 
     async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower]:
         connection, prefix = self._settings.kafka, self._settings.topic_prefix
-        publisher = Publisher(connection, [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, CHANNELS)])
+        publisher = Publisher(connection, [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, CHANNELS)], discard_producer)
         follower = TopicFollower(connection, CHANNELS.full_name(prefix), self._directory.apply)
         try:
             await publisher.start()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
@@ -25,6 +25,9 @@ MAX_BATCH_BYTES = 512 * 1024
 CONNECT_SECONDS = 10.0
 _REQUEST_TIMEOUT_MS = 2000
 _RECONNECT_SECONDS = 0.5
+
+
+Discard = Callable[[AIOKafkaProducer], Awaitable[None]]
 
 
 class NotDurable(Exception):
@@ -61,13 +64,17 @@ class _Lane:
 class Publisher:
     """Publishes to `topics` (full names), in the order of the calls within a partition.
 
+    discard: disconnects a producer and makes sure that it delivers nothing later.
     deadline: seconds until publish gives up. EngageLab wants its 200 within 3 s (EngageLab docs, confirmed).
     """
 
     # Batches are built here, one future each: aiokafka's send() takes twice the CPU time for each record.
 
-    def __init__(self, connection: KafkaConnection, topics: Iterable[str], *, deadline: float = 2.5) -> None:
+    def __init__(
+        self, connection: KafkaConnection, topics: Iterable[str], discard: Discard, *, deadline: float = 2.5
+    ) -> None:
         self._connection, self._topics, self._deadline = connection, tuple(topics), deadline
+        self._discard = discard
         self._partitioner = DefaultPartitioner()
         self._partitions: dict[str, list[int]] = {}
         self._lanes: dict[tuple[str, int], _Lane] = {}
@@ -110,7 +117,7 @@ class Publisher:
             await asyncio.gather(self._reopening, return_exceptions=True)
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _discard(producer)
+            await self._discard(producer)
 
     def _find_lane(self, topic: str, key: bytes) -> _Lane:
         partitions = self._partitions[topic]
@@ -156,7 +163,7 @@ class Publisher:
         self._reopening = asyncio.create_task(self._reopen(doubtful))
 
     async def _reopen(self, doubtful: AIOKafkaProducer) -> None:
-        await _discard(doubtful)
+        await self._discard(doubtful)
         while True:
             try:
                 self._producer = await self._open()
@@ -183,7 +190,7 @@ class Publisher:
                 for topic in self._topics:
                     self._partitions[topic] = await _partitions(producer, topic)
         except BaseException:
-            await _discard(producer)
+            await self._discard(producer)
             raise
         return producer
 
@@ -211,17 +218,3 @@ def _fail(messages: Iterable[_Message], reason: str) -> None:
     for message in messages:
         if not message.acknowledged.done():
             message.acknowledged.set_exception(NotDurable(reason))
-
-
-async def _discard(producer: AIOKafkaProducer) -> None:
-    """Disconnect, without the flush of `stop()`, which would wait for the batch that is never given up."""
-    sender = producer._sender.sender_task
-    if sender is not None:
-        sender.cancel()
-        # Cut the connections before waiting: the sender first waits for the answers that it is still owed.
-        await producer.client.close()
-        while not sender.done():
-            await asyncio.wait([sender], timeout=1)
-            sender.cancel()
-        producer._message_accumulator.fail_all(KafkaError("the producer was replaced"))
-    await producer.stop()

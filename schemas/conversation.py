@@ -13,7 +13,7 @@ SESSION_WINDOW: Final = timedelta(hours=24)
 
 
 class Status(StrEnum):
-    """The five statuses (DESIGN 6)."""
+    """The five statuses (docs/design.md, 6)."""
 
     OPEN = "Open"
     AI_REPLYING = "AI-Replying"
@@ -271,7 +271,7 @@ class ConversationNoteAdded(ConversationEvent):
 
 
 class ConversationCommandRefused(Event):
-    """A command changed nothing. code is one of SCENARIOS' refusal codes."""
+    """A command changed nothing. code is one of the refusal codes of docs/scenarios.md."""
 
     type: ClassVar[str] = "conversation.command_refused"
 

@@ -22,7 +22,7 @@ class Record:
     """One event with its envelope.
 
     time: when it happened for us (UTC): ingress' receipt, or a timer's deadline; never a provider's clock.
-    subject: the record's key. channel and settings_revision: the settings that were in force (DESIGN 4.6).
+    subject: the record's key. channel and settings_revision: the settings that were in force (docs/design.md, 4.6).
     replayed_for: an operator wrote it again for that one stage; the topic's other readers leave it out.
     """
 

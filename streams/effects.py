@@ -1,4 +1,4 @@
-"""Effects: what a stage asks to be done outside, performed after the commit (DESIGN 4.3, 4.7)."""
+"""Effects: what a stage asks to be done outside, performed after the commit (docs/design.md, 4.3, 4.7)."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""When nearly everything fails, the stage stops and says so (DESIGN 4.8): dead letters have a limit."""
+"""When nearly everything fails, the stage stops and says so (docs/design.md, 4.8): dead letters have a limit."""
 
 from collections import deque
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import faust
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -152,6 +154,24 @@ class App(faust.App):  # type: ignore[misc]
     def resume_partition(self, topic: str, partition: int) -> None:
         """Fetch from the partition again."""
         self.consumer.on_buffer_drop(TP(topic, partition))
+
+
+async def discard_producer(producer: AIOKafkaProducer) -> None:
+    """Disconnect a producer, which then delivers nothing more.
+
+    Without the flush of its stop() (producer/message_accumulator.py l. 384), which waits for the batch that an
+    idempotent producer never gives up.
+    """
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+        # Cut the connections before waiting: the sender first waits for the answers that it is still owed.
+        await producer.client.close()
+        while not sender.done():
+            await asyncio.wait([sender], timeout=1)
+            sender.cancel()
+        producer._message_accumulator.fail_all(KafkaError("the producer was replaced"))
+    await producer.stop()
 
 
 def quiet_loggers() -> None:

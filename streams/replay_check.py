@@ -1,4 +1,4 @@
-"""Compares what a stage wrote with what replay makes of its input: records, rows, effects (DESIGN 4.5)."""
+"""Compares what a stage wrote with what replay makes of its input: records, rows, effects (docs/design.md, 4.5)."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -195,7 +195,7 @@ class _Check:
             got, expected = partition.rows.get(row), settled.get(row)
             if not any(_same(got, value) for value in (expected, *seen.later.get(row, ()))):
                 key, name = row
-                attribute = f"row {name or '(the runtime’s)'}"
+                attribute = f"row {name or '(runtime)'}"
                 where = (f"{self._stage.name}-state", key, partition.number, None, None, attribute)
                 raise _Parted(Difference("state", *where, _text(expected), _text(got)))
             self.report.rows += 1

@@ -1,4 +1,4 @@
-"""Every revision of every channel's settings, read from the channels topic (DESIGN 4.6)."""
+"""Every revision of every channel's settings, read from the channels topic (docs/design.md, 4.6)."""
 
 import asyncio
 import logging

@@ -112,7 +112,7 @@ class RecordResult(_Part):
 
 
 class Result(_Part):
-    """All of it, in the order of SCENARIOS' table. records: None where they weren't asked for."""
+    """All of it, in the order of docs/scenarios.md. records: None where they weren't asked for."""
 
     name: str
     conversations: tuple[ConversationResult, ...]

@@ -14,7 +14,7 @@ from schemas.topics import Topic
 
 @dataclass(frozen=True)
 class Refusal:
-    """What ingress refuses at the front door: it leaves no record. code: one of SCENARIOS' refusal codes."""
+    """What ingress refuses at the front door: it leaves no record. code: a refusal code of docs/scenarios.md."""
 
     code: str
     reason: str

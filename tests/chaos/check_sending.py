@@ -25,7 +25,7 @@ from schemas.topics import CONVERSATIONS, INBOX, OUTBOUND, RECEIPTS, STATUSES
 from tests.chaos.history import History, ReceiptRow
 from tests.chaos.violation import Violation
 
-# Written out here, not taken from the stage that is checked (DESIGN 6, "status order").
+# Written out here, not taken from the stage that is checked (docs/design.md, 6: status order).
 _ORDER: Final = (
     "queued", "unknown", "accepted", "plan", "target_valid", "sent", "delivered_timeout", "delivered", "read",
 )  # fmt: skip

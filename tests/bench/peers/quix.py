@@ -10,7 +10,7 @@ import tempfile
 import time
 from typing import Any, Literal, cast
 
-from quixstreams import Application, State
+from quixstreams import Application, State  # type: ignore[import-not-found]
 
 
 class Counter:
