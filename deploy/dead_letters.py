@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,8 @@ from schemas.topics import CHANNELS, DEAD_LETTERS
 from streams.clock import wall_clock
 from streams.task import Message, build_batches, partition_of, transactional_producer
 from streams.topology import TOPOLOGY
+
+logger = logging.getLogger(__name__)
 
 REPLAYED_HEADER = "livedesk-replayed"
 """Kafka header of a record that was written again: the id of its dead letter."""
@@ -121,7 +124,10 @@ async def read_letters(reader: CommittedReader, prefix: str) -> Letters:
     """Every dead letter that Kafka has. Raises LiveDeskError."""
     letters = Letters()
     for message in await reader.read(await reader.partitions(DEAD_LETTERS.full_name(prefix))):
-        letters.add(decode(message.value, DEAD_LETTERS.types))
+        try:
+            letters.add(decode(message.value, DEAD_LETTERS.types))
+        except UndecodableRecord as error:
+            logger.warning("dead letter at %d:%d: %s", message.partition, message.offset, error)
     return letters
 
 

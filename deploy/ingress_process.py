@@ -131,7 +131,9 @@ class IngressServer:
 
     async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower]:
         connection, prefix = self._settings.kafka, self._settings.topic_prefix
-        publisher = Publisher(connection, [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, CHANNELS)], discard_producer)
+        publisher = Publisher(
+            connection, [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, CHANNELS)], discard_producer
+        )
         follower = TopicFollower(connection, CHANNELS.full_name(prefix), self._directory.apply)
         try:
             await publisher.start()

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-import orjson
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
@@ -12,7 +11,7 @@ from agents.stage import Stage
 from deploy.committed import CommittedReader
 from deploy.errors import LiveDeskError
 from schemas.messaging import EffectEnded
-from schemas.record import decode
+from schemas.record import UndecodableRecord, decode
 from schemas.system import TimersFired
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, Topic, state_topic
 from streams.replay import Input, Partition, Row
@@ -81,10 +80,13 @@ async def read_stage(
 def _written(stage: Stage, topics: dict[str, Topic], messages: Iterable[ConsumerRecord]) -> Iterable[Written]:
     source = f"/livedesk/{stage.name}"
     for message in messages:
-        body = orjson.loads(message.value)
-        # The ends of its own effects are inputs.
-        if body["source"] == source and body["type"] != EffectEnded.type:
-            cause, topic = body.get("causationid", ""), topics[message.topic].name
+        try:
+            record = decode(message.value, topics[message.topic].types)
+        except UndecodableRecord:
+            continue  # what a stage wrote and can't be read is missed by the comparison
+        # The ends of its own effects are inputs; what an operator wrote again for the next stage is not its doing.
+        if record.source == source and not isinstance(record.event, EffectEnded) and record.replayed_for is None:
+            cause, topic = record.causation_id or "", topics[message.topic].name
             yield Written(topic, message.key.decode(), cause, message.partition, message.offset, message.value)
 
 

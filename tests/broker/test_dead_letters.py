@@ -163,7 +163,7 @@ async def test_a_conversation_that_was_parked_goes_on_by_the_command_line(
         env = environment(kafka, tmp_path, bench.env.prefix)
         process = await asyncio.create_subprocess_exec(*command, env=env, stdout=asyncio.subprocess.PIPE)
         output, _ = await process.communicate()
-        assert process.returncode == code, output
+        assert process.returncode == code, output.decode()
         return output.decode()
 
     async def letters() -> list[tuple[str, bool]]:

@@ -18,6 +18,8 @@ from tests.chaos.system import CHANNELS, ChaosWorker, System
 logger = logging.getLogger(__name__)
 
 REACHED_WITHIN_S = 12.0
+RESTORED_WITHIN_S = 30.0
+"""A worker that was just started first has to join its groups."""
 MOST_WORKERS = 4
 
 
@@ -138,9 +140,8 @@ class Saboteur:
             worker.busy, starts = True, worker.starts
         elif not await worker.order(order):
             return False
-        hit = await self._until(
-            lambda: worker.stopped or not worker.running or worker.starts > starts, REACHED_WITHIN_S
-        )
+        within = RESTORED_WITHIN_S if fault.point is Point.RESTORE else REACHED_WITHIN_S
+        hit = await self._until(lambda: worker.stopped or not worker.running or worker.starts > starts, within)
         if not hit and fault.point not in CALLS and fault.stage is not None and fault.point is not Point.RESTORE:
             # That stage runs elsewhere: any other will do.
             await worker.order(order.model_copy(update={"stage": None}))

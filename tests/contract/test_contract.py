@@ -1,0 +1,129 @@
+"""The kept contract is what the models say, holds for what the stages write, and breaks no consumer."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
+from pydantic import JsonValue
+
+from deploy.cli_scenario import play
+from deploy.contract import ASYNCAPI, CLOUDEVENT, FOLDER, Document, Documents, documents, rendered
+from deploy.scenario.format import load_file
+from schemas.codec import to_kafka
+from schemas.messaging import SendQueued
+from schemas.record import Record, encode
+from schemas.system import WebhookReceived
+from schemas.topics import TOPICS, WEBHOOKS
+from streams.topology import TOPOLOGY
+from tests.contract.breaking import breaking_changes
+
+RELEASES = FOLDER.parent / "released"
+SCENARIOS = [loaded for file in sorted(Path("tests/scenarios").glob("*.jsonl")) for loaded in load_file(file)]
+NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
+
+FORMATS = FormatChecker(formats=())
+FORMATS.checks("date-time", ValueError)(lambda text: datetime.fromisoformat(str(text)).tzinfo is not None)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.json")}
+
+
+def test_the_kept_files_are_what_the_models_say() -> None:
+    kept, wanted = files(FOLDER), rendered()
+    stale = sorted(path for path in kept.keys() | wanted.keys() if kept.get(path) != wanted.get(path))
+    assert not stale, "run: make contract"
+
+
+def test_no_consumer_of_the_last_release_would_lose_anything() -> None:
+    newest = max(RELEASES.iterdir(), key=lambda folder: int(folder.name.removeprefix("v")))
+    released: Documents = {path: orjson.loads(content) for path, content in files(newest).items()}
+    assert breaking_changes(released, documents()) == []
+
+
+@pytest.mark.parametrize("path", sorted(documents().keys() - {ASYNCAPI}))
+def test_a_schema_is_json_schema(path: str) -> None:
+    Draft202012Validator.check_schema(documents()[path])
+    # What AsyncAPI's own tools read.
+    Draft7Validator.check_schema(documents()[path])
+
+
+def references(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield str(value["$ref"])
+        for inner in value.values():
+            yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+@pytest.mark.parametrize("path", sorted(documents()))
+def test_references_lead_somewhere(path: str) -> None:
+    found = documents()
+    for reference in references(found[path]):
+        if reference.startswith("./"):
+            assert reference.removeprefix("./") in found
+            continue
+        inner: JsonValue = found[path]
+        for name in reference.removeprefix("#/").split("/"):
+            assert isinstance(inner, dict)
+            inner = inner[name]
+
+
+def section(name: str) -> Document:
+    found = documents()[ASYNCAPI][name]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_every_topic_and_everyone_at_it_is_described() -> None:
+    assert section("channels").keys() == {topic.name for topic in TOPICS}
+    operations = section("operations").keys()
+    assert {f"{stage.name}-reads-{stage.input.name}" for stage in TOPOLOGY} <= operations
+    assert {f"{stage.name}-writes-{topic.name}" for stage in TOPOLOGY for topic in stage.outputs} <= operations
+    assert {"ingress-writes-webhooks", "operator-writes-inbox", "runtime-writes-dead-letters"} <= operations
+
+
+def test_the_envelope_has_every_attribute_of_a_record() -> None:
+    envelope = documents()[CLOUDEVENT]
+    event = SendQueued(message_id="m")
+    bare = orjson.loads(encode(Record("r", "/livedesk/delivery", NOON, "k:1", event)))
+    full = orjson.loads(encode(Record("r", "/livedesk/delivery", NOON, "k:1", event, "k", 4, "a", "b", "status")))
+    assert envelope["required"] == list(bare)
+    assert isinstance(envelope["properties"], dict)
+    assert envelope["properties"].keys() == full.keys()
+
+
+def test_a_callback_s_kafka_headers_are_described() -> None:
+    event = WebhookReceived(provider="engagelab", body=b"{}", request_headers={"x-trace": "9"})
+    _, written = to_kafka(WEBHOOKS, Record("d", "/livedesk/ingress", NOON, "k", event, "k", 2))
+    headers = {name: content.decode() for name, content in written}
+    channel = section("channels")["webhooks"]
+    assert isinstance(channel, dict)
+    message = channel["messages"]["webhook.received"]["headers"]  # type: ignore[call-overload, index]
+    assert isinstance(message, dict)
+    assert message["required"] == [name for name in headers if not name.startswith("http-")]
+    Draft202012Validator(message | {"additionalProperties": False}, format_checker=FORMATS).validate(headers)
+
+
+async def test_what_the_stages_write_fits_its_schema() -> None:
+    validators = {
+        path: Draft202012Validator(schema, format_checker=FORMATS)
+        for path, schema in documents().items()
+        if path != ASYNCAPI
+    }
+    seen = set()
+    async for outcome in play(SCENARIOS):
+        assert outcome.finished is not None
+        for topic, record in outcome.finished.evidence.records:
+            if not topic.raw:
+                body = orjson.loads(encode(record))
+                validators[CLOUDEVENT].validate(body)
+                validators[f"events/{body['type']}.json"].validate(body["data"])
+                seen.add(body["type"])
+    assert len(seen) > 30
