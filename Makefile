@@ -21,17 +21,18 @@ define find_python
 	exit 1
 endef
 
-.PHONY: help demo test check bench chaos lock clean
+.PHONY: help demo test check contract bench chaos lock clean
 
 help:
-	@echo "make demo    a customer's message through the whole pipeline, on a Kafka of its own"
-	@echo "make test    all tests, those against a real Kafka included"
-	@echo "make check   linter, formatting, types, import rules"
-	@echo "make bench   measure the throughput on this machine"
-	@echo "make chaos   break the running system at random moments, then check that nothing is lost or doubled:"
-	@echo "             make chaos SEED=2 MINUTES=30 (docs/reliability.md)"
-	@echo "make lock    resolve the dependencies of pyproject.toml anew into requirements.lock"
-	@echo "make clean   delete the virtual environment and all caches"
+	@echo "make demo      a customer's message through the whole pipeline, on a Kafka of its own"
+	@echo "make test      all tests, those against a real Kafka included"
+	@echo "make check     linter, formatting, types, import rules"
+	@echo "make contract  write the models' JSON Schemas and AsyncAPI document to schemas/generated"
+	@echo "make bench     measure the throughput on this machine"
+	@echo "make chaos     break the running system at random moments, then check that nothing is lost or doubled:"
+	@echo "               make chaos SEED=2 MINUTES=30 (docs/reliability.md)"
+	@echo "make lock      resolve the dependencies of pyproject.toml anew into requirements.lock"
+	@echo "make clean     delete the virtual environment and all caches"
 
 demo: $(INSTALLED)
 	@$(PY) -m deploy.cli demo
@@ -44,6 +45,9 @@ check: $(INSTALLED)
 	@echo "ruff format --check"; $(PY) -m ruff format --check .
 	@echo "mypy";                $(PY) -m mypy
 	@echo "lint-imports";        .venv/bin/lint-imports
+
+contract: $(INSTALLED)
+	@$(PY) -m deploy.contract
 
 bench: $(INSTALLED)
 	@set -e; for file in tests/bench/bench_*.py; do \

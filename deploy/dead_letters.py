@@ -19,14 +19,14 @@ from aiokafka.structs import ConsumerRecord
 from agents.stage import Stage
 from deploy.committed import CommittedReader
 from deploy.errors import LiveDeskError
-from schemas.codec import callback_headers, from_kafka
+from schemas.codec import STRUCTURED_MODE, callback_headers, from_kafka
 from schemas.connection import KafkaConnection
 from schemas.event import Event
 from schemas.record import Record, UndecodableRecord, decode, encode
 from schemas.system import DeadLettered, DeadLetterReplayed, KeyUnparked
 from schemas.topics import CHANNELS, DEAD_LETTERS
 from streams.clock import wall_clock
-from streams.task import Message, build_batches, partition_of, transactional_producer
+from streams.producing import Message, build_batches, partition_of, transactional_producer
 from streams.topology import TOPOLOGY
 
 logger = logging.getLogger(__name__)
@@ -282,7 +282,7 @@ async def _write_back(producer: AIOKafkaProducer, prefix: str, returns: Iterable
                 topic, key = one.stage.input.full_name(prefix), one.key.encode()
                 sent += await _send(producer, topic, key, one.partition, list(_messages(one)))
                 marks = [_order(one.key, DeadLetterReplayed(letter_id=letter.id)) for letter, _ in one.records]
-                messages: list[Message] = [(key, encode(mark), []) for mark in marks]
+                messages: list[Message] = [(key, encode(mark), STRUCTURED_MODE) for mark in marks]
                 sent += await _send(producer, DEAD_LETTERS.full_name(prefix), key, None, messages)
             await asyncio.gather(*sent)
     except ProducerFenced:
@@ -293,7 +293,7 @@ async def _write_back(producer: AIOKafkaProducer, prefix: str, returns: Iterable
 
 def _messages(one: Return) -> Iterator[Message]:
     if one.unpark is not None:
-        yield one.key.encode(), encode(one.unpark), []
+        yield one.key.encode(), encode(one.unpark), STRUCTURED_MODE
     yield from (message for _, message in one.records if message is not None)
 
 

@@ -15,10 +15,10 @@ from deploy.secrets import Secrets
 from deploy.settings import Settings
 from streams.breaker import Breaker
 from streams.clock import Clock, wall_clock
+from streams.environment import Environment
 from streams.metrics import Metrics
 from streams.provider_client import TOTAL_S, EngageLabClient
 from streams.settings_store import SettingsStore
-from streams.task import Environment
 from streams.worker import Worker
 
 logger = logging.getLogger(__name__)

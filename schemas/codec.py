@@ -9,13 +9,16 @@ from schemas.topics import Topic
 
 Headers = Sequence[tuple[str, bytes]]
 
+STRUCTURED_MODE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+"""What tells a CloudEvents consumer that the whole event is in the value (CloudEvents' Kafka binding, 3.3)."""
+
 _REQUEST_HEADER = "http-"
 
 
 def to_kafka(topic: Topic, record: Record) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Value and headers of the record on that topic."""
     if not topic.raw:
-        return encode(record), []
+        return encode(record), STRUCTURED_MODE
     event = record.event
     if not isinstance(event, WebhookReceived):
         raise TypeError(f"{topic.name} carries callbacks only")

@@ -13,24 +13,36 @@ from faust.types import TP
 
 from agents.stage import Stage
 from schemas.connection import KafkaConnection, client_options
+from streams.environment import Environment
 from streams.faust_internals import App, Fetched
-from streams.task import Barrier, Environment, Task
+from streams.processor import Processor
+from streams.task import Barrier, Task
 
 logger = logging.getLogger(__name__)
 
-QUEUE_FULL = 4000
-QUEUE_LOW = 1000
+QUEUE_FULL = 8000
+QUEUE_LOW = 4000
 """Records queued for a task: at the first, its partition is paused; at the second, resumed."""
 
 SESSION_TIMEOUT = 8.0
 """Seconds without a heartbeat until a worker is taken for dead: with a stopped one replaced within 15 s."""
 
+METADATA_MS = 5_000
+"""How old a consumer's view of the topics may be."""
+
 
 class StageRunner:
     """Runs one stage's share of the partitions in this process."""
 
-    def __init__(self, env: Environment, stage: Stage, instance_id: str | None, poll_seconds: float) -> None:
-        self.stage = stage
+    def __init__(
+        self,
+        env: Environment,
+        stage: Stage,
+        instance_id: str | None,
+        poll_seconds: float,
+        processor: type[Processor] = Processor,
+    ) -> None:
+        self.stage, self._processor = stage, processor
         self._env = env
         self._topic = stage.input.full_name(env.prefix)
         self.tasks: dict[int, Task] = {}
@@ -51,6 +63,9 @@ class StageRunner:
             broker_heartbeat_interval=2.0,
             broker_rebalance_timeout=15.0,
             broker_request_timeout=30.0,
+            # A group that meets while the broker, just started, knows no topics yet gives nobody any partitions, and
+            # only sees it when the topics are looked up again: by default after five minutes.
+            consumer_metadata_max_age_ms=METADATA_MS,
             consumer_auto_offset_reset="earliest",
             # Static membership: a worker that comes back under its name gets its partitions without a rebalance.
             **({"consumer_group_instance_id": f"{instance_id}-{self.stage.name}"} if instance_id else {}),
@@ -98,7 +113,7 @@ class StageRunner:
         partitions = sorted(tp.partition for tp in assigned if tp.topic == self._topic)
         logger.info("stage %s is assigned partitions %s", self.stage.name, partitions)
         generation = app.consumer_generation_id
-        self.tasks = {p: Task(self._env, self.stage, p, generation, self._on_taken) for p in partitions}
+        self.tasks = {p: self._new_task(p, generation) for p in partitions}
         self._paused.clear()
         self._rebalancing = False
         self._assigned.set()
@@ -106,6 +121,10 @@ class StageRunner:
         for fetched in early:
             if fetched.partition in self.tasks:
                 self._deliver(fetched)
+
+    def _new_task(self, partition: int, generation: int) -> Task:
+        processor = self._processor(self._env, self.stage, partition)
+        return Task(self._env, self.stage, partition, generation, self._on_taken, processor)
 
     async def _on_revoked(self, app: App, revoked: set[TP], **_: object) -> None:  # noqa: ARG002 - Faust's signature
         self._rebalancing = True

@@ -4,91 +4,34 @@ import asyncio
 import logging
 import os
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import NoReturn
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from agents.stage import Stage
-from schemas.codec import from_kafka, to_kafka
-from schemas.connection import KafkaConnection, client_options
-from schemas.ids import derived_id
+from schemas.connection import client_options
 from schemas.messaging import EffectEnded
-from schemas.record import Record, UndecodableRecord, from_milliseconds
-from schemas.system import DeadLettered, TimersFired
-from schemas.topics import DEAD_LETTERS, TIMERS, Topic, state_topic
-from streams.clock import Clock
-from streams.effects import EffectRunner, end_record, ended
-from streams.effects_contract import Performer, Unknown
-from streams.failures import Failures
+from schemas.topics import state_topic
+from streams.effects import EffectRunner, ended
+from streams.effects_contract import Unknown
+from streams.environment import Environment
 from streams.faust_internals import Fetched
-from streams.metrics import Metrics
-from streams.settings_store import SettingsStore
-from streams.state import Changes, TaskState, row_key, split_row_key
-from streams.step import Due, Outgoing, Requested, Step, step, undecodable
+from streams.processor import Batch, Processor, topics_of
+from streams.producing import build_batches
+from streams.state import Changes, TaskState, split_row_key
 
 logger = logging.getLogger(__name__)
 
-MAX_RECORDS = 1000
+MAX_RECORDS = 4000
 """Records a transaction takes: bounds its length, and what is done again after a crash."""
-YIELD_EVERY = 50
-"""Records after which the other tasks of the process have their turn: their transactions go on meanwhile."""
 MAX_EFFECTS = 32
 """Calls a task may have under way: what a crash leaves unknown, and a greeting of unknown outcome is not sent again."""
-MAX_BATCH_BYTES = 3_500_000
-"""Under the topics' max.message.bytes. The largest record is a dead letter: a callback of 1 MiB, in base64."""
-TRANSACTION_TIMEOUT_MS = 10_000
-"""How long a dead owner's open transaction may hold readers back, if nobody takes over before."""
 FATAL = 70
-
-
-def transactional_producer(connection: KafkaConnection, transactional_id: str) -> AIOKafkaProducer:
-    """The producer of a task: it fences all others with its transactional id."""
-    return AIOKafkaProducer(
-        **client_options(connection),
-        transactional_id=transactional_id,
-        acks="all",
-        linger_ms=0,
-        # 100 ms by default: 110-135 ms at the 99th percentile of transactions back to back.
-        retry_backoff_ms=10,
-        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-        max_batch_size=MAX_BATCH_BYTES,
-        max_request_size=MAX_BATCH_BYTES,
-    )
-
-
-def _opened() -> asyncio.Event:
-    gate = asyncio.Event()
-    gate.set()
-    return gate
-
-
-@dataclass(frozen=True)
-class Environment:
-    """What the tasks of a worker share.
-
-    gate: while it is cleared no task begins anything. new_producer: (connection, transactional id) -> one not started.
-    """
-
-    connection: KafkaConnection
-    prefix: str
-    settings: SettingsStore
-    clock: Clock
-    metrics: Metrics
-    performers: Mapping[str, Performer] = field(default_factory=dict)
-    gate: asyncio.Event = field(default_factory=_opened)
-    new_producer: Callable[[KafkaConnection, str], AIOKafkaProducer] = transactional_producer
-
-    def group(self, stage: Stage) -> str:
-        """The consumer group of a stage, and the base of its transactional ids."""
-        return f"{self.prefix}{stage.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +40,6 @@ class Barrier:
 
     time: datetime
     offset: int
-
-
-@dataclass
-class _Batch:
-    changes: Changes
-    outgoing: list[Outgoing] = field(default_factory=list)
-    effects: list[tuple[str, Requested]] = field(default_factory=list)
-    to_self: list[Record] = field(default_factory=list)
-    failures: int = 0
-
-    def add(self, outcome: Step) -> None:
-        self.changes.update(outcome.key, outcome.rows)
-        self.outgoing.extend(outcome.outgoing)
-        self.effects.extend((outcome.key, requested) for requested in outcome.effects)
-        self.failures += outcome.failure is not None
-
-
-def topics_of(stage: Stage) -> tuple[Topic, ...]:
-    """Every topic that a task of the stage reads or writes."""
-    return (stage.input, *stage.outputs, state_topic(stage.name), DEAD_LETTERS, TIMERS)
 
 
 class Task:
@@ -132,12 +55,12 @@ class Task:
         partition: int,
         generation: int,
         on_taken: Callable[[int, int], None],
+        processor: Processor,
     ) -> None:
         self.stage, self.partition, self.generation = stage, partition, generation
-        self._env, self._on_taken = env, on_taken
+        self._env, self._on_taken, self._processor = env, on_taken, processor
         self._input = TopicPartition(stage.input.full_name(env.prefix), partition)
         self._producer = env.new_producer(env.connection, f"{env.group(stage)}-{partition}")
-        self._partitions: dict[str, tuple[int, ...]] = {}
         self._state = TaskState()
         self._fetched: deque[Fetched] = deque()
         self._ends: deque[tuple[str, EffectEnded]] = deque()
@@ -147,7 +70,6 @@ class Task:
         self._in_transaction = False
         self._barrier: Barrier | None = None
         self._effects = EffectRunner(env.performers.get(stage.name), self._on_end)
-        self._failures = Failures(stage.name)
         self.next_offset = 0
         self._position = 0
         self._told: int | None = None
@@ -218,7 +140,9 @@ class Task:
                     self.last_loop = time.monotonic()
             await self._effects.settle()
             if self._ends:
-                await self._transact(self._take_ends(), None)
+                batch = Batch(Changes(self._state))
+                self._write_ends(batch)
+                await self._transact(batch, None)
             await asyncio.wait_for(self._producer.stop(), 5)
         except asyncio.CancelledError:
             await self._producer.stop()
@@ -259,9 +183,8 @@ class Task:
         finally:
             await consumer.stop()
         self._position = self.next_offset
-        for topic in topics_of(self.stage):
-            name = topic.full_name(self._env.prefix)
-            self._partitions[name] = tuple(sorted(await self._producer.partitions_for(name)))
+        names = [topic.full_name(self._env.prefix) for topic in topics_of(self.stage)]
+        self._processor.partitions = {n: tuple(sorted(await self._producer.partitions_for(n))) for n in names}
         for key, effect_id in self._state.pending_effects():
             # The former owner may have made its call, or not.
             self._ends.append((key, ended(effect_id, Unknown())))
@@ -284,16 +207,17 @@ class Task:
         room = self._room()
         # Before more records: under a load that never ends there are always more.
         if room and self._timers_due():
-            await self._transact(self._fire_timers(room), None)
+            due = self._state.due(self._barrier.time, room) if self._barrier else []
+            await self._transact(self._processor.fire(due, self._state, self.next_offset), None)
             return True
         records, position = self._take_records(room)
         if records or self._ends:
-            batch = await self._process(records)
-            batch.to_self.extend(self._take_ends().to_self)
+            batch = await self._processor.process(records, self._state)
+            self._write_ends(batch)
             await self._transact(batch, position if position > self.next_offset else None)
             return True
         if position > self.next_offset:
-            await self._transact(_Batch(Changes(self._state)), position)
+            await self._transact(Batch(Changes(self._state)), position)
             return True
         return False
 
@@ -321,95 +245,32 @@ class Task:
         self._on_taken(self.partition, self.queued)
         return records, self._position
 
-    async def _process(self, records: Iterable[ConsumerRecord]) -> _Batch:
-        batch = _Batch(Changes(self._state))
-        count = 0
-        for message in records:
-            outcome = await self._step(message, batch.changes)
-            if outcome.failure:
-                logger.error("record %s:%d: %s", self._input, message.offset, outcome.failure)
-            batch.add(self._locate(outcome, message))
-            count += 1
-            if count % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-        self._failures.count(count, batch.failures)
-        self._env.metrics.records.labels(self.stage.name).inc(count)
-        return batch
-
-    async def _step(self, message: ConsumerRecord, changes: Changes) -> Step:
-        try:
-            record = from_kafka(self.stage.input, message.value, message.headers)
-        except UndecodableRecord as error:
-            key, now = (message.key or b"").decode(errors="replace"), from_milliseconds(message.timestamp)
-            return undecodable(self.stage, changes, key, message.value or b"", message.headers, now, str(error))
-        if record.settings_revision:
-            await self._env.settings.wait_for(record.channel, record.settings_revision)
-        return step(self.stage, changes, record, self._env.settings.lookup)
-
-    def _locate(self, outcome: Step, message: ConsumerRecord) -> Step:
-        for out in outcome.outgoing:
-            if out.topic is DEAD_LETTERS:
-                return outcome._replace(outgoing=tuple(self._located(out, message) for out in outcome.outgoing))
-        return outcome
-
-    def _located(self, out: Outgoing, message: ConsumerRecord) -> Outgoing:
-        """A dead letter also says where it was read."""
-        event = out.record.event
-        if not isinstance(event, DeadLettered):
-            return out
-        self._env.metrics.dead_letters.labels(self.stage.name, event.reason).inc()
-        event = event.model_copy(update={"partition": message.partition, "offset": message.offset})
-        return out._replace(record=replace(out.record, event=event))
-
     def _timers_due(self) -> bool:
         barrier, deadline = self._barrier, self._state.next_deadline()
         if barrier is None or deadline is None:
             return False
         return self.next_offset >= barrier.offset and deadline <= barrier.time
 
-    def _fire_timers(self, limit: int) -> _Batch:
-        assert self._barrier is not None
-        batch = _Batch(Changes(self._state))
-        due = self._state.due(self._barrier.time, limit)
-        for deadline, key in due:
-            outcome = step(self.stage, batch.changes, Due(key, from_milliseconds(deadline)), self._env.settings.lookup)
-            if outcome.failure:
-                logger.error("a timer of task %s-%d: %s", self.stage.name, self.partition, outcome.failure)
-                self._env.metrics.dead_letters.labels(self.stage.name, "timer_failed").inc()
-            batch.add(outcome)
-        last = from_milliseconds(due[-1][0])
-        fired = TimersFired(stage=self.stage.name, partition=self.partition, due=last, offset=self.next_offset)
-        subject = f"{self.stage.name}/{self.partition}"
-        record = Record(
-            derived_id(subject, last, self.next_offset), f"/livedesk/{self.stage.name}", last, subject, fired
-        )
-        batch.outgoing.append(Outgoing(TIMERS, subject, record))
-        self._env.metrics.timers.labels(self.stage.name).inc(len(due))
-        return batch
-
     def _on_end(self, key: str, end: EffectEnded) -> None:
         self._ends.append((key, end))
         self._wake.set()
 
-    def _take_ends(self) -> _Batch:
-        batch = _Batch(Changes(self._state))
+    def _write_ends(self, batch: Batch) -> None:
         while self._ends:
             key, end = self._ends.popleft()
-            correlation = self._correlations.pop(end.effect_id, None)
-            batch.to_self.append(end_record(self.stage.name, key, end, self._env.clock(), correlation))
-            self._env.metrics.effects.labels(self.stage.name, end.outcome).inc()
-        return batch
+            self._processor.end(batch, key, end, self._correlations.pop(end.effect_id, None))
 
     # --- the transaction: nothing is caught, retried or logged away between begin and commit ---------------------
 
-    async def _transact(self, batch: _Batch, position: int | None) -> None:
+    async def _transact(self, batch: Batch, position: int | None) -> None:
         attempted_at = time.monotonic()
         producer = self._producer
+        self._processor.keep(batch)
         self._in_transaction = True
         await producer.begin_transaction()
         sent = [
             await producer.send_batch(built, topic, partition=partition)
-            for (topic, partition), messages in self._messages(batch).items()
+            for (topic, partition), messages in batch.messages.items()
             for built in build_batches(producer.create_batch, messages)
         ]
         if position is not None:
@@ -426,50 +287,3 @@ class Task:
             self._correlations[requested.effect.id] = requested.correlation_id
             self._effects.start(key, requested.effect, attempted_at)
         self._in_transaction = False
-
-    def _messages(self, batch: _Batch) -> dict[tuple[str, int], list["Message"]]:
-        messages: dict[tuple[str, int], list[Message]] = defaultdict(list)
-        for out in batch.outgoing:
-            value, headers = to_kafka(out.topic, out.record)
-            key = out.key.encode()
-            messages[self._place(out.topic, key)].append((key, value, headers))
-        for record in batch.to_self:
-            value, headers = to_kafka(self.stage.input, record)
-            messages[self._input.topic, self.partition].append((record.subject.encode(), value, headers))
-        changelog = state_topic(self.stage.name).full_name(self._env.prefix)
-        for row_of, name, row in batch.changes.items():
-            messages[changelog, self.partition].append((row_key(row_of, name), row, []))
-        return messages
-
-    def _place(self, topic: Topic, key: bytes) -> tuple[str, int]:
-        # The partitioner of every Kafka client, so that all agree where a key lives.
-        name = topic.full_name(self._env.prefix)
-        partitions = self._partitions.get(name)
-        if partitions is None:
-            raise LookupError(f"{self.stage.name} writes to {name}, which it does not declare")
-        return name, partition_of(key, partitions)
-
-
-@lru_cache(maxsize=50_000)
-def partition_of(key: bytes, partitions: tuple[int, ...]) -> int:
-    """The partition, of those, where every Kafka client puts the key."""
-    # Kept, because the partitioner hashes in Python: one of its calls costs as much as the rest of a record's writing.
-    return int(DefaultPartitioner()(key, partitions, partitions))
-
-
-Message = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
-"""Key, value, headers."""
-
-
-def build_batches(create: Callable[[], BatchBuilder], messages: list[Message]) -> list[BatchBuilder]:
-    """The messages in as few batches as hold them: one future a batch instead of one a record."""
-    now = int(time.time() * 1000)
-    built: list[BatchBuilder] = [create()]
-    for key, value, headers in messages:
-        if built[-1].append(timestamp=now, key=key, value=value, headers=headers) is None:
-            built.append(create())
-            if built[-1].append(timestamp=now, key=key, value=value, headers=headers) is None:
-                raise ValueError(f"a record of {len(value or b'')} bytes does not fit into a batch")
-    for builder in built:
-        builder.close()
-    return built

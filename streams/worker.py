@@ -10,10 +10,12 @@ from aiokafka.errors import KafkaError
 from agents.stage import Stage
 from schemas.topics import CHANNELS
 from streams.compacted import TopicFollower
+from streams.environment import Environment
 from streams.faust_internals import quiet_loggers
+from streams.processor import Processor, topics_of
 from streams.progress import Progress
 from streams.runner import StageRunner
-from streams.task import Environment, Task, topics_of
+from streams.task import Task
 from streams.topology import TOPOLOGY
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,8 @@ class Worker:
 
     instance_id: this worker's stable name (static membership); None: a passing member.
     tick: seconds between two looks at Kafka's offsets, so also how late a timer may be. None: whoever sets the clock
-    calls tick() (scenarios). poll: seconds that an idle fetch may wait.
+    calls tick() (scenarios). poll: seconds that an idle fetch may wait. processor: what runs the steps; another one
+    measures the runtime without them.
     """
 
     def __init__(
@@ -43,10 +46,11 @@ class Worker:
         instance_id: str | None = None,
         tick: float | None = 1.0,
         poll: float = 1.0,
+        processor: type[Processor] = Processor,
     ) -> None:
         self._env, self._tick = env, tick
         self.progress = Progress(env.connection, env.prefix, topology, env.metrics)
-        self.runners = [StageRunner(env, stage, instance_id, poll) for stage in stages]
+        self.runners = [StageRunner(env, stage, instance_id, poll, processor) for stage in stages]
         self._channels = TopicFollower(env.connection, CHANNELS.full_name(env.prefix), env.settings.apply)
         self._ticker: asyncio.Task[None] | None = None
         self._last_tick = time.monotonic()

@@ -32,8 +32,8 @@ from schemas.connection import client_options
 from schemas.record import Record
 from schemas.topics import TIMERS, TOPICS, Topic
 from streams.clock import ManualClock
+from streams.environment import Environment
 from streams.progress import Progress
-from streams.task import Environment
 from streams.topology import TOPOLOGY, all_topics
 from streams.worker import Worker
 

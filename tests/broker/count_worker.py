@@ -15,9 +15,10 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.connection import KafkaConnection, client_options
 from streams.clock import wall_clock
+from streams.environment import Environment
 from streams.metrics import Metrics
+from streams.producing import MAX_BATCH_BYTES, transactional_producer
 from streams.settings_store import SettingsStore
-from streams.task import MAX_BATCH_BYTES, Environment, transactional_producer
 from streams.worker import Worker
 from tests.broker.counting import COUNT
 

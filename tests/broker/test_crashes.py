@@ -19,12 +19,12 @@ from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, decode, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
+from streams.environment import Environment
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.settings_store import SettingsStore
 from streams.state import Changes, TaskState, split_row_key
 from streams.step import step
-from streams.task import Environment
 from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
 from tests.reading import committed_messages, until

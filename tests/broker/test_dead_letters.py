@@ -23,9 +23,9 @@ from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, CONVERSATIONS, DEAD_LETTERS, INBOX, OUTBOUND, TIMERS, state_topic
 from streams.clock import wall_clock
+from streams.environment import Environment
 from streams.metrics import Metrics
 from streams.settings_store import SettingsStore
-from streams.task import Environment
 from streams.topology import TOPOLOGY
 from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number

@@ -17,9 +17,9 @@ from schemas.record import Record, encode
 from schemas.system import DeadLettered
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
+from streams.environment import Environment
 from streams.metrics import Metrics
 from streams.settings_store import SettingsStore
-from streams.task import Environment
 from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
 from tests.reading import committed_records, until

@@ -24,10 +24,10 @@ from schemas.event import Event
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
+from streams.environment import Environment
 from streams.metrics import Metrics
 from streams.replay_check import Report
 from streams.settings_store import SettingsStore
-from streams.task import Environment
 from streams.topology import TOPOLOGY
 from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number

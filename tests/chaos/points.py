@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.connection import KafkaConnection
 from streams.effects_contract import Outcome, Performer
-from streams.task import transactional_producer
+from streams.producing import transactional_producer
 
 WITHIN_S = 0.004
 """How long after the beginning of a commit, a call or a restore the signal comes that is to hit it in its middle."""

@@ -78,7 +78,7 @@ def _topics(old: _AsyncApi, new: _AsyncApi) -> Iterator[str]:
                 continue
             if (key := now.messages[type].key) != message.key:
                 yield f"topic {name}: {type} is keyed by {key}, not by {message.key}: readers lose the order by it"
-            yield from _Comparison(message.headers, now.messages[type].headers).of_the_documents(f"{type}: header")
+            yield from _Comparison(message.headers, now.messages[type].headers).of_the_documents(f"{type}, headers")
 
 
 class _Comparison:

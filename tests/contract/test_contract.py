@@ -1,13 +1,12 @@
 """The kept contract is what the models say, holds for what the stages write, and breaks no consumer."""
 
-from collections.abc import Iterator
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
-from pydantic import JsonValue
 
 from deploy.cli_scenario import play
 from deploy.contract import ASYNCAPI, CLOUDEVENT, FOLDER, Document, Documents, documents, rendered
@@ -20,8 +19,11 @@ from schemas.topics import TOPICS, WEBHOOKS
 from streams.topology import TOPOLOGY
 from tests.contract.breaking import breaking_changes
 
+DOCUMENTS = documents()
 RELEASES = FOLDER.parent / "released"
-SCENARIOS = [loaded for file in sorted(Path("tests/scenarios").glob("*.jsonl")) for loaded in load_file(file)]
+SCENARIOS = [
+    loaded for file in sorted((Path(__file__).parents[1] / "scenarios").glob("*.jsonl")) for loaded in load_file(file)
+]
 NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
 
 FORMATS = FormatChecker(formats=())
@@ -41,80 +43,63 @@ def test_the_kept_files_are_what_the_models_say() -> None:
 def test_no_consumer_of_the_last_release_would_lose_anything() -> None:
     newest = max(RELEASES.iterdir(), key=lambda folder: int(folder.name.removeprefix("v")))
     released: Documents = {path: orjson.loads(content) for path, content in files(newest).items()}
-    assert breaking_changes(released, documents()) == []
+    assert breaking_changes(released, DOCUMENTS) == []
 
 
-@pytest.mark.parametrize("path", sorted(documents().keys() - {ASYNCAPI}))
+@pytest.mark.parametrize("path", sorted(DOCUMENTS.keys() - {ASYNCAPI}))
 def test_a_schema_is_json_schema(path: str) -> None:
-    Draft202012Validator.check_schema(documents()[path])
+    Draft202012Validator.check_schema(DOCUMENTS[path])
     # What AsyncAPI's own tools read.
-    Draft7Validator.check_schema(documents()[path])
+    Draft7Validator.check_schema(DOCUMENTS[path])
 
 
-def references(value: JsonValue) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
-            yield str(value["$ref"])
-        for inner in value.values():
-            yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
-
-
-@pytest.mark.parametrize("path", sorted(documents()))
-def test_references_lead_somewhere(path: str) -> None:
-    found = documents()
-    for reference in references(found[path]):
-        if reference.startswith("./"):
-            assert reference.removeprefix("./") in found
-            continue
-        inner: JsonValue = found[path]
-        for name in reference.removeprefix("#/").split("/"):
-            assert isinstance(inner, dict)
-            inner = inner[name]
-
-
-def section(name: str) -> Document:
-    found = documents()[ASYNCAPI][name]
-    assert isinstance(found, dict)
+def part(path: str, *names: str) -> Document:
+    """What the document has at these names, each within the one before."""
+    found = DOCUMENTS[path]
+    for name in names:
+        inner = found[name]
+        assert isinstance(inner, dict)
+        found = inner
     return found
 
 
+def test_references_lead_somewhere() -> None:
+    references = set(re.findall(r'"\$ref": "([^"]+)"', rendered()[ASYNCAPI].decode()))
+    assert {path.removeprefix("./") for path in references if path.startswith("./")} == DOCUMENTS.keys() - {ASYNCAPI}
+    for reference in references:
+        if reference.startswith("#/"):
+            assert part(ASYNCAPI, *reference.removeprefix("#/").split("/"))
+
+
 def test_every_topic_and_everyone_at_it_is_described() -> None:
-    assert section("channels").keys() == {topic.name for topic in TOPICS}
-    operations = section("operations").keys()
+    assert part(ASYNCAPI, "channels").keys() == {topic.name for topic in TOPICS}
+    operations = part(ASYNCAPI, "operations").keys()
     assert {f"{stage.name}-reads-{stage.input.name}" for stage in TOPOLOGY} <= operations
     assert {f"{stage.name}-writes-{topic.name}" for stage in TOPOLOGY for topic in stage.outputs} <= operations
     assert {"ingress-writes-webhooks", "operator-writes-inbox", "runtime-writes-dead-letters"} <= operations
 
 
 def test_the_envelope_has_every_attribute_of_a_record() -> None:
-    envelope = documents()[CLOUDEVENT]
     event = SendQueued(message_id="m")
     bare = orjson.loads(encode(Record("r", "/livedesk/delivery", NOON, "k:1", event)))
     full = orjson.loads(encode(Record("r", "/livedesk/delivery", NOON, "k:1", event, "k", 4, "a", "b", "status")))
-    assert envelope["required"] == list(bare)
-    assert isinstance(envelope["properties"], dict)
-    assert envelope["properties"].keys() == full.keys()
+    assert DOCUMENTS[CLOUDEVENT]["required"] == list(bare)
+    assert part(CLOUDEVENT, "properties").keys() == full.keys()
 
 
 def test_a_callback_s_kafka_headers_are_described() -> None:
     event = WebhookReceived(provider="engagelab", body=b"{}", request_headers={"x-trace": "9"})
     _, written = to_kafka(WEBHOOKS, Record("d", "/livedesk/ingress", NOON, "k", event, "k", 2))
     headers = {name: content.decode() for name, content in written}
-    channel = section("channels")["webhooks"]
-    assert isinstance(channel, dict)
-    message = channel["messages"]["webhook.received"]["headers"]  # type: ignore[call-overload, index]
-    assert isinstance(message, dict)
-    assert message["required"] == [name for name in headers if not name.startswith("http-")]
-    Draft202012Validator(message | {"additionalProperties": False}, format_checker=FORMATS).validate(headers)
+    described = part(ASYNCAPI, "channels", "webhooks", "messages", "webhook.received", "headers")
+    assert described["required"] == [name for name in headers if not name.startswith("http-")]
+    Draft202012Validator(described | {"additionalProperties": False}, format_checker=FORMATS).validate(headers)
 
 
 async def test_what_the_stages_write_fits_its_schema() -> None:
     validators = {
         path: Draft202012Validator(schema, format_checker=FORMATS)
-        for path, schema in documents().items()
+        for path, schema in DOCUMENTS.items()
         if path != ASYNCAPI
     }
     seen = set()

@@ -9,10 +9,12 @@ from aiokafka.structs import ConsumerRecord
 from agents.greeting import GREETING
 from schemas.connection import KafkaConnection
 from streams.clock import wall_clock
+from streams.environment import Environment
 from streams.faust_internals import Fetched
 from streams.metrics import Metrics
+from streams.processor import Processor
 from streams.settings_store import SettingsStore
-from streams.task import Environment, Task
+from streams.task import Task
 
 
 class NeverStarted:
@@ -28,7 +30,7 @@ class NeverStarted:
 async def task() -> AsyncIterator[Task]:
     connection = KafkaConnection(bootstrap_servers="127.0.0.1:1")
     env = Environment(connection, "t.", SettingsStore(str), wall_clock, Metrics(), new_producer=NeverStarted)
-    task = Task(env, GREETING, 0, 1, lambda partition, queued: None)
+    task = Task(env, GREETING, 0, 1, lambda partition, queued: None, Processor(env, GREETING, 0))
     yield task
     task._loop.cancel()
     await asyncio.gather(task._loop, return_exceptions=True)

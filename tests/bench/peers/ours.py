@@ -11,9 +11,9 @@ from agents.stage import Context, Decision, Rows, TimerFired
 from schemas.connection import KafkaConnection
 from schemas.event import Event
 from streams.clock import wall_clock
+from streams.environment import Environment
 from streams.metrics import Metrics
 from streams.settings_store import SettingsStore
-from streams.task import Environment
 from streams.worker import Worker
 from tests.broker.counting import COUNT, decide
 

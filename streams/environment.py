@@ -1,0 +1,42 @@
+"""What the tasks of a worker share."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaProducer
+
+from agents.stage import Stage
+from schemas.connection import KafkaConnection
+from streams.clock import Clock
+from streams.effects_contract import Performer
+from streams.metrics import Metrics
+from streams.producing import transactional_producer
+from streams.settings_store import SettingsStore
+
+
+def _opened() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the tasks of a worker share.
+
+    gate: while it is cleared no task begins anything. new_producer: (connection, transactional id) -> one not started.
+    """
+
+    connection: KafkaConnection
+    prefix: str
+    settings: SettingsStore
+    clock: Clock
+    metrics: Metrics
+    performers: Mapping[str, Performer] = field(default_factory=dict)
+    gate: asyncio.Event = field(default_factory=_opened)
+    new_producer: Callable[[KafkaConnection, str], AIOKafkaProducer] = transactional_producer
+
+    def group(self, stage: Stage) -> str:
+        """The consumer group of a stage, and the base of its transactional ids."""
+        return f"{self.prefix}{stage.name}"

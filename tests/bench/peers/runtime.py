@@ -1,0 +1,60 @@
+"""Our runtime, with the peers' work: `python -m tests.bench.peers.runtime BOOTSTRAP PREFIX`. No step(), no envelope."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+import orjson
+from aiokafka.structs import ConsumerRecord
+
+from schemas.connection import KafkaConnection
+from streams.clock import wall_clock
+from streams.environment import Environment
+from streams.metrics import Metrics
+from streams.processor import Batch, Processor
+from streams.settings_store import SettingsStore
+from streams.state import Changes, TaskState
+from streams.worker import Worker
+from tests.broker.counting import COUNT, COUNTS
+
+ROW = "count"
+
+
+class PlainProcessor(Processor):
+    """Counts per key, as the peers do. All the rest is the runtime's: fence, restore, transactions, positions."""
+
+    said = False
+
+    async def process(self, records: Iterable[ConsumerRecord], state: TaskState) -> Batch:
+        if not PlainProcessor.said:
+            PlainProcessor.said = True
+            os.write(1, f"FIRST {time.monotonic()}\n".encode())
+        batch = Batch(Changes(state))
+        outputs = batch.messages[COUNTS.full_name(self._env.prefix), self._partition]
+        counts: dict[bytes, int] = {}
+        for message in records:
+            key = message.key
+            count = counts.get(key)
+            if count is None:
+                count = int(state.read(key.decode(), ROW) or 0)
+            counts[key] = count = count + 1
+            number = orjson.loads(message.value)
+            outputs.append((key, orjson.dumps({"n": number["data"]["n"], "count": count}), []))
+        for key, count in counts.items():
+            batch.changes.update(key.decode(), {ROW: b"%d" % count})
+        return batch
+
+
+async def main(bootstrap: str, prefix: str) -> None:
+    connection = KafkaConnection(bootstrap_servers=bootstrap)
+    env = Environment(connection, prefix, SettingsStore(str), wall_clock, Metrics())
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await Worker(env, [COUNT], topology=(COUNT,), processor=PlainProcessor).run(stop)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:3]))
