@@ -108,6 +108,11 @@ class Task:
         return self._state
 
     @property
+    def delivered_offset(self) -> int:
+        """Everything before it has been fetched."""
+        return self.next_offset if self._told is None else self._told
+
+    @property
     def busy_effects(self) -> int:
         """Calls under way, and ends that are to be written."""
         return self._effects.running + len(self._ends)

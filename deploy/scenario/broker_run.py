@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,13 +72,24 @@ class Bench:
 
     async def quiet(self) -> None:
         """Wait until every stage has processed its input and no effect is under way."""
+        await self._until(self._is_quiet)
+
+    async def fetched(self) -> None:
+        """Wait until everything that was written has reached its task."""
+        await self._until(self._is_fetched)
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         try:
             async with asyncio.timeout(QUIET_SECONDS):
-                while not await self._is_quiet():
+                while not await condition():
                     self.worker.nudge()
                     await asyncio.sleep(POLL_SECONDS / 2)
         except TimeoutError:
             raise NotQuiet(f"the stages did not come to rest within {QUIET_SECONDS:.0f} s") from None
+
+    async def _is_fetched(self) -> bool:
+        ends = await self.worker.progress.ends()
+        return all(task.delivered_offset >= ends[task.stage.name][task.partition] for task in self.worker.tasks)
 
     async def _is_quiet(self) -> bool:
         ends = await self.worker.progress.ends()
@@ -155,6 +166,8 @@ class BrokerWorld:
 
     async def settle(self, at: datetime) -> None:
         self._bench.clock.now = max(self._bench.clock.now, at)
+        # What was handed in together is also fetched together.
+        await self._bench.fetched()
         self._bench.env.gate.set()
         await self._bench.quiet()
 
