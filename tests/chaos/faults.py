@@ -130,27 +130,25 @@ class Saboteur:
         assert fault.point is not None
         action = "kill" if fault.kind is Kind.KILL_AT else "stop"
         order = Order(point=fault.point, action=action, stage=fault.stage)
-        starts = worker.starts
+        before = worker.orders_reached
         if fault.point is Point.RESTORE:
             # The order comes with a fresh start, which restores.
             worker.wanted = False
             worker.kill()
             worker.busy = False
             worker = self._system.add(worker.name, order)
-            worker.busy, starts = True, worker.starts
+            worker.busy = True
         elif not await worker.order(order):
             return False
         within = RESTORED_WITHIN_S if fault.point is Point.RESTORE else REACHED_WITHIN_S
-        hit = await self._until(lambda: worker.stopped or not worker.running or worker.starts > starts, within)
+        hit = await self._until(lambda: worker.orders_reached > before, within)
         if not hit and fault.point not in CALLS and fault.stage is not None and fault.point is not Point.RESTORE:
             # That stage runs elsewhere: any other will do.
             await worker.order(order.model_copy(update={"stage": None}))
-            hit = await self._until(
-                lambda: worker.stopped or not worker.running or worker.starts > starts, REACHED_WITHIN_S
-            )
+            hit = await self._until(lambda: worker.orders_reached > before, REACHED_WITHIN_S)
         if not hit:
             await worker.disarm()
-        elif worker.stopped:
+        elif fault.kind is Kind.STOP_AT:
             await asyncio.sleep(fault.seconds)
         worker.signal(signal.SIGCONT)
         worker.busy = False
@@ -174,14 +172,17 @@ class Saboteur:
             self._added += 1
             system.add(f"extra-{self._added}")
             leaving = None
+        killed = True
         if fault.kind is Kind.KILL_IN_REBALANCE:
             # A worker needs about two seconds from its start until it joins.
             await asyncio.sleep(0.2 + 3 * fault.pick)
-            for worker in self._free(fault)[:1]:
+            victims = self._free(fault)[:1]
+            for worker in victims:
                 worker.kill()
+            killed = bool(victims)
         if leaving is not None:
             await leaving
-        return True
+        return killed
 
     def _free(self, fault: Fault) -> list[ChaosWorker]:
         """The workers that no other fault is about, the picked one first."""

@@ -18,7 +18,7 @@ from deploy.secrets import load_secrets
 from deploy.settings import load_settings
 from deploy.stack import Ports, Stack
 from schemas.connection import KafkaConnection
-from tests.chaos.points import Order
+from tests.chaos.points import REACHED, Order
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,11 @@ class ChaosWorker(ManagedProcess):
             return self.pid > 0 and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
         except psutil.NoSuchProcess:
             return False
+
+    @property
+    def orders_reached(self) -> int:
+        """How often a worker of this name has come to a point where it was to kill or stop itself."""
+        return self.log.read_bytes().count(REACHED.encode())
 
     @property
     def running(self) -> bool:
