@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from aiokafka.errors import KafkaConnectionError
 
 from agents.stage import Stage
 from deploy.errors import LiveDeskError
@@ -59,6 +60,11 @@ def worker(
     except StageCrashed as error:
         raise LiveDeskError(
             f"A stage gave up: {error}", "Look at the log above, then start the worker again."
+        ) from error
+    except KafkaConnectionError as error:
+        raise LiveDeskError(
+            f"Kafka can't be reached at {settings.kafka.bootstrap_servers}.",
+            "Start it (on a laptop: livedesk broker start), or set KAFKA_BOOTSTRAP_SERVERS.",
         ) from error
     except LookupError as error:
         raise LiveDeskError(str(error), "livedesk topics apply") from error
