@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from schemas.connection import KafkaConnection, client_options
 
@@ -35,7 +35,10 @@ class TopicFollower:
         )
         try:
             await consumer.start()
-        except UnknownTopicOrPartitionError:
+        except KafkaError as error:
+            await consumer.stop()
+            if not isinstance(error, UnknownTopicOrPartitionError):
+                raise
             raise LookupError(f"topic {self._topic} does not exist: run `livedesk topics apply`") from None
         self._consumer = consumer
         self._task = asyncio.create_task(self._follow(consumer))
