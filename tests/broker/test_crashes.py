@@ -44,11 +44,9 @@ class CountWorker:
                 [sys.executable, "-m", "tests.broker.count_worker", *arguments], stdout=out, stderr=out
             )
 
-    async def said(self, word: str, seconds: float = 40) -> float:
-        """Wait until the worker said the word; the seconds it took."""
-        started = time.monotonic()
+    async def said(self, word: str, seconds: float = 40) -> None:
+        """Wait until the worker said the word."""
         await until(lambda: word in self._out.read_text(), f"{word} from the worker: {self._out}", seconds)
-        return time.monotonic() - started
 
     async def exit_code(self, seconds: float = 40) -> int:
         await until(lambda: self.process.poll() is not None, "the worker's end", seconds)
@@ -256,7 +254,7 @@ async def test_a_killed_worker_that_comes_back_is_ready_within_six_seconds(
     await bench.produce(1000)
     worker.kill()
     await bench.produce(1000)
-    assert await start("w1").said("READY") < 6
+    await start("w1").said("READY", seconds=6)
     await bench.until_processed()
     assert await bench.damage() == []
 
@@ -269,9 +267,7 @@ async def test_a_stopped_worker_is_replaced_within_fifteen_seconds(
     await asyncio.gather(first.said("READY"), second.said("READY"))
     await bench.produce(500)
     await bench.until_processed()
-    stopped = time.monotonic()
     first.process.send_signal(signum)
     await bench.produce(500)
-    await bench.until_processed(seconds=30)
-    assert time.monotonic() - stopped < 15
+    await bench.until_processed(seconds=15)
     assert await bench.damage() == []
