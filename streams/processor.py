@@ -19,7 +19,7 @@ from streams.effects import end_record
 from streams.environment import Environment
 from streams.failures import Failures
 from streams.producing import Message, partition_of
-from streams.state import Changes, TaskState, row_key
+from streams.state import OFFSET_KEY, Changes, TaskState, row_key
 from streams.step import Due, Outgoing, Requested, Step, step, undecodable
 
 logger = logging.getLogger(__name__)
@@ -96,9 +96,15 @@ class Processor:
         batch.messages[self._input, self._partition].append((key.encode(), value, headers))
         self._env.metrics.effects.labels(self._stage.name, end.outcome).inc()
 
-    def keep(self, batch: Batch) -> None:
-        """Write the changed rows, as they are at the end of the batch, to the stage's changelog."""
+    def keep(self, batch: Batch, offset: int | None) -> None:
+        """Write the changed rows, as they are at the end of the batch, and the offset to the stage's changelog.
+
+        The offset is committed to the consumer group as well, but what the group tells after a broker came back can be
+        older than what was committed: here it stands and falls with the rows.
+        """
         rows: list[Message] = [(row_key(key, name), row, []) for key, name, row in batch.changes.items()]
+        if offset is not None:
+            rows.append((OFFSET_KEY, b"%d" % offset, []))
         if rows:
             batch.messages[self._changelog, self._partition] += rows
 

@@ -243,6 +243,10 @@ class KeyRows:
                 yield name, row
 
 
+OFFSET_KEY = b"#"
+"""The key, in a changelog, of the task's input offset: what the rows before it are the state of."""
+
+
 def row_key(key: str, name: str) -> bytes:
     """The key of a row in the stage's state topic. Keys hold no '#': channel and account ids may not."""
     return f"{key}#{name}".encode()

@@ -23,7 +23,7 @@ from streams.environment import Environment
 from streams.faust_internals import Fetched
 from streams.processor import Batch, Processor, topics_of
 from streams.producing import build_batches
-from streams.state import Changes, TaskState, split_row_key
+from streams.state import OFFSET_KEY, Changes, TaskState, split_row_key
 
 logger = logging.getLogger(__name__)
 
@@ -204,6 +204,9 @@ class Task:
         # Positions, not counts: transaction markers leave holes in the offsets.
         while await consumer.position(changelog) < end:
             for message in (await consumer.getmany(timeout_ms=200)).get(changelog, ()):
+                if message.key == OFFSET_KEY:
+                    self.next_offset = max(self.next_offset, int(message.value))
+                    continue
                 key, name = split_row_key(message.key)
                 self._state.write(key, name, message.value)
 
@@ -270,7 +273,7 @@ class Task:
     async def _transact(self, batch: Batch, position: int | None) -> None:
         attempted_at = time.monotonic()
         producer = self._producer
-        self._processor.keep(batch)
+        self._processor.keep(batch, position)
         self._in_transaction = True
         await producer.begin_transaction()
         sent = [

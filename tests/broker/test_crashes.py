@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from deploy.topics import apply
 from schemas.channel import ChannelSettings
@@ -21,9 +22,10 @@ from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.metrics import Metrics
+from streams.producing import transactional_producer
 from streams.progress import Progress
 from streams.settings_store import SettingsStore
-from streams.state import Changes, TaskState, split_row_key
+from streams.state import OFFSET_KEY, Changes, TaskState, split_row_key
 from streams.step import step
 from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
@@ -111,6 +113,8 @@ class Bench:
         """The rows that a restart would restore."""
         rows: dict[tuple[str, str], bytes] = {}
         for _, key, value in await self.read(state_topic(COUNT.name).full_name(self.prefix)):
+            if key == OFFSET_KEY:
+                continue
             if value is None:
                 rows.pop(split_row_key(key), None)
             else:
@@ -244,6 +248,24 @@ async def test_state_restored_after_a_restart_equals_the_state_before_it(bench: 
 def rows_of(worker: Worker) -> dict[tuple[str, str], bytes]:
     tasks = [task for runner in worker.runners for task in runner.tasks.values()]
     return {(key, name): row for task in tasks for key, name, row in task.state.rows()}
+
+
+async def test_a_group_that_tells_an_older_offset_than_was_committed_is_not_believed(
+    bench: Bench, start: Callable[..., CountWorker]
+) -> None:
+    worker = start("w1")
+    await worker.said("READY")
+    await bench.produce(1000)
+    await bench.until_processed()
+    worker.process.terminate()
+    assert await worker.exit_code() == 0, worker.log
+    older = {TopicPartition(NUMBERS.full_name(bench.prefix), n): OffsetAndMetadata(0, "") for n in range(PARTITIONS)}
+    async with transactional_producer(bench.kafka, f"{bench.prefix}rewind") as producer, producer.transaction():
+        await producer.send_offsets_to_transaction(older, f"{bench.prefix}{COUNT.name}")
+    start("w1")
+    await bench.produce(1000)
+    await bench.until_processed()
+    assert await bench.damage() == []
 
 
 async def test_a_killed_worker_that_comes_back_is_ready_within_six_seconds(

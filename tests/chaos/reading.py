@@ -16,7 +16,7 @@ from streams.clock import wall_clock
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.settings_store import SettingsStore
-from streams.state import META, Meta, split_row_key
+from streams.state import META, OFFSET_KEY, Meta, split_row_key
 from streams.topology import TOPOLOGY
 from tests.chaos.history import Customers, History, Message, State
 from tests.chaos.load import Asked
@@ -86,6 +86,8 @@ async def read_states(system: System) -> Mapping[str, Mapping[int, State]]:
     for stage in TOPOLOGY:
         states = found.setdefault(stage.name, {})
         for message in await _read(system, state_topic(stage.name)):
+            if message.key == OFFSET_KEY:
+                continue
             rows, row = states.setdefault(message.partition, {}), split_row_key(message.key)
             if message.value is None:
                 rows.pop(row, None)
