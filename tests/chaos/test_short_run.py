@@ -13,6 +13,7 @@ PLAN = Plan(seed=8, seconds=60, rates=Rates(40), limits=Limits(per_minute=10, ou
 
 
 @pytest.mark.broker
+@pytest.mark.chaos
 async def test_a_minute_of_chaos_leaves_nothing_wrong(tmp_path: Path, cache_dir: Path) -> None:
     report = await run(PLAN, tmp_path, lambda _: None)
     violations = report.verdict.violations
