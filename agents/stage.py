@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,7 +44,7 @@ class Context:
     """What a stage knows beside its rows and the event.
 
     now: the record's time or the timer's deadline (UTC); it never goes back within a key.
-    cause: the id of the record, or of the timer's firing.
+    cause: the id of the record, or of the timer's firing. partition: of the stage's input; 0 in the in-memory driver.
     """
 
     stage: str
@@ -52,6 +52,7 @@ class Context:
     now: datetime
     cause: str
     lookup: Callable[[str], ChannelSettings]
+    partition: int = 0
 
     def settings(self, channel: str) -> ChannelSettings:
         """The channel's settings: the newer of the record's revision and the newest that the key has seen."""
@@ -92,6 +93,9 @@ class Decision:
 
 NOTHING = Decision()
 
+SHARED_ROWS: Final = "partition"
+"""The key of a shared stage's rows."""
+
 Decide = Callable[[Rows, Event | TimerFired, Context], Decision]
 
 
@@ -100,6 +104,7 @@ class Stage:
     """One stage: one input topic, what it may write to, the rows it keeps, and its decision.
 
     parks: a record it fails on parks the key; intake's keys are channels, so there the record goes alone.
+    shared: one set of rows serves the whole partition in place of one for each key; such a stage parks nothing.
     """
 
     name: str
@@ -108,6 +113,11 @@ class Stage:
     decide: Decide
     state: tuple[type[Row], ...] = ()
     parks: bool = True
+    shared: bool = False
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    def rows_key(self, key: str) -> str:
+        """The key that the rows for a record's key are kept under."""
+        return SHARED_ROWS if self.shared else key

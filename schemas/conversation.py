@@ -38,7 +38,9 @@ class Header(BaseModel):
     """What every conversation event says of its conversation, so that those downstream keep next to no state.
 
     revision counts changes of status or assignee, not messages. messages_in and messages_out are the customer's
-    and the agents' so far; automatic ones (greeting, survey …) are counted apart.
+    and the agents' so far; automatic ones (greeting, survey …) are counted apart. resolution: how often it was
+    resolved. surveys: how many were asked in it and not failed. unread: the customer's messages since an agent's last,
+    human or AI; waiting_since: the time of the first of them. returning: the contact had a conversation before.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +60,14 @@ class Header(BaseModel):
     messages_automatic: int = 0
     last_customer_at: datetime | None = None
     last_human_at: datetime | None = None
+    unread: int = 0
+    waiting_since: datetime | None = None
+    labels: tuple[str, ...] = ()
+    resolution: int = 0
+    surveys: int = 0
+    returning: bool = False
+    blocked: bool = False
+    muted: bool = False
 
     @property
     def session_ends(self) -> datetime | None:
@@ -138,6 +148,69 @@ class Resolve(Command):
     type: ClassVar[str] = "command.resolve"
 
 
+class AddNote(Command):
+    """A note for the agents."""
+
+    type: ClassVar[str] = "command.note"
+
+    text: str
+
+
+class Reopen(Command):
+    """It is not solved, or not over."""
+
+    type: ClassVar[str] = "command.reopen"
+
+
+class Snooze(Command):
+    """Put it aside until an instant, or until the customer writes."""
+
+    type: ClassVar[str] = "command.snooze"
+
+    until: datetime | None = None
+
+
+class Assign(Command):
+    """Give it to a human agent, to a team (assignment finds one of its members) or to an AI agent."""
+
+    type: ClassVar[str] = "command.assign"
+
+    to: Assignee
+
+
+class HandOver(Command):
+    """Take it from the AI agent: a human is found for it."""
+
+    type: ClassVar[str] = "command.hand_over"
+
+
+class Label(Command):
+    """Add and remove labels; one that is in both is removed."""
+
+    type: ClassVar[str] = "command.label"
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Block(Command):
+    """Keep the contact's messages, but let them trigger nothing."""
+
+    type: ClassVar[str] = "command.block"
+
+
+class Unblock(Command):
+    """The contact's messages count again."""
+
+    type: ClassVar[str] = "command.unblock"
+
+
+class Mute(Command):
+    """Keep what the customer writes here, but let it reopen nothing."""
+
+    type: ClassVar[str] = "command.mute"
+
+
 class ProposeAssignee(Event):
     """Assignment's proposal for a conversation as it was at `revision`; assignee None: nobody can take it now."""
 
@@ -150,12 +223,50 @@ class ProposeAssignee(Event):
     explanation: dict[str, JsonValue] = {}
 
 
+class ProposeSurvey(Event):
+    """csat's proposal to ask for a rating of the resolution at `revision`. survey_id: also of the message."""
+
+    type: ClassVar[str] = "survey.propose"
+
+    survey_id: str
+    conversation_id: str
+    revision: int
+
+
+class AiEnd(Event):
+    """Base: how the AI agent ended a request. Written by ai."""
+
+    request_id: str
+    conversation_id: str
+
+
+class AiAnswered(AiEnd):
+    """What the AI agent answers."""
+
+    type: ClassVar[str] = "ai.answered"
+
+    text: str
+
+
+class AiHandedOver(AiEnd):
+    """The AI agent wants a human to take over."""
+
+    type: ClassVar[str] = "ai.handed_over"
+
+
+class AiFailed(AiEnd):
+    """The AI agent could not be asked, or gave no answer."""
+
+    type: ClassVar[str] = "ai.failed"
+
+
 class DeliverySent(Event):
     """The provider accepted a message. Written by delivery."""
 
     type: ClassVar[str] = "delivery.sent"
 
     message_id: str
+    provider_message_id: str | None = None
     conversation_id: str
     kind: str
     by: str | None = None
@@ -195,7 +306,10 @@ class ConversationOpened(ConversationEvent):
 
 
 class ConversationMessageReceived(ConversationEvent):
-    """A customer's message joined the conversation. `at`: the provider's time, never after its receipt."""
+    """A customer's message joined the conversation. `at`: the provider's time, never after its receipt.
+
+    treatment: quiet: it is kept and triggers nothing (blocked, muted); rating: it answers a survey.
+    """
 
     type: ClassVar[str] = "conversation.message_received"
 
@@ -205,6 +319,7 @@ class ConversationMessageReceived(ConversationEvent):
     text: str | None = None
     media: Media | None = None
     quotes: str | None = None
+    treatment: Literal["ordinary", "quiet", "rating"] = "ordinary"
 
 
 class ConversationMessageSent(ConversationEvent):
@@ -233,7 +348,10 @@ class ConversationNoticeReceived(ConversationEvent):
 
 
 class ConversationRouted(ConversationEvent):
-    """Assignment's proposal was accepted. first: this conversation's first routing; reopenings give later ones."""
+    """It is settled who holds it: assignment's proposal was accepted, or a person chose.
+
+    first: this conversation's first routing; reopenings by the customer give later ones.
+    """
 
     type: ClassVar[str] = "conversation.routed"
 
@@ -242,7 +360,11 @@ class ConversationRouted(ConversationEvent):
 
 
 class ConversationStatusChanged(ConversationEvent):
-    """The status moved. by: an agent's id, or None for the customer or the automat."""
+    """The status moved. by: an agent's id, or None for the customer or the automat.
+
+    reason: customer_message, assigned, taken_over, handed_over (by a person), ai_handed_over, ai_failed, resolved,
+    auto_resolved, reopened, snoozed, woken, close_after, survey_answered, survey_expired.
+    """
 
     type: ClassVar[str] = "conversation.status_changed"
 
@@ -252,22 +374,104 @@ class ConversationStatusChanged(ConversationEvent):
 
 
 class ConversationAssigned(ConversationEvent):
-    """The assignee changed."""
+    """The assignee changed. by: the agent who assigned it; None: the automat, which says why in explanation."""
 
     type: ClassVar[str] = "conversation.assigned"
 
     previous: Assignee | None = None
     by: str | None = None
+    explanation: dict[str, JsonValue] = {}
 
 
 class ConversationNoteAdded(ConversationEvent):
-    """A note for the agents, from the automat."""
+    """A note for the agents. by: who wrote it; None: the automat. reason: note (by), or why the automat wrote it."""
 
     type: ClassVar[str] = "conversation.note_added"
 
     note_id: str
     text: str
     reason: str
+    by: str | None = None
+
+
+class ConversationLabelled(ConversationEvent):
+    """Its labels changed; the header has them all."""
+
+    type: ClassVar[str] = "conversation.labelled"
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    by: str
+
+
+class ConversationBlockChanged(ConversationEvent):
+    """The contact was blocked or unblocked; the header says which."""
+
+    type: ClassVar[str] = "conversation.block_changed"
+
+    by: str
+
+
+class ConversationMuted(ConversationEvent):
+    """It was muted. Reopening by a person unmutes it."""
+
+    type: ClassVar[str] = "conversation.muted"
+
+    by: str
+
+
+class SurveyEvent(ConversationEvent):
+    """Base: of one survey. resolution: which of the conversation's resolutions it asks about.
+
+    agent: who resolved it, and is credited; None: the automat. asked_at: when it was requested or, once it is known
+    to be sent, when it was sent: the day that it counts on.
+    """
+
+    survey_id: str
+    resolution: int
+    agent: str | None = None
+    asked_at: datetime
+
+
+class ConversationSurveyRequested(SurveyEvent):
+    """csat's proposal was accepted; the survey is on its way."""
+
+    type: ClassVar[str] = "conversation.survey_requested"
+
+
+class ConversationSurveyRefused(ConversationEvent):
+    """csat's proposal came too late. reason: stale_revision, unknown_conversation."""
+
+    type: ClassVar[str] = "conversation.survey_refused"
+
+    survey_id: str
+    reason: str
+
+
+class ConversationSurveySent(SurveyEvent):
+    """The provider accepted the survey, or its answer proves it. Once a survey."""
+
+    type: ClassVar[str] = "conversation.survey_sent"
+
+
+class ConversationRated(SurveyEvent):
+    """The customer answered a survey. rating: 1 to 5; previous: the one it replaces."""
+
+    type: ClassVar[str] = "conversation.rated"
+
+    rating: int
+    previous: int | None = None
+    message_id: str
+
+
+class ConversationSurveyEnded(SurveyEvent):
+    """A survey is over: no answer counts any more. rating: the last one. reason: of a failed one, as delivery's."""
+
+    type: ClassVar[str] = "conversation.survey_ended"
+
+    outcome: Literal["answered", "expired", "failed"]
+    rating: int | None = None
+    reason: str | None = None
 
 
 class ConversationCommandRefused(Event):
@@ -282,7 +486,10 @@ class ConversationCommandRefused(Event):
 
 
 class ConversationGated(Event):
-    """A conversation event with the business-hours verdict at the event's own time. Written by hours."""
+    """A conversation event with the business-hours verdict at the event's own time. Written by hours.
+
+    open: of conversation.routed, the verdict on the first customer message that waited for it.
+    """
 
     type: ClassVar[str] = "conversation.gated"
 

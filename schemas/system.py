@@ -37,8 +37,16 @@ class NotificationReceived(Event):
     at: datetime | None = None
 
 
+AssignmentReason = Literal["opened", "reopened", "reopened_by_person", "handed_over", "ai_failed", "unassigned", "team"]
+"""Why a conversation needs somebody. Rules and AI agents are tried for opened and reopened (by its customer) only."""
+
+
 class AssignmentRequested(Event):
-    """A conversation needs somebody. Key: account id. Written by conversations."""
+    """A conversation needs somebody. Key: account id. Written by conversations.
+
+    at, text, message_kind: of the customer's message that asks, which rules judge; None where there is none. former:
+    who held it last. team: a person gave it to that team.
+    """
 
     type: ClassVar[str] = "assignment.requested"
 
@@ -46,12 +54,22 @@ class AssignmentRequested(Event):
     conversation_key: str
     channel: str
     revision: int
-    reason: Literal["opened", "reopened"]
+    reason: AssignmentReason
     at: datetime
+    text: str | None = None
+    message_kind: str | None = None
+    contact_name: str | None = None
+    returning: bool = False
+    labels: tuple[str, ...] = ()
+    former: Assignee | None = None
+    team: str | None = None
 
 
 class ConversationChanged(Event):
-    """A conversation's status or assignee changed. Key: account id. Written by conversations."""
+    """A conversation's status or assignee changed. Key: account id. Written by conversations.
+
+    routed: False: a request for somebody comes with it, or came.
+    """
 
     type: ClassVar[str] = "conversation.changed"
 
@@ -61,6 +79,7 @@ class ConversationChanged(Event):
     revision: int
     status: Status
     assignee: Assignee | None = None
+    routed: bool = True
 
 
 class ProposalAnswered(Event):
@@ -76,6 +95,78 @@ class ProposalAnswered(Event):
     revision: int
     accepted: bool
     reason: str | None = None
+
+
+PresenceState = Literal["online", "busy", "idle", "offline"]
+
+
+class PresenceChanged(Event):
+    """A human agent's state. Key: account id. Written by ingress.
+
+    source: a person's choice stays until it is changed; a desk's heartbeat holds for 90 s.
+    """
+
+    type: ClassVar[str] = "presence.changed"
+
+    agent: str
+    state: PresenceState
+    source: Literal["person", "heartbeat"] = "person"
+
+
+class AgentSaved(Event):
+    """A human agent of the account, as it is from now on. Key: account id. Written by ingress.
+
+    workload: open conversations at most; None: no limit; "default": the channel's workload_default.
+    """
+
+    type: ClassVar[str] = "agent.saved"
+
+    agent: str
+    name: str = ""
+    workload: int | Literal["default"] | None = "default"
+    teams: tuple[str, ...] = ()
+
+
+class AgentDeleted(Event):
+    """A human agent left the account, and every channel of it. Key: account id. Written by ingress."""
+
+    type: ClassVar[str] = "agent.deleted"
+
+    agent: str
+
+
+class ChannelChanged(Event):
+    """A channel has new settings, which the record is stamped with. Key: account id. Written by ingress.
+
+    left: the human agents that are no members of the channel any more.
+    """
+
+    type: ClassVar[str] = "channel.changed"
+
+    channel: str
+    left: tuple[str, ...] = ()
+
+
+class AssignmentDecided(Event):
+    """Somebody was proposed for the conversation. Written by assignment, with the explanation."""
+
+    type: ClassVar[str] = "assignment.decided"
+
+    proposal_id: str
+    conversation_id: str
+    revision: int
+    assignee: Assignee
+    explanation: dict[str, JsonValue]
+
+
+class AssignmentReleased(Event):
+    """A place came back. reason: refused (the proposal came too late), moved, ended, removed. Written by assignment."""
+
+    type: ClassVar[str] = "assignment.released"
+
+    conversation_id: str
+    agent: str
+    reason: str
 
 
 class AssignmentWaiting(Event):

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from schemas import ai as a
 from schemas import conversation as c
+from schemas import csat as q
 from schemas import messaging as m
+from schemas import reports as r
 from schemas import system as s
 from schemas.event import Event
 
@@ -60,6 +63,15 @@ CHANNELS = Topic(
     compacted=True,
     partitions=1,
 )
+DIRECTORY = Topic(
+    "directory",
+    key="kind / id",
+    writers={s.AgentSaved: "ingress", s.AgentDeleted: "ingress"},
+    holds="human agents, as the control API lists them",
+    retention=None,
+    compacted=True,
+    partitions=1,
+)
 INBOX = Topic(
     "inbox",
     key="conversation key",
@@ -68,7 +80,20 @@ INBOX = Topic(
         c.NoticeReceived: "intake",
         c.Reply: "ingress",
         c.Resolve: "ingress",
+        c.AddNote: "ingress",
+        c.Reopen: "ingress",
+        c.Snooze: "ingress",
+        c.Assign: "ingress",
+        c.HandOver: "ingress",
+        c.Label: "ingress",
+        c.Block: "ingress",
+        c.Unblock: "ingress",
+        c.Mute: "ingress",
         c.ProposeAssignee: "assignment",
+        c.ProposeSurvey: "csat",
+        c.AiAnswered: "ai",
+        c.AiHandedOver: "ai",
+        c.AiFailed: "ai",
         c.DeliverySent: "delivery",
         c.DeliveryUnsent: "delivery",
     },
@@ -100,8 +125,12 @@ ACCOUNT_INBOX = Topic(
         s.AssignmentRequested: "conversations",
         s.ConversationChanged: "conversations",
         s.ProposalAnswered: "conversations",
+        s.PresenceChanged: "ingress",
+        s.AgentSaved: "ingress",
+        s.AgentDeleted: "ingress",
+        s.ChannelChanged: "ingress",
     },
-    holds="conversations that need, hold or free an assignee",
+    holds="presence, agents, settings changes; conversations that need, hold or free an assignee",
 )
 CONVERSATIONS = Topic(
     "conversations",
@@ -116,6 +145,14 @@ CONVERSATIONS = Topic(
             c.ConversationStatusChanged,
             c.ConversationAssigned,
             c.ConversationNoteAdded,
+            c.ConversationLabelled,
+            c.ConversationBlockChanged,
+            c.ConversationMuted,
+            c.ConversationSurveyRequested,
+            c.ConversationSurveyRefused,
+            c.ConversationSurveySent,
+            c.ConversationRated,
+            c.ConversationSurveyEnded,
             c.ConversationCommandRefused,
         ),
         "conversations",
@@ -132,9 +169,24 @@ GATED = Topic(
 ASSIGNMENTS = Topic(
     "assignments",
     key="conversation key",
-    writers={s.AssignmentWaiting: "assignment"},
+    writers=dict.fromkeys((s.AssignmentDecided, s.AssignmentWaiting, s.AssignmentReleased), "assignment"),
     holds="assignment's decisions, explained",
     retention=30 * DAY,
+)
+CSAT = Topic(
+    "csat",
+    key="conversation key",
+    writers=dict.fromkeys(
+        (q.SurveyRequested, q.SurveySent, q.SurveyAnswered, q.SurveyExpired, q.SurveySkipped, q.SurveyFailed), "csat"
+    ),
+    holds="what became of each survey",
+    retention=30 * DAY,
+)
+AI_REQUESTS = Topic(
+    "ai-requests",
+    key="conversation key",
+    writers={a.AiRequested: "conversations", m.EffectEnded: "ai"},
+    holds="what the AI agent is asked, and the ends of ai's effects",
 )
 OUTBOUND = Topic(
     "outbound",
@@ -155,6 +207,14 @@ STATUSES = Topic(
     holds="what is known of each message",
     retention=30 * DAY,
 )
+REPORTS = Topic(
+    "reports",
+    key="report key / partition",
+    writers={r.ReportUpdated: "reports"},
+    holds="partial sums of the figures, to be summed by whoever reads them",
+    retention=None,
+    compacted=True,
+)
 DEAD_LETTERS = Topic(
     "dead-letters",
     key="source key",
@@ -173,6 +233,7 @@ TIMERS = Topic(
 TOPICS: tuple[Topic, ...] = (
     WEBHOOKS,
     CHANNELS,
+    DIRECTORY,
     INBOX,
     RECEIPTS,
     NOTIFICATIONS,
@@ -180,8 +241,11 @@ TOPICS: tuple[Topic, ...] = (
     CONVERSATIONS,
     GATED,
     ASSIGNMENTS,
+    CSAT,
+    AI_REQUESTS,
     OUTBOUND,
     STATUSES,
+    REPORTS,
     DEAD_LETTERS,
     TIMERS,
 )

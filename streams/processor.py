@@ -76,7 +76,8 @@ class Processor:
         """The steps of due timers, (deadline in unix ms, key), and the record of where in the input they fired."""
         batch = Batch(Changes(state))
         for deadline, key in due:
-            outcome = step(self._stage, batch.changes, Due(key, from_milliseconds(deadline)), self._env.settings.lookup)
+            timers = Due(key, from_milliseconds(deadline))
+            outcome = step(self._stage, batch.changes, timers, self._env.settings.lookup, self._partition)
             if outcome.failure:
                 logger.error("a timer of %s-%d: %s", self._stage.name, self._partition, outcome.failure)
             self._add(batch, outcome, None)
@@ -116,7 +117,7 @@ class Processor:
             return undecodable(self._stage, changes, key, message.value or b"", message.headers, now, str(error))
         if record.settings_revision:
             await self._env.settings.wait_for(record.channel, record.settings_revision)
-        return step(self._stage, changes, record, self._env.settings.lookup)
+        return step(self._stage, changes, record, self._env.settings.lookup, self._partition)
 
     def _add(self, batch: Batch, outcome: Step, message: ConsumerRecord | None) -> None:
         batch.changes.update(outcome.key, outcome.rows)

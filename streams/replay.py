@@ -58,6 +58,7 @@ def replay(
     settings: SettingsLookup,
     state: TaskState,
     births: "Births | None" = None,
+    partition: int = 0,
 ) -> Iterator[Replayed]:
     """Process the inputs of one partition, and fire its timers where they fired.
 
@@ -68,19 +69,19 @@ def replay(
     fired = next(waiting, None)
     for message in inputs:
         while fired is not None and fired.offset <= message.offset:
-            yield from _fire(stage, fired, settings, state)
+            yield from _fire(stage, fired, settings, state, partition)
             fired = next(waiting, None)
-        record, outcome = _take(stage, message, settings, state, births)
+        record, outcome = _take(stage, message, settings, state, births, partition)
         if outcome is not None:
             _apply(outcome, state)
             yield Replayed(message.offset, record, outcome)
     while fired is not None:
-        yield from _fire(stage, fired, settings, state)
+        yield from _fire(stage, fired, settings, state, partition)
         fired = next(waiting, None)
 
 
 def _take(
-    stage: Stage, message: Input, settings: SettingsLookup, state: TaskState, births: "Births | None"
+    stage: Stage, message: Input, settings: SettingsLookup, state: TaskState, births: "Births | None", partition: int
 ) -> tuple[Record | None, Step | None]:
     try:
         record = from_kafka(stage.input, message.value, message.headers)
@@ -89,15 +90,17 @@ def _take(
         if births is not None and not births.take(key, None):
             return None, None
         return None, undecodable(stage, state, key, message.value, message.headers, now, str(error))
-    if births is not None and not births.take(record.subject, record.id):
+    if births is not None and not births.take(stage.rows_key(record.subject), record.id):
         return record, None
-    return record, step(stage, state, record, settings)
+    return record, step(stage, state, record, settings, partition)
 
 
-def _fire(stage: Stage, fired: TimersFired, settings: SettingsLookup, state: TaskState) -> Iterator[Replayed]:
+def _fire(
+    stage: Stage, fired: TimersFired, settings: SettingsLookup, state: TaskState, partition: int
+) -> Iterator[Replayed]:
     # All of those due by then: a task takes no part of the timers with one deadline, and notes the last deadline.
     for deadline, key in state.due(fired.due, limit=sys.maxsize):
-        outcome = step(stage, state, Due(key, from_milliseconds(deadline)), settings)
+        outcome = step(stage, state, Due(key, from_milliseconds(deadline)), settings, partition)
         _apply(outcome, state)
         yield Replayed(fired.offset, None, outcome)
 

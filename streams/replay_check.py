@@ -137,14 +137,14 @@ class _Check:
         seen, until = _Seen(), partition.committed
         inputs = [message for message in partition.inputs if message.offset < until]
         timers = [fired for fired in partition.timers if fired.offset < until]
-        for replayed in replay(self._stage, inputs, timers, self._settings, seen.state, births):
+        for replayed in replay(self._stage, inputs, timers, self._settings, seen.state, births, partition.number):
             self._take(replayed, partition, seen, due=True)
         settled = {(key, name): row for key, name, row in seen.state.rows()}
         self.report.inputs += len(inputs)
         self.report.timers += len(timers)
         inputs = [message for message in partition.inputs if message.offset >= until]
         timers = [fired for fired in partition.timers if fired.offset >= until]
-        for replayed in replay(self._stage, inputs, timers, self._settings, seen.state, births):
+        for replayed in replay(self._stage, inputs, timers, self._settings, seen.state, births, partition.number):
             self._take(replayed, partition, seen, due=False)
             for name, row in replayed.step.rows.items():
                 seen.later[replayed.step.key, name].append(row)

@@ -54,7 +54,7 @@ class Step(NamedTuple):
     failure: str | None = None
 
 
-def step(stage: Stage, state: Reader, record: Record | Due, settings: SettingsLookup) -> Step:
+def step(stage: Stage, state: Reader, record: Record | Due, settings: SettingsLookup, partition: int = 0) -> Step:
     """Fire the due timers of the record's key, then decide about the record.
 
     Changes nothing: what follows is in the Step. A decision that fails parks the key (stage.parks) and the record
@@ -63,11 +63,11 @@ def step(stage: Stage, state: Reader, record: Record | Due, settings: SettingsLo
     if isinstance(record, Due):
         key = record.key
     else:
-        key = record.subject
+        key = stage.rows_key(record.subject)
         if record.replayed_for is not None and record.replayed_for != stage.name:
             return Step(key, {})
     try:
-        run = _Run(stage, state, key, settings)
+        run = _Run(stage, state, key, settings, partition)
         if isinstance(record, Record) and isinstance(record.event, KeyUnparked):
             run.unpark(record.event)
             return run.done()
@@ -80,13 +80,13 @@ def step(stage: Stage, state: Reader, record: Record | Due, settings: SettingsLo
 
 
 class _Run:
-    def __init__(self, stage: Stage, state: Reader, key: str, settings: SettingsLookup) -> None:
+    def __init__(self, stage: Stage, state: Reader, key: str, settings: SettingsLookup, partition: int) -> None:
         value = state.read(key, META)
         self._existed = value is not None
         meta = NO_META if value is None else Meta.decode(value)
         self._clock, self._timers, self._revisions = meta.clock, dict(meta.timers), dict(meta.revisions)
         self._effect, self._parked, self._count, self._born = meta.effect, meta.parked, meta.rows, meta.born
-        self._stage, self._key, self._settings = stage, key, settings
+        self._stage, self._key, self._settings, self._partition = stage, key, settings, partition
         self._changed: dict[str, bytes | None] = {}
         self._rows = KeyRows(state, key, self._changed)
         self._outgoing: list[Outgoing] = []
@@ -105,7 +105,8 @@ class _Run:
             del self._timers[name]
             self._clock = max(self._clock, at)
             cause = derived_id(self._stage.name, self._key, name, at)
-            self._decide(TimerFired(name), _Cause(cause, cause, channel_of(self._key)))
+            channel = None if self._stage.shared else channel_of(self._key)
+            self._decide(self._key, TimerFired(name), _Cause(cause, cause, channel))
         raise RuntimeError("a timer sets itself in the past for ever")
 
     def take(self, record: Record) -> None:
@@ -124,7 +125,7 @@ class _Run:
             if record.event.effect_id != self._effect:
                 return  # an end whose attempt is not pending: the task that wrote it was replaced meanwhile
             self._effect = None
-        self._decide(record.event, _Cause(record.id, record.correlation_id or record.id, channel))
+        self._decide(record.subject, record.event, _Cause(record.id, record.correlation_id or record.id, channel))
 
     def unpark(self, order: KeyUnparked) -> None:
         """Let the key's records in again, unless a dead letter came that the order doesn't know of.
@@ -134,9 +135,9 @@ class _Run:
         if order.letter_id in (None, self._parked):
             self._parked = None
 
-    def _decide(self, event: Event | TimerFired, cause: "_Cause") -> None:
+    def _decide(self, key: str, event: Event | TimerFired, cause: "_Cause") -> None:
         now = from_milliseconds(self._clock)
-        context = Context(self._stage.name, self._key, now, cause.id, self._settings_now)
+        context = Context(self._stage.name, key, now, cause.id, self._settings_now, self._partition)
         decision = self._stage.decide(self._rows, event, context)
         for name, row in decision.writes.items():
             self._write(name, row)

@@ -32,7 +32,7 @@ def check_state(history: History) -> Iterator[Violation]:
         for partition in inputs.keys() | states.keys():
             state = TaskState()
             timers = firings[stage.name, partition]
-            for replayed in replay(stage, inputs[partition], timers, history.settings, state):
+            for replayed in replay(stage, inputs[partition], timers, history.settings, state, partition=partition):
                 written[partition] += replayed.step.outgoing
             rows = {(key, name): row for key, name, row in state.rows()}
             yield from _row_differences(stage, rows, states.get(partition, {}))
