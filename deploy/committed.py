@@ -12,6 +12,7 @@ from aiokafka.structs import ConsumerRecord
 
 from deploy.errors import LiveDeskError
 from schemas.connection import KafkaConnection, client_options
+from streams.faust_internals import believe_loaded_offsets_only
 
 Progress = Callable[[int, int], None]
 """Called with offsets read so far, and how many there are to read."""
@@ -86,6 +87,7 @@ async def committed_reader(connection: KafkaConnection) -> AsyncIterator[Committ
     """A reader for as long as the block runs. Raises LiveDeskError: Kafka can't be reached."""
     options = client_options(connection)
     admin = AIOKafkaAdminClient(**options)
+    believe_loaded_offsets_only(admin)
     reading = {"auto_offset_reset": "earliest", "enable_auto_commit": False, "max_partition_fetch_bytes": _FETCH_BYTES}
     consumer = AIOKafkaConsumer(**options, **reading, isolation_level="read_committed", fetch_max_wait_ms=100)
     watermarks = AIOKafkaConsumer(**options, enable_auto_commit=False, isolation_level="read_uncommitted")

@@ -6,18 +6,23 @@ fails when either version moves.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import faust
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
+
+OFFSET_FETCH = OffsetFetchRequest.API_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"
         # driver l. 615: hard-coded 1500 ms. One fetch is in flight per broker: a partition at rest delays the others.
         consumer._fetch_max_wait_ms = self.app.fetch_wait_ms
+        believe_loaded_offsets_only(consumer)
         return consumer
 
     async def fetch(self, partitions: set[TP], timeout: float) -> list[Fetched]:
@@ -156,6 +162,24 @@ class App(faust.App):  # type: ignore[misc]
         self.consumer.on_buffer_drop(TP(topic, partition))
 
 
+def believe_loaded_offsets_only(client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
+    """Let it ask again for a group's committed offsets while Kafka does not know them. To be called before it starts.
+
+    After a broker has restarted, the offsets of a group are read from its log; until then the answer holds no offset,
+    but an error. consumer/group_coordinator.py l. 1194 and admin/client.py l. 535 do not look at it: they take it that
+    nothing was ever committed, and a consumer begins at the beginning of the topic.
+    """
+    send = client._client.send
+
+    async def checked(node_id: int, request: Any, **options: Any) -> Any:
+        response = await send(node_id, request, **options)
+        if response.API_KEY == OFFSET_FETCH and response.API_VERSION >= 2 and response.error_code:
+            raise for_code(response.error_code)()
+        return response
+
+    client._client.send = checked
+
+
 async def discard_producer(producer: AIOKafkaProducer) -> None:
     """Disconnect a producer, which then delivers nothing more.
 
@@ -171,7 +195,19 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
             await asyncio.wait([sender], timeout=1)
             sender.cancel()
         producer._message_accumulator.fail_all(KafkaError("the producer was replaced"))
+    for future in _failures(producer):
+        if future.done() and not future.cancelled():
+            # Whoever has to know that it failed does: asyncio would log that nobody asked.
+            future.exception()
     await producer.stop()
+
+
+def _failures(producer: AIOKafkaProducer) -> Iterator[asyncio.Future[None]]:
+    accumulator, transaction = producer._message_accumulator, producer._txn_manager
+    for batch in chain(*accumulator._batches.values(), accumulator._pending_batches):
+        yield from (batch.future, batch._drain_waiter)
+    if transaction is not None and transaction._transaction_waiter is not None:
+        yield transaction._transaction_waiter
 
 
 def quiet_loggers() -> None:

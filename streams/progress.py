@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from agents.stage import Stage
 from schemas.connection import KafkaConnection, client_options
 from schemas.topics import Topic
+from streams.faust_internals import believe_loaded_offsets_only
 from streams.metrics import Metrics
 from streams.task import Barrier
 from streams.topology import upstream
@@ -23,7 +24,7 @@ Offsets = Mapping[int, int]
 class Progress:
     """Committed offsets of every stage's group and the ends of their inputs, read together.
 
-    stages: the whole topology, those that other workers run too.
+    stages: the whole topology, those that other workers run too. told: the committed offsets at the last poll.
     """
 
     def __init__(self, connection: KafkaConnection, prefix: str, stages: tuple[Stage, ...], metrics: Metrics) -> None:
@@ -35,10 +36,12 @@ class Progress:
         self._tps: dict[str, list[TopicPartition]] = {}
         self._pending: list[_Rising] = []
         self.barriers: dict[str, dict[int, Barrier]] = {}
+        self.told: Mapping[str, Offsets] = {}
 
     async def start(self) -> None:
         """Connect."""
         self._admin = AIOKafkaAdminClient(**self._options)
+        believe_loaded_offsets_only(self._admin)
         await self._admin.start()
         # Ends are high watermarks, not last stable offsets: a commit returns before its markers are written, and until
         # then the last stable offset leaves out what was committed.
@@ -101,7 +104,7 @@ class Progress:
     async def poll(self, now: datetime) -> None:
         """Read the offsets once; set the lag, and raise the barriers at `now` and those already under way."""
         # Commits first: what was committed before the ends were read covers at least what it says.
-        committed = await self.committed()
+        committed = self.told = await self.committed()
         ends = await self.ends()
         for stage in self._stages:
             for partition, end in ends[stage.name].items():

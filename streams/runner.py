@@ -147,13 +147,13 @@ class StageRunner:
             self._paused.add(fetched.partition)
             self.app.pause_partition(self._topic, fetched.partition)
 
-    def tick(self, barriers: Mapping[int, Barrier]) -> None:
-        """Called regularly: hand on the barriers, let idle tasks commit their position."""
+    def tick(self, barriers: Mapping[int, Barrier], told: Mapping[int, int]) -> None:
+        """Called regularly: hand on the barriers and the offsets that the group tells, let idle tasks commit theirs."""
         for partition, task in self.tasks.items():
             barrier = barriers.get(partition)
             if barrier is not None:
                 task.allow(barrier)
-            task.tick()
+            task.tick(told.get(partition))
 
     def _on_taken(self, partition: int, queued: int) -> None:
         if partition in self._paused and queued <= QUEUE_LOW:

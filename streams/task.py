@@ -20,7 +20,7 @@ from schemas.topics import state_topic
 from streams.effects import EffectRunner, ended
 from streams.effects_contract import Unknown
 from streams.environment import Environment
-from streams.faust_internals import Fetched
+from streams.faust_internals import Fetched, believe_loaded_offsets_only
 from streams.processor import Batch, Processor, topics_of
 from streams.producing import build_batches
 from streams.state import OFFSET_KEY, Changes, TaskState, split_row_key
@@ -73,6 +73,8 @@ class Task:
         self.next_offset = 0
         self._position = 0
         self._told: int | None = None
+        self._untold = False
+        self._last_tick = -1
         self.queued = 0
         self.ready = False
         self.last_loop = time.monotonic()
@@ -98,8 +100,14 @@ class Task:
         self._barrier = barrier
         self._wake.set()
 
-    def tick(self) -> None:
-        """Once in a while: commit a position that only transaction markers have moved, so that lag can reach zero."""
+    def tick(self, told: int | None) -> None:
+        """Once in a while, with the offset that the group tells of the task's input.
+
+        A position that only transaction markers have moved is committed then, so that lag can reach zero; and one that
+        the group does not tell, though it was committed: a coordinator that came back can tell an older one for good.
+        """
+        self._untold = told is not None and told < self.next_offset == self._last_tick
+        self._last_tick = self.next_offset
         self._wake.set()
 
     @property
@@ -118,9 +126,9 @@ class Task:
         return self._effects.running + len(self._ends)
 
     @property
-    def at_rest(self) -> bool:
-        """Nothing is under way: no transaction, no effect."""
-        return not self._in_transaction and not self.busy_effects
+    def in_transaction(self) -> bool:
+        """A batch is on its way: what it leads to, effects too, is not known yet."""
+        return self._in_transaction
 
     async def close(self) -> None:
         """Finish the running batch and effects, write their ends, and close the producer."""
@@ -179,11 +187,12 @@ class Task:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 << 20,
         )
+        believe_loaded_offsets_only(consumer)
         await consumer.start()
         try:
             changelog = TopicPartition(state_topic(self.stage.name).full_name(self._env.prefix), self.partition)
             consumer.assign([changelog])
-            self.next_offset = await consumer.committed(self._input) or 0
+            self.next_offset = told = await consumer.committed(self._input) or 0
             await self._restore(consumer, changelog)
         finally:
             await consumer.stop()
@@ -193,6 +202,8 @@ class Task:
         for key, effect_id in self._state.pending_effects():
             # The former owner may have made its call, or not.
             self._ends.append((key, ended(effect_id, Unknown())))
+        if told < self.next_offset:
+            await self._transact(Batch(Changes(self._state)), self.next_offset)
         self.ready = True
         self._wake.set()
         took = time.monotonic() - started
@@ -224,8 +235,9 @@ class Task:
             self._write_ends(batch)
             await self._transact(batch, position if position > self.next_offset else None)
             return True
-        if position > self.next_offset:
-            await self._transact(Batch(Changes(self._state)), position)
+        if position > self.next_offset or self._untold:
+            self._untold = False
+            await self._transact(Batch(Changes(self._state)), max(position, self.next_offset))
             return True
         return False
 

@@ -127,7 +127,7 @@ class Worker:
     def nudge(self) -> None:
         """Let idle tasks commit their position."""
         for runner in self.runners:
-            runner.tick({})
+            runner.tick({}, {})
 
     def rewind(self) -> None:
         """Forget how far time had come: the clock was set back."""
@@ -147,7 +147,8 @@ class Worker:
         except (KafkaError, TimeoutError) as error:
             logger.warning("Kafka does not tell its offsets now: %s", type(error).__name__)
         for runner in self.runners:
-            runner.tick(self.progress.barriers.get(runner.stage.name, {}))
+            name = runner.stage.name
+            runner.tick(self.progress.barriers.get(name, {}), self.progress.told.get(name, {}))
             ready = sum(task.ready for task in runner.tasks.values())
-            self._env.metrics.tasks.labels(runner.stage.name).set(ready)
+            self._env.metrics.tasks.labels(name).set(ready)
         self._last_tick = time.monotonic()
