@@ -3,81 +3,59 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
+from pydantic import JsonValue
+
+from agents.conversations_rows import (
+    ASKED,
+    CONTACT,
+    CONVERSATION,
+    DUE,
+    HELD,
+    SEEN_PREFIXES,
+    SURVEY,
+    Asked,
+    Contact,
+    Conversation,
+    Due,
+    Held,
+    Survey,
+    row_name,
+    survey_name,
+)
 from agents.retention import Kept, sweep_timer
-from agents.stage import Context, Decision, Emit, Row, Rows
+from agents.stage import Context, Decision, Emit, Row, Rows, RowT
+from schemas.ai import AiRequested
 from schemas.channel import ChannelSettings
 from schemas.conversation import (
-    SESSION_WINDOW,
-    Assignee,
+    LIVE,
     ConversationAssigned,
     ConversationCommandRefused,
     ConversationEvent,
+    ConversationMessageReceived,
     ConversationStatusChanged,
     Header,
+    MessageReceived,
     Status,
 )
 from schemas.event import Event
 from schemas.ids import channel_of, contact_of
 from schemas.messaging import SendMessage
 from schemas.system import ConversationChanged
-from schemas.topics import ACCOUNT_INBOX, CONVERSATIONS, OUTBOUND
+from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, OUTBOUND
 
-CONTACT: Final = "contact"
-SEEN_PREFIXES: Final = ("seen/", "notice/", "command/")
-CLOSE: Final = "close/"
 SEEN_FOR: Final = timedelta(days=7)
 """For how long a message, notice or command that comes again is known."""
+KEEP: Final = timedelta(days=30)
+"""For how long a closed conversation may be reopened by a person: as long as its events are kept."""
 
+AUTO_RESOLVE: Final = "auto_resolve"
+WAKE: Final = "wake"
+DUE_TIMER: Final = "due"
 
-class Contact(Row):
-    """The customer: kept for ever, so small.
-
-    latest: the number of the latest conversation, so also how many there were. last_customer_at: the provider's clock.
-    unsent_noted: the customer did not write since a note said that an automatic message was not sent.
-    """
-
-    name: str | None = None
-    latest: int = 0
-    last_customer_at: datetime | None = None
-    unsent_noted: bool = False
-
-    @property
-    def session_ends(self) -> datetime | None:
-        """The end of the session window, itself outside it; None when the customer never wrote."""
-        return None if self.last_customer_at is None else self.last_customer_at + SESSION_WINDOW
-
-
-class Conversation(Row):
-    """One conversation, without its thread.
-
-    reopened: what is routed from then on is no first routing, not even where it was resolved before it had one.
-    """
-
-    number: int
-    id: str
-    opened_at: datetime
-    opened_by: Literal["customer", "agent"]
-    revision: int = 1
-    status: Status = Status.OPEN
-    assignee: Assignee | None = None
-    routed: bool = False
-    reopened: bool = False
-    messages_in: int = 0
-    messages_out: int = 0
-    messages_automatic: int = 0
-    last_human_at: datetime | None = None
-
-
-def row_name(number: int) -> str:
-    """The name of that conversation's row."""
-    return f"conversation/{number:08d}"
-
-
-def close_timer(number: int) -> str:
-    """The name of the timer that closes that conversation."""
-    return f"{CLOSE}{number}"
+_MAX_ENDED: Final = 10
+"""Ids of ended surveys that are remembered: a survey has two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +77,11 @@ class Draft:
         return cls(rows, ctx, contact, rows.get(row_name(contact.latest), Conversation))
 
     def decision(self) -> Decision:
-        """All of it."""
-        return Decision(self.writes, self.emits, self.timers)
+        """All of it, with the timers that follow from the rows."""
+        timers = {**self.timers, **self._timers_of_latest(), **self._timer_of_dues()}
+        return Decision(self.writes, self.emits, timers)
 
-    # --- what is known ---------------------------------------------------------------------------------------------
+    # --- what is known, as it will be ------------------------------------------------------------------------------
 
     @property
     def now(self) -> datetime:
@@ -126,14 +105,19 @@ class Draft:
         return self.conversation
 
     @property
+    def is_live(self) -> bool:
+        """Whether the conversation it is about is live."""
+        return self.conversation is not None and self.conversation.status in LIVE
+
+    @property
     def header(self) -> Header:
-        """What the events say of the conversation as it will be."""
-        row = self.current
+        """What the events say of the conversation."""
+        row, contact = self.current, self.contact
         return Header(
             conversation_id=row.id,
             channel=self.channel,
             contact=contact_of(self.ctx.key),
-            contact_name=self.contact.name,
+            contact_name=contact.name,
             opened_at=row.opened_at,
             opened_by=row.opened_by,
             revision=row.revision,
@@ -143,20 +127,50 @@ class Draft:
             messages_in=row.messages_in,
             messages_out=row.messages_out,
             messages_automatic=row.messages_automatic,
-            last_customer_at=self.contact.last_customer_at,
+            last_customer_at=contact.last_customer_at,
             last_human_at=row.last_human_at,
+            unread=row.unread,
+            waiting_since=row.waiting_since,
+            labels=row.labels,
+            resolution=row.resolution,
+            surveys=row.surveys,
+            returning=row.number > 1,
+            blocked=contact.blocked,
+            muted=row.muted,
         )
 
-    def conversations(self) -> Iterator[Conversation]:
-        """Those that have a row: the latest, and those that are not closed yet."""
-        if self.conversation is not None:
-            yield self.conversation
-        for _, row in self.rows.scan("conversation/", Conversation):
-            yield row
+    def get(self, name: str, model: type[RowT]) -> RowT | None:
+        """A row."""
+        if name in self.writes:
+            return cast("RowT | None", self.writes[name])
+        return self.rows.get(name, model)
+
+    def scan(self, prefix: str, model: type[RowT]) -> Iterator[tuple[str, RowT]]:
+        """The rows that were there before, in order."""
+        for name, _ in self.rows.scan(prefix, model):
+            row = self.get(name, model)
+            if row is not None:
+                yield name, row
+
+    def numbered(self, number: int) -> Conversation | None:
+        """The conversation of that number, while it has a row."""
+        return self.get(row_name(number), Conversation)
 
     def find(self, conversation_id: str) -> Conversation | None:
         """The conversation of that id, while it has a row."""
-        return next((row for row in self.conversations() if row.id == conversation_id), None)
+        if self.conversation is not None and self.conversation.id == conversation_id:
+            return self.conversation
+        found = self.scan(CONVERSATION, Conversation)
+        return next((row for _, row in found if row.id == conversation_id), None)
+
+    def surveys(self) -> Iterator[Survey]:
+        """Those that may be answered, the newest first, which is mostly the one that is looked for."""
+        newest = self.get(survey_name(self.contact.surveys), Survey)
+        if newest is not None:
+            yield newest
+        for _, survey in reversed(list(self.scan(SURVEY, Survey))):
+            if survey != newest:
+                yield survey
 
     # --- what is decided -------------------------------------------------------------------------------------------
 
@@ -164,12 +178,8 @@ class Draft:
         """It goes on about another conversation."""
         return replace(self, conversation=conversation)
 
-    def write(self, name: str, row: Row) -> "Draft":
+    def write(self, name: str, row: Row | None) -> "Draft":
         return replace(self, writes={**self.writes, name: row})
-
-    def drop(self, conversation: Conversation) -> "Draft":
-        """Delete the conversation's row."""
-        return replace(self, writes={**self.writes, row_name(conversation.number): None})
 
     def keep(self, conversation: Conversation) -> "Draft":
         """Write the conversation, which it is about from here on."""
@@ -182,9 +192,6 @@ class Draft:
         """Write that it was taken."""
         timer = sweep_timer(self.rows, SEEN_PREFIXES, self.now, SEEN_FOR)
         return replace(self.write(name, Kept(since=self.now)), timers={**self.timers, **timer})
-
-    def set_timer(self, name: str, at: datetime | None) -> "Draft":
-        return replace(self, timers={**self.timers, name: at})
 
     def tell(self, event: ConversationEvent | ConversationCommandRefused) -> "Draft":
         """Say on the conversations topic what became of it."""
@@ -200,16 +207,79 @@ class Draft:
     def _emit(self, emit: Emit) -> "Draft":
         return replace(self, emits=(*self.emits, emit))
 
-    def change(self, after: Conversation, *, reason: str, by: str | None = None) -> "Draft":
+    def receive(
+        self, event: MessageReceived, at: datetime, treatment: Literal["ordinary", "quiet", "rating"] = "ordinary"
+    ) -> "Draft":
+        """A customer's message joins the conversation, whatever it then leads to. at: its own time."""
+        row = self.current
+        update: dict[str, object] = {"messages_in": row.messages_in + 1}
+        if treatment != "quiet":
+            update["active_at"] = max(row.active_at, at)
+        if treatment == "ordinary":
+            update |= {"unread": row.unread + 1, "waiting_since": min(row.waiting_since or at, at)}
+        draft = self.keep(row.model_copy(update=update))
+        received = ConversationMessageReceived(
+            header=draft.header,
+            message_id=event.message_id,
+            at=at,
+            kind=event.kind,
+            text=event.text,
+            media=event.media,
+            quotes=event.quotes,
+            treatment=treatment,
+        )
+        return draft.tell(received)
+
+    def change(
+        self,
+        after: Conversation,
+        *,
+        reason: str,
+        by: str | None = None,
+        explanation: Mapping[str, JsonValue] | None = None,
+    ) -> "Draft":
         """Change status or assignee, the only way they ever do: a new revision, told to everybody."""
         before = self.current
-        draft = self.keep(after.model_copy(update={"revision": before.revision + 1}))
+        draft = self._move(after, by) if after.status is not before.status else self.about(after)
+        if before.status is Status.AI_REPLYING:
+            # Whatever the AI agent still answers, it does not hold this any more.
+            draft = draft.drop_all(ASKED, Asked)
+        draft = draft.keep(draft.current.model_copy(update={"revision": before.revision + 1, "chosen": False}))
         if after.assignee != before.assignee:
-            draft = draft.tell(ConversationAssigned(header=draft.header, previous=before.assignee, by=by))
+            draft = draft.tell(
+                ConversationAssigned(
+                    header=draft.header, previous=before.assignee, by=by, explanation=dict(explanation or {})
+                )
+            )
         if after.status is not before.status:
             changed = ConversationStatusChanged(header=draft.header, previous=before.status, by=by, reason=reason)
             draft = draft.tell(changed)
         return draft.tell_changed()
+
+    def _move(self, after: Conversation, by: str | None) -> "Draft":
+        """What a new status brings with it."""
+        draft, before = self, self.current
+        update: dict[str, object] = {"ends_at": self._end_of(after.status)}
+        if after.status is not Status.SNOOZED:
+            update["snoozed_until"] = None
+        match after.status:
+            case Status.OPEN:
+                update["active_at"] = max(after.active_at, self.now)
+            case Status.RESOLVED:
+                update |= {"resolution": after.resolution + 1, "resolved_by": by}
+        if after.status not in LIVE:
+            draft = draft.drop_all(HELD, Held)
+        after = after.model_copy(update=update)
+        return draft.reschedule("conversation", after.number, before.ends_at, after.ends_at).about(after)
+
+    def _end_of(self, status: Status) -> datetime | None:
+        settings = self.settings.conversation
+        match status:
+            case Status.RESOLVED:
+                return self.now + settings.close_after
+            case Status.CLOSED if not settings.single_conversation:
+                return self.now + KEEP
+        return None
 
     def tell_changed(self) -> "Draft":
         """Tell assignment of the conversation's status and assignee."""
@@ -221,5 +291,85 @@ class Draft:
             revision=row.revision,
             status=row.status,
             assignee=row.assignee,
+            routed=row.routed,
         )
         return self.tell_account(changed)
+
+    def ask_ai(self, message: Held) -> "Draft":
+        """Ask the AI agent that holds the conversation about a customer's message."""
+        row = self.current
+        if row.assignee is None:
+            raise LookupError("nobody to ask")
+        request = AiRequested(
+            request_id=self.ctx.new_id(f"ask about {message.message_id}"),
+            conversation_id=row.id,
+            agent=row.assignee.id,
+            message_id=message.message_id,
+            kind=message.kind,
+            text=message.text,
+            at=message.at,
+        )
+        draft = self.write(f"{ASKED}{request.request_id}", Asked())
+        return draft._emit(Emit(AI_REQUESTS, self.ctx.key, request, self.channel))
+
+    def keep_survey(self, survey: Survey) -> "Draft":
+        """Write the survey, which ends at its ends_at."""
+        before = self.get(survey_name(survey.number), Survey)
+        draft = self.reschedule("survey", survey.number, None if before is None else before.ends_at, survey.ends_at)
+        return draft.write(survey_name(survey.number), survey)
+
+    def drop_survey(self, survey: Survey) -> "Draft":
+        """It is over: remember only how it may be quoted."""
+        ids = (survey.id, *((survey.provider_message_id,) if survey.provider_message_id else ()))
+        ended = (*self.contact.ended_surveys, *ids)[-_MAX_ENDED:]
+        draft = self.keep_contact(self.contact.model_copy(update={"ended_surveys": ended}))
+        draft = draft.reschedule("survey", survey.number, survey.ends_at, None)
+        return draft.write(survey_name(survey.number), None)
+
+    def drop(self, conversation: Conversation) -> "Draft":
+        """Delete the conversation's row."""
+        draft = self.reschedule("conversation", conversation.number, conversation.ends_at, None)
+        return draft.write(row_name(conversation.number), None)
+
+    def drop_if_over(self, conversation: Conversation) -> "Draft":
+        """Delete a conversation that nothing can happen to any more."""
+        over = conversation.status is Status.CLOSED and conversation.number != self.contact.latest
+        return self.drop(conversation) if over and not self.has_surveys(conversation) else self
+
+    def has_surveys(self, conversation: Conversation) -> bool:
+        """Whether a survey about it may still be answered."""
+        return conversation.surveys > 0 and any(one.conversation == conversation.number for one in self.surveys())
+
+    def drop_all(self, prefix: str, model: type[Row]) -> "Draft":
+        gone: dict[str, Row | None] = {name: None for name, _ in self.scan(prefix, model)}
+        return replace(self, writes={**self.writes, **gone}) if gone else self
+
+    # --- when --------------------------------------------------------------------------------------------------------
+
+    def reschedule(
+        self, what: Literal["conversation", "survey"], number: int, before: datetime | None, after: datetime | None
+    ) -> "Draft":
+        """Move the end of a conversation or survey; None: it has none."""
+        draft = self
+        if before is not None:
+            draft = draft.write(Due(at=before, what=what, number=number).name, None)
+        if after is not None:
+            due = Due(at=after, what=what, number=number)
+            draft = draft.write(due.name, due)
+        return draft
+
+    def _timers_of_latest(self) -> Mapping[str, datetime | None]:
+        row = self.numbered(self.contact.latest)
+        if row is None:
+            return {}
+        after = self.settings.conversation.auto_resolve_after
+        is_open = row.status is Status.OPEN
+        return {AUTO_RESOLVE: row.active_at + after if after and is_open else None, WAKE: row.snoozed_until}
+
+    def _timer_of_dues(self) -> Mapping[str, datetime | None]:
+        changed = {name: row for name, row in self.writes.items() if name.startswith(DUE)}
+        if not changed:
+            return {}
+        kept = next((row.at for name, row in self.rows.scan(DUE, Due) if name not in changed), None)
+        new = (row.at for row in changed.values() if isinstance(row, Due))
+        return {DUE_TIMER: min((*new, *(() if kept is None else (kept,))), default=None)}

@@ -25,3 +25,7 @@ def unsent_note(event: DeliveryUnsent) -> str:
     """What was not sent, and why."""
     code = "" if event.code is None else f" (code {event.code})"
     return f"{_WHAT.get(event.kind, 'A message')} was not sent: {_WHY.get(event.reason, event.reason)}{code}."
+
+
+AI_HANDED_OVER: Final = "The AI agent asked for a human to take over."
+AI_FAILED: Final = "The AI agent gave no answer: a human is to take over."

@@ -254,6 +254,7 @@ def _sent(draft: _Draft, head: Head, provider_id: str) -> None:
     draft.emit(RECEIPTS, SendAccepted(message_id=command.message_id, provider_message_id=provider_id))
     sent = DeliverySent(
         message_id=command.message_id,
+        provider_message_id=provider_id,
         conversation_id=command.conversation_id,
         kind=command.kind,
         by=command.by,

@@ -55,6 +55,7 @@ def _message(row: InboundMessage) -> MessageReceived:
         media=media and Media(link=media.link, id=media.id, mime_type=media.mime_type, filename=media.filename),
         sent_at=_instant(row.sent_at),
         quotes=quotes and (quotes.channel_message_id or quotes.message_id),
+        quotes_provider_message_id=quotes and quotes.message_id,
     )
 
 

@@ -100,7 +100,10 @@ class Template(BaseModel):
 
 
 class MessageReceived(Event):
-    """A customer's message. Written by intake. sent_at is the provider's clock, whole seconds."""
+    """A customer's message. Written by intake. sent_at is the provider's clock, whole seconds.
+
+    quotes, quotes_provider_message_id: the message that it answers, by Meta's id or ours, and by the provider's.
+    """
 
     type: ClassVar[str] = "message.received"
 
@@ -113,6 +116,7 @@ class MessageReceived(Event):
     media: Media | None = None
     sent_at: datetime | None = None
     quotes: str | None = None
+    quotes_provider_message_id: str | None = None
 
 
 class NoticeReceived(Event):

@@ -3,22 +3,37 @@
 from datetime import UTC, datetime, timedelta
 
 from agents.conversations import CONVERSATIONS
-from agents.conversations_draft import Conversation
-from schemas.channel import ChannelSettings, ConversationSettings
+from agents.conversations_rows import Conversation
+from schemas.ai import AiRequested
+from schemas.channel import Ai, AiAgent, ChannelSettings, ConversationSettings, Csat
 from schemas.conversation import (
+    AddNote,
+    AiAnswered,
+    AiFailed,
+    AiHandedOver,
+    Assign,
     Assignee,
+    Block,
+    ConversationCommandRefused,
     DeliverySent,
     DeliveryUnsent,
+    HandOver,
+    Label,
     MessageReceived,
+    Mute,
     NoticeReceived,
     ProposeAssignee,
+    ProposeSurvey,
+    Reopen,
     Reply,
     Resolve,
+    Snooze,
     Status,
     Template,
+    Unblock,
 )
 from schemas.event import Event
-from tests.unit.stage_bench import Emitted, StageBench
+from tests.unit.stage_bench import Emitted, StageBench, all_of, types
 
 KEY = "kiosk:4915112345678"
 START = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -26,20 +41,45 @@ HELLO = Template(name="hello", language="de")
 ANA = Assignee(kind="human", id="ana")
 BEN = Assignee(kind="human", id="ben")
 BOT = Assignee(kind="ai", id="bot")
+NIGHT_BOT = Assignee(kind="ai", id="night-bot")
+SALES = Assignee(kind="team", id="sales")
+RATE_US = Csat(enabled=True, text="1 to 5?")
 
 
 def minutes(count: float) -> timedelta:
     return timedelta(minutes=count)
 
 
-def channel(*, single: bool = False, close_after: timedelta = timedelta(hours=24)) -> ChannelSettings:
+def channel(
+    *,
+    single: bool = False,
+    close_after: timedelta = timedelta(hours=24),
+    auto_resolve_after: timedelta | None = None,
+    goodbye: str = "",
+    ai: bool = True,
+    csat: Csat = RATE_US,
+    members: tuple[str, ...] = ("ana", "ben"),
+) -> ChannelSettings:
     return ChannelSettings(
         id="kiosk",
         account="acme",
         phone_number="+4930901820",
-        human_agents=("ana", "ben"),
-        conversation=ConversationSettings(single_conversation=single, close_after=close_after),
+        human_agents=members,
+        ai=Ai(enabled=ai, agents=(AiAgent(id="bot"), AiAgent(id="night-bot"))),
+        csat=csat,
+        conversation=ConversationSettings(
+            single_conversation=single,
+            close_after=close_after,
+            auto_resolve_after=auto_resolve_after,
+            goodbye_message=goodbye,
+        ),
     )
+
+
+def refusals(emitted: list[Emitted]) -> list[str]:
+    """The codes of what was refused, which is all that happened."""
+    assert types(emitted) == [ConversationCommandRefused.type] * len(emitted)
+    return [event.code for event in all_of(ConversationCommandRefused, emitted)]
 
 
 class Desk:
@@ -48,6 +88,7 @@ class Desk:
     def __init__(self, settings: ChannelSettings | None = None) -> None:
         self.bench = StageBench(CONVERSATIONS, settings or channel())
         self.now = START
+        self._commands = 0
 
     def feed(self, event: Event) -> list[Emitted]:
         return self.bench.feed(event, at=self.now, key=KEY)
@@ -58,9 +99,20 @@ class Desk:
         return self.bench.fire(self.now)
 
     def message(
-        self, id: str, *, text: str = "Moin", sent_at: datetime | None = None, name: str | None = None
+        self,
+        id: str,
+        *,
+        text: str = "Moin",
+        sent_at: datetime | None = None,
+        name: str | None = None,
+        quotes: str | None = None,
+        kind: str = "text",
     ) -> list[Emitted]:
-        return self.feed(MessageReceived(message_id=id, text=text, sent_at=sent_at, name=name))
+        return self.feed(
+            MessageReceived(
+                message_id=id, text=text, sent_at=sent_at, name=name, quotes_provider_message_id=quotes, kind=kind
+            )
+        )
 
     def notice(self, id: str, kind: str = "reaction") -> list[Emitted]:
         return self.feed(NoticeReceived(kind=kind, message_id=id, refers_to="m1"))
@@ -72,6 +124,37 @@ class Desk:
 
     def resolve(self, id: str, *, by: str = "ana") -> list[Emitted]:
         return self.feed(Resolve(command_id=id, by=by))
+
+    def note(self, text: str = "calls back") -> list[Emitted]:
+        return self.feed(AddNote(command_id=self._command_id(), by="ana", text=text))
+
+    def reopen(self, *, by: str = "ana") -> list[Emitted]:
+        return self.feed(Reopen(command_id=self._command_id(), by=by))
+
+    def snooze(self, until: datetime | None = None) -> list[Emitted]:
+        return self.feed(Snooze(command_id=self._command_id(), by="ana", until=until))
+
+    def assign(self, to: Assignee, *, by: str = "ana") -> list[Emitted]:
+        return self.feed(Assign(command_id=self._command_id(), by=by, to=to))
+
+    def hand_over(self) -> list[Emitted]:
+        return self.feed(HandOver(command_id=self._command_id(), by="ana"))
+
+    def label(self, add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> list[Emitted]:
+        return self.feed(Label(command_id=self._command_id(), by="ana", add=add, remove=remove))
+
+    def block(self) -> list[Emitted]:
+        return self.feed(Block(command_id=self._command_id(), by="ana"))
+
+    def unblock(self) -> list[Emitted]:
+        return self.feed(Unblock(command_id=self._command_id(), by="ana"))
+
+    def mute(self) -> list[Emitted]:
+        return self.feed(Mute(command_id=self._command_id(), by="ana"))
+
+    def _command_id(self) -> str:
+        self._commands += 1
+        return f"command-{self._commands}"
 
     def propose(
         self, assignee: Assignee | None = None, *, revision: int | None = None, conversation: str | None = None
@@ -86,11 +169,34 @@ class Desk:
         )
         return self.feed(proposal)
 
-    def sent(self, id: str, kind: str = "reply", conversation: str | None = None) -> list[Emitted]:
+    def ask_survey(
+        self, id: str = "s1", *, revision: int | None = None, conversation: str | None = None
+    ) -> list[Emitted]:
+        """For the latest conversation as it is, unless said otherwise."""
+        proposal = ProposeSurvey(
+            survey_id=id,
+            conversation_id=conversation or self.latest.id,
+            revision=revision or self.latest.revision,
+        )
+        return self.feed(proposal)
+
+    def ai_answers(self, request: AiRequested, text: str = "Gern") -> list[Emitted]:
+        return self.feed(AiAnswered(request_id=request.request_id, conversation_id=request.conversation_id, text=text))
+
+    def ai_hands_over(self, request: AiRequested) -> list[Emitted]:
+        return self.feed(AiHandedOver(request_id=request.request_id, conversation_id=request.conversation_id))
+
+    def ai_fails(self, request: AiRequested) -> list[Emitted]:
+        return self.feed(AiFailed(request_id=request.request_id, conversation_id=request.conversation_id))
+
+    def sent(
+        self, id: str, kind: str = "reply", conversation: str | None = None, provider_id: str | None = None
+    ) -> list[Emitted]:
         by = "ana" if kind == "reply" else None
         return self.feed(
             DeliverySent(
                 message_id=id,
+                provider_message_id=provider_id,
                 conversation_id=conversation or self.latest.id,
                 kind=kind,
                 by=by,
@@ -99,8 +205,12 @@ class Desk:
             )
         )
 
-    def unsent(self, id: str, kind: str, reason: str, code: int | None = None) -> list[Emitted]:
-        event = DeliveryUnsent(message_id=id, conversation_id=self.latest.id, kind=kind, reason=reason, code=code)
+    def unsent(
+        self, id: str, kind: str, reason: str, code: int | None = None, conversation: str | None = None
+    ) -> list[Emitted]:
+        event = DeliveryUnsent(
+            message_id=id, conversation_id=conversation or self.latest.id, kind=kind, reason=reason, code=code
+        )
         return self.feed(event)
 
     def closed(self) -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from schemas.conversation import (
     ConversationAssigned,
-    ConversationCommandRefused,
     ConversationEvent,
     ConversationMessageReceived,
     ConversationNoticeReceived,
@@ -17,8 +16,8 @@ from schemas.conversation import (
 from schemas.messaging import SendMessage
 from schemas.system import AssignmentRequested, ConversationChanged
 from schemas.topics import ACCOUNT_INBOX, CONVERSATIONS, OUTBOUND
-from tests.unit.conversation_desk import ANA, BEN, BOT, HELLO, KEY, START, Desk, channel, minutes
-from tests.unit.stage_bench import Emitted, all_of, the, types
+from tests.unit.conversation_desk import ANA, BEN, BOT, HELLO, KEY, START, Desk, channel, minutes, refusals
+from tests.unit.stage_bench import all_of, the, types
 
 OPEN, RESOLVED, CLOSED = Status.OPEN, Status.RESOLVED, Status.CLOSED
 DAY = timedelta(days=1)
@@ -26,11 +25,6 @@ DAY = timedelta(days=1)
 
 def single() -> Desk:
     return Desk(channel(single=True))
-
-
-def refusals(emitted: list[Emitted]) -> list[str]:
-    assert types(emitted) == [ConversationCommandRefused.type] * len(emitted)
-    return [event.code for event in all_of(ConversationCommandRefused, emitted)]
 
 
 # --- the customer writes -------------------------------------------------------------------------------------------
@@ -78,7 +72,9 @@ def test_what_was_seen_is_swept_away_and_the_contact_stays() -> None:
     desk.notice("m1")
     desk.resolve("c1")
     desk.wait(9 * DAY)
-    assert desk.bench.row_names(KEY) == ["contact", "conversation/00000001"]
+    assert desk.bench.row_names(KEY, "seen/") == desk.bench.row_names(KEY, "notice/") == []
+    desk.wait(30 * DAY)
+    assert desk.bench.row_names(KEY) == ["contact"]
     assert desk.bench.state.next_deadline() is None
     desk.message("m100")
     assert desk.bench.row_names(KEY, "seen/") == ["seen/m100"]
@@ -180,6 +176,7 @@ def test_a_reply_goes_to_delivery_and_changes_neither_status_nor_assignee() -> N
     desk.message("m1")
     desk.propose(BEN)
     before = desk.latest
+    assert (before.unread, before.waiting_since) == (1, START)
     emitted = desk.reply("o1")
     assert [(entry.topic, entry.key) for entry in emitted] == [(OUTBOUND, KEY)]
     assert the(SendMessage, emitted) == SendMessage(
@@ -190,7 +187,7 @@ def test_a_reply_goes_to_delivery_and_changes_neither_status_nor_assignee() -> N
         not_after=START + timedelta(hours=24),
         by="ana",
     )
-    assert desk.latest == before.model_copy(update={"messages_out": 1})
+    assert desk.latest == before.model_copy(update={"messages_out": 1, "unread": 0, "waiting_since": None})
 
 
 def test_a_reply_takes_over_from_the_ai_agent() -> None:

@@ -13,8 +13,8 @@ from schemas.conversation import (
     ConversationStatusChanged,
     Status,
 )
-from schemas.system import ConversationChanged, ProposalAnswered
-from tests.unit.conversation_desk import ANA, BOT, START, Desk, channel, minutes
+from schemas.system import AssignmentRequested, ConversationChanged, ProposalAnswered
+from tests.unit.conversation_desk import ANA, BEN, BOT, START, Desk, channel, minutes
 from tests.unit.stage_bench import all_of, the, types
 
 OPEN, AI = Status.OPEN, Status.AI_REPLYING
@@ -76,9 +76,20 @@ def test_a_proposal_of_whoever_had_it_before_the_reopening_is_no_new_assignment(
         (["resolve"], None, 1, "stale_revision"),
         (["resolve"], None, 2, "stale_revision"),
         (["ai", "reply"], None, 2, "stale_revision"),
-        (["nobody"], None, 1, "already_routed"),
+        (["ai"], None, 2, "already_routed"),
+        (["snooze"], None, 1, "stale_revision"),
+        (["snooze"], None, 2, "stale_revision"),
     ],
-    ids=["no such", "another revision", "resolved", "resolved when proposed", "taken over", "routed"],
+    ids=[
+        "no such",
+        "another revision",
+        "resolved",
+        "resolved when proposed",
+        "taken over",
+        "with the AI agent",
+        "snoozed",
+        "snoozed when proposed",
+    ],
 )
 def test_a_proposal_that_no_longer_fits_is_answered_with_the_reason(
     meanwhile: list[str], conversation: str | None, revision: int, reason: str
@@ -89,7 +100,7 @@ def test_a_proposal_that_no_longer_fits_is_answered_with_the_reason(
         "resolve": lambda: desk.resolve("c1"),
         "ai": lambda: desk.propose(BOT),
         "reply": lambda: desk.reply("o1"),
-        "nobody": lambda: desk.propose(None),
+        "snooze": lambda: desk.snooze(),
     }
     for step in meanwhile:
         happens[step]()
@@ -99,6 +110,64 @@ def test_a_proposal_that_no_longer_fits_is_answered_with_the_reason(
     answer = the(ProposalAnswered, emitted)
     assert (answer.accepted, answer.reason) == (False, reason)
     assert desk.latest == before
+
+
+def test_who_waits_is_assigned_later_and_routed_once() -> None:
+    desk = Desk()
+    desk.message("m1")
+    desk.propose(None)
+    emitted = desk.propose(ANA)
+    assert types(emitted) == [ConversationAssigned.type, ConversationChanged.type, ProposalAnswered.type]
+    assert the(ConversationAssigned, emitted).explanation == {"decision": "test"}
+    assert the(ProposalAnswered, emitted).revision == 2
+    assert types(desk.propose(None, revision=1)) == [ProposalAnswered.type]
+
+
+def test_a_conversation_of_somebody_who_left_is_proposed_anew() -> None:
+    desk = Desk()
+    desk.message("m1")
+    desk.propose(ANA)
+    desk.bench.settings = channel(members=("ben",))
+    emitted = desk.propose(BEN)
+    assert the(ConversationAssigned, emitted).previous == ANA
+    assert the(ProposalAnswered, emitted).accepted
+    assert the(ConversationAssigned, desk.propose(None)).header.assignee is None
+
+
+def test_nobody_for_a_reopened_conversation_frees_whoever_had_it() -> None:
+    desk = single()
+    desk.message("m1")
+    desk.propose(ANA)
+    desk.resolve("c1")
+    desk.message("m2")
+    emitted = desk.propose(None)
+    assert types(emitted) == [
+        ConversationAssigned.type,
+        ConversationChanged.type,
+        ConversationRouted.type,
+        ProposalAnswered.type,
+    ]
+    changed, answer = the(ConversationChanged, emitted), the(ProposalAnswered, emitted)
+    assert (changed.assignee, changed.routed, changed.revision) == (None, True, answer.revision)
+
+
+def test_a_request_says_what_rules_judge() -> None:
+    desk = Desk()
+    desk.closed()
+    emitted = desk.message("m1", text="Preis?", name="Jo", sent_at=desk.now - minutes(1))
+    request = the(AssignmentRequested, emitted)
+    assert (request.text, request.message_kind, request.contact_name) == ("Preis?", "text", "Jo")
+    assert (request.at, request.returning, request.former) == (desk.now - minutes(1), True, None)
+
+
+def test_a_reopening_by_its_customer_names_whoever_had_it() -> None:
+    desk = single()
+    desk.message("m1")
+    desk.propose(ANA)
+    desk.label(("vip",))
+    desk.resolve("c1")
+    request = the(AssignmentRequested, desk.message("m2"))
+    assert (request.reason, request.former, request.labels, request.returning) == ("reopened", ANA, ("vip",), False)
 
 
 def test_a_message_between_opening_and_routing_waits_for_the_one_first_routing() -> None:

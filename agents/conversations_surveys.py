@@ -1,0 +1,205 @@
+"""conversations, its surveys: asked about a resolution, answered in the chat, over when their window is."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Final, TypedDict
+
+from agents.conversations_draft import Draft
+from agents.conversations_rows import Conversation, Survey
+from agents.templates import render
+from schemas.conversation import (
+    ConversationRated,
+    ConversationSurveyEnded,
+    ConversationSurveyRefused,
+    ConversationSurveyRequested,
+    ConversationSurveySent,
+    DeliverySent,
+    DeliveryUnsent,
+    Header,
+    MessageReceived,
+    ProposeSurvey,
+    Status,
+    Template,
+)
+from schemas.ids import contact_of
+from schemas.messaging import SendMessage
+
+_STARS: Final = re.compile("(?:⭐\N{VARIATION SELECTOR-16}?){1,5}")
+_DIGIT: Final = re.compile(r"(\d)(?:[/／](\d))?")
+
+# --- csat proposes -------------------------------------------------------------------------------------------------
+
+
+def answer_survey_proposal(draft: Draft, event: ProposeSurvey) -> Draft:
+    """Ask, if the resolution that it is about still stands; at most once about each."""
+    row = draft.find(event.conversation_id)
+    if row is None:
+        gone = Header(
+            conversation_id=event.conversation_id,
+            channel=draft.channel,
+            contact=contact_of(draft.ctx.key),
+            opened_at=draft.now,
+            revision=event.revision,
+            status=Status.CLOSED,
+        )
+        return draft.tell(
+            ConversationSurveyRefused(header=gone, survey_id=event.survey_id, reason="unknown_conversation")
+        )
+    draft = draft.about(row)
+    if (row.status, row.revision) != (Status.RESOLVED, event.revision) or row.surveyed == row.resolution:
+        refused = ConversationSurveyRefused(header=draft.header, survey_id=event.survey_id, reason="stale_revision")
+        return draft.tell(refused)
+    return _ask(draft, event.survey_id)
+
+
+def _ask(draft: Draft, survey_id: str) -> Draft:
+    settings, row, number = draft.settings, draft.current, draft.contact.surveys + 1
+    survey = Survey(
+        number=number,
+        id=survey_id,
+        conversation=row.number,
+        resolution=row.resolution,
+        agent=row.resolved_by,
+        asked_at=draft.now,
+        ends_at=_end_of_window(draft),
+    )
+    draft = draft.keep_contact(draft.contact.model_copy(update={"surveys": number})).keep_survey(survey)
+    draft = draft.keep(row.model_copy(update={"surveys": row.surveys + 1, "surveyed": row.resolution}))
+    template = settings.csat.template
+    message = SendMessage(
+        message_id=survey_id,
+        conversation_id=row.id,
+        kind="survey",
+        text=render(settings.csat.text, draft.header, settings) or None,
+        template=None if template is None else Template(name=template.name, language=template.language),
+        not_after=draft.contact.session_ends,
+    )
+    return draft.tell(ConversationSurveyRequested(**_about(draft, survey))).send(message)
+
+
+def _end_of_window(draft: Draft) -> datetime:
+    return draft.now + timedelta(days=draft.settings.csat.answer_window_days)
+
+
+# --- delivery says what came of it ---------------------------------------------------------------------------------
+
+
+def survey_sent(draft: Draft, event: DeliverySent) -> Draft:
+    """It reached the provider: it counts, and its window begins. An answer may have proved that before."""
+    survey = _by_id(draft, event.message_id)
+    if survey is None:
+        return draft
+    known = survey.model_copy(update={"provider_message_id": event.provider_message_id})
+    if survey.sent:
+        return draft.keep_survey(known)
+    sent = known.model_copy(update={"sent": True, "asked_at": draft.now, "ends_at": _end_of_window(draft)})
+    draft = draft.keep_survey(sent).about(_surveyed(draft, sent))
+    return draft.tell(ConversationSurveySent(**_about(draft, sent)))
+
+
+def survey_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
+    """It was not sent, so it was not asked. Where nobody knows, it may still be answered."""
+    survey = _by_id(draft, event.message_id)
+    if survey is None or survey.sent or event.reason == "unknown":
+        return draft
+    row = _surveyed(draft, survey)
+    draft = draft.drop_survey(survey).keep(row.model_copy(update={"surveys": row.surveys - 1}))
+    ended = ConversationSurveyEnded(**_about(draft, survey), outcome="failed", reason=event.reason)
+    return draft.tell(ended).drop_if_over(draft.current)
+
+
+def _by_id(draft: Draft, survey_id: str) -> Survey | None:
+    return next((survey for survey in draft.surveys() if survey.id == survey_id), None)
+
+
+# --- the customer answers ------------------------------------------------------------------------------------------
+
+
+def read_rating(text: str) -> int | None:
+    """1 to 5: a decimal digit of any script, `4/5`, or as many stars. Blanks around it don't matter."""
+    text = text.strip()
+    if _STARS.fullmatch(text):
+        return text.count("⭐")
+    digit = _DIGIT.fullmatch(text)
+    if digit is None or (digit[2] is not None and int(digit[2]) != 5):
+        return None
+    rating = int(digit[1])
+    return rating if 1 <= rating <= 5 else None
+
+
+def survey_answered_by(draft: Draft, event: MessageReceived) -> tuple[Survey, int] | None:
+    """The survey that a message answers, and the rating.
+
+    A quoted survey gets its own answer, none where its window is over; else the newest does, while no conversation is
+    live.
+    """
+    rating = read_rating(event.text) if event.kind == "text" and event.text else None
+    if rating is None:
+        return None
+    quoted = {event.quotes, event.quotes_provider_message_id} - {None}
+    if quoted:
+        for survey in draft.surveys():
+            if quoted & {survey.id, survey.provider_message_id}:
+                return survey, rating
+    newest = next(draft.surveys(), None)
+    if newest is None or draft.is_live or quoted & set(draft.contact.ended_surveys):
+        return None
+    return newest, rating
+
+
+def rate(draft: Draft, survey: Survey, rating: int, event: MessageReceived, at: datetime) -> Draft:
+    """The answer, which replaces an earlier one. It reopens nothing; it closes the resolution that it is about."""
+    draft = draft.about(_surveyed(draft, survey)).receive(event, at, "rating")
+    if not survey.sent:
+        draft = draft.tell(ConversationSurveySent(**_about(draft, survey)))
+    draft = draft.keep_survey(survey.model_copy(update={"sent": True, "rating": rating}))
+    rated = ConversationRated(
+        **_about(draft, survey), rating=rating, previous=survey.rating, message_id=event.message_id
+    )
+    return _close(draft.tell(rated), survey, "survey_answered")
+
+
+# --- its window is over --------------------------------------------------------------------------------------------
+
+
+def end_survey(draft: Draft, survey: Survey) -> Draft:
+    """No answer counts any more."""
+    draft = draft.drop_survey(survey).about(_surveyed(draft, survey))
+    outcome = "expired" if survey.rating is None else "answered"
+    ended = ConversationSurveyEnded(**_about(draft, survey), outcome=outcome, rating=survey.rating)
+    draft = draft.tell(ended)
+    if survey.rating is None:
+        draft = _close(draft, survey, "survey_expired")
+    return draft.drop_if_over(draft.current)
+
+
+def _close(draft: Draft, survey: Survey, reason: str) -> Draft:
+    row = draft.current
+    if row.status is not Status.RESOLVED or row.resolution != survey.resolution:
+        return draft
+    return draft.change(row.model_copy(update={"status": Status.CLOSED}), reason=reason)
+
+
+class _AboutSurvey(TypedDict):
+    header: Header
+    survey_id: str
+    resolution: int
+    agent: str | None
+    asked_at: datetime
+
+
+def _about(draft: Draft, survey: Survey) -> _AboutSurvey:
+    return {
+        "header": draft.header,
+        "survey_id": survey.id,
+        "resolution": survey.resolution,
+        "agent": survey.agent,
+        "asked_at": survey.asked_at,
+    }
+
+
+def _surveyed(draft: Draft, survey: Survey) -> Conversation:
+    row = draft.numbered(survey.conversation)
+    if row is None:
+        raise LookupError("a survey without its conversation")
+    return row
