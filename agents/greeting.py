@@ -1,4 +1,4 @@
-"""greeting: greets the customer who began a conversation."""
+"""greeting: greets the customer who began a conversation, once it is settled who holds it."""
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
 from agents.templates import render
@@ -10,7 +10,7 @@ from schemas.topics import GATED, OUTBOUND
 
 
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:  # noqa: ARG001 - it keeps no state
-    """A greeting at the conversation's first routing, or nothing.
+    """A greeting at the conversation's first routing, or nothing, and then never.
 
     At most one a conversation without a row to remember it: conversations announces a first routing once, none after a
     reopening, and the message's id derives from that event, so that a repeated decision repeats the id.
@@ -19,22 +19,31 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:  # 
         case ConversationGated(event_type=ConversationRouted.type):
             routed = ConversationRouted.model_validate(event.data)
             settings = ctx.settings(routed.header.channel)
-            if routed.first and _is_due(routed.header, settings):
+            if (
+                routed.first
+                and _may_be_greeted(routed.header)
+                and not _unavailable_message_goes_instead(event, routed.header, settings)
+            ):
                 return _greet(routed.header, settings, ctx)
     return NOTHING
 
 
-def _is_due(header: Header, settings: ChannelSettings) -> bool:
+def _may_be_greeted(header: Header) -> bool:
     return (
-        settings.greeting.enabled
-        and header.opened_by == "customer"
-        and header.messages_out == 0
+        header.opened_by == "customer"
+        and header.messages_out == header.messages_automatic == 0
         and header.status is not Status.AI_REPLYING
+        and not header.blocked
     )
 
 
+def _unavailable_message_goes_instead(gated: ConversationGated, header: Header, settings: ChannelSettings) -> bool:
+    # The verdict is the one on the customer's first message, however long the routing took.
+    return not gated.open and render(settings.business_hours.unavailable_message, header, settings) != ""
+
+
 def _greet(header: Header, settings: ChannelSettings, ctx: Context) -> Decision:
-    text = render(settings.greeting.text, header, settings)
+    text = render(settings.greeting.text, header, settings) if settings.greeting.enabled else ""
     if not text:
         return NOTHING
     greeting = SendGreeting(

@@ -4,11 +4,12 @@ from typing import Literal
 import pytest
 
 from agents.greeting import GREETING
-from agents.hours import HOURS
 from agents.templates import render
+from schemas.business_hours import BusinessHours
 from schemas.channel import ChannelSettings, Greeting
 from schemas.conversation import (
     ConversationEvent,
+    ConversationGated,
     ConversationMessageReceived,
     ConversationOpened,
     ConversationRouted,
@@ -34,6 +35,8 @@ def header(
     status: Status = Status.OPEN,
     opened_by: Literal["customer", "agent"] = "customer",
     messages_out: int = 0,
+    messages_automatic: int = 0,
+    blocked: bool = False,
 ) -> Header:
     return Header(
         conversation_id="c1",
@@ -47,14 +50,20 @@ def header(
         routed=True,
         messages_in=1,
         messages_out=messages_out,
+        messages_automatic=messages_automatic,
+        blocked=blocked,
         last_customer_at=AT - timedelta(minutes=1),
     )
 
 
 def greet(event: ConversationEvent, settings: ChannelSettings) -> list[Emitted]:
-    """Through hours, as it comes."""
-    [gated] = StageBench(HOURS, settings).feed(event, at=AT, key=KEY)
-    return StageBench(GREETING, settings).feed(gated.event, at=AT, key=KEY)
+    """As it comes from hours, while open."""
+    return greet_with_verdict(event, settings, open=True)
+
+
+def greet_with_verdict(event: ConversationEvent, settings: ChannelSettings, *, open: bool) -> list[Emitted]:
+    gated = ConversationGated(event_type=event.type, data=event.model_dump(mode="json"), open=open)
+    return StageBench(GREETING, settings).feed(gated, at=AT, key=KEY)
 
 
 def test_the_first_routing_of_a_customer_s_conversation_is_greeted() -> None:
@@ -82,6 +91,8 @@ def test_the_same_routing_gives_the_same_message_id() -> None:
         (ConversationRouted(header=header(), first=False), channel()),
         (ConversationRouted(header=header(opened_by="agent"), first=True), channel()),
         (ConversationRouted(header=header(messages_out=1), first=True), channel()),
+        (ConversationRouted(header=header(messages_automatic=1), first=True), channel()),
+        (ConversationRouted(header=header(blocked=True), first=True), channel()),
         (ConversationRouted(header=header(status=Status.AI_REPLYING), first=True), channel()),
         (ConversationRouted(header=header(), first=True), channel(enabled=False)),
         (ConversationRouted(header=header(), first=True), channel("")),
@@ -94,6 +105,8 @@ def test_the_same_routing_gives_the_same_message_id() -> None:
         "a later routing",
         "an agent began",
         "an agent was faster",
+        "the automat wrote before",
+        "a blocked contact",
         "the AI agent holds it",
         "switched off",
         "empty text",
@@ -107,10 +120,33 @@ def test_there_is_no_greeting_for(event: ConversationEvent, settings: ChannelSet
     assert greet(event, settings) == []
 
 
+@pytest.mark.parametrize(
+    ("unavailable", "open", "greetings"),
+    [
+        ("Closed", True, 1),
+        ("Closed", False, 0),
+        ("", False, 1),
+        (" \n", False, 1),
+        ("{contact.name}", False, 0),
+    ],
+)
+def test_while_closed_the_unavailable_message_goes_instead(unavailable: str, open: bool, greetings: int) -> None:
+    settings = channel().model_copy(update={"business_hours": BusinessHours(unavailable_message=unavailable)})
+    assert len(greet_with_verdict(ConversationRouted(header=header(), first=True), settings, open=open)) == greetings
+
+
+def test_where_the_unavailable_message_is_blank_for_this_customer_the_greeting_goes() -> None:
+    hours = BusinessHours(unavailable_message="{contact.name}")
+    settings = channel().model_copy(update={"business_hours": hours})
+    assert len(greet_with_verdict(ConversationRouted(header=header(name=None), first=True), settings, open=False)) == 1
+
+
 def test_nothing_is_remembered() -> None:
     bench = StageBench(GREETING, channel())
-    [gated] = StageBench(HOURS, channel()).feed(ConversationRouted(header=header(), first=True), at=AT, key=KEY)
-    bench.feed(gated.event, at=AT, key=KEY)
+    routed = ConversationRouted(header=header(), first=True)
+    bench.feed(
+        ConversationGated(event_type=routed.type, data=routed.model_dump(mode="json"), open=True), at=AT, key=KEY
+    )
     assert len(bench.state) == 0
 
 
