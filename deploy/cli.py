@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy import cli_broker, cli_dead_letters, cli_scenario, cli_topics
+from deploy import cli_broker, cli_dead_letters, cli_explain, cli_reports, cli_scenario, cli_topics
 from deploy.cli_demo import demo
 from deploy.cli_ingress import ingress
 from deploy.cli_replay import replay
@@ -27,6 +27,8 @@ app.add_typer(cli_broker.app, name="broker")
 app.add_typer(cli_topics.app, name="topics")
 app.add_typer(cli_scenario.app, name="scenario")
 app.add_typer(cli_dead_letters.app, name="dead-letters")
+app.add_typer(cli_explain.app, name="explain")
+app.add_typer(cli_reports.app, name="reports")
 app.command()(up)
 app.command()(demo)
 app.command()(ingress)

@@ -1,0 +1,86 @@
+"""Whether a routing rule applies to a customer's message. A rule is judged at the message's own time.
+
+Comparisons of text ignore case (casefold), as who writes "invoice" means "Invoice" too; a pattern is taken as it is,
+and says (?i) if it wants that. Of several labels any may do. What is missing (a message without text, a contact
+without a name) equals, contains and matches nothing, so that not_equals holds of it.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from agents.opening import is_open, local_time
+from schemas.business_hours import BusinessHours
+from schemas.patterns import pattern_matches
+from schemas.routing import Condition, ConditionValue, RoutingRule
+
+Value = str | int | bool
+
+
+class Message(NamedTuple):
+    """What rules look at. phone: in digits; at: the message's own time, judged by the channel's hours."""
+
+    channel: str
+    phone: str
+    at: datetime
+    hours: BusinessHours
+    text: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    returning: bool = False
+    labels: tuple[str, ...] = ()
+
+
+def failing(rule: RoutingRule, message: Message) -> Condition | None:
+    """The first condition that does not hold; None: the rule applies."""
+    return next((condition for condition in rule.when if not holds(condition, message)), None)
+
+
+def holds(condition: Condition, message: Message) -> bool:
+    """Whether the condition holds of the message."""
+    found, wanted = _values(condition, message), condition.value
+    match condition.op:
+        case "exists":
+            return bool(found) is wanted
+        case "matches":
+            return any(pattern_matches(str(wanted), str(value)) for value in found)
+        case "contains":
+            return any(str(_folded(wanted)) in str(_folded(value)) for value in found)
+        case "starts_with":
+            return any(str(_folded(value)).startswith(str(_folded(wanted))) for value in found)
+        case "in":
+            listed = {_folded(item) for item in wanted} if isinstance(wanted, tuple) else set()
+            return any(_folded(value) in listed for value in found)
+        case "equals":
+            return any(_folded(value) == _folded(wanted) for value in found)
+        case "not_equals":
+            return all(_folded(value) != _folded(wanted) for value in found)
+
+
+def _values(condition: Condition, message: Message) -> tuple[Value, ...]:
+    match condition.field:
+        case "text":
+            return _present(message.text)
+        case "message.type":
+            return _present(message.kind)
+        case "contact.phone":
+            return _present(message.phone)
+        case "contact.name":
+            return _present(message.name)
+        case "contact.returning":
+            return (message.returning,)
+        case "channel":
+            return (message.channel,)
+        case "label":
+            return message.labels
+        case "hour":
+            return (local_time(message.hours, message.at).hour,)
+        case "business_hours":
+            return ("open" if is_open(message.hours, message.at) else "closed",)
+
+
+def _present(text: str | None) -> tuple[Value, ...]:
+    return () if text is None or not text.strip() else (text,)
+
+
+def _folded(value: ConditionValue) -> ConditionValue:
+    return value.casefold() if isinstance(value, str) else value
