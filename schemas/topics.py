@@ -209,8 +209,8 @@ STATUSES = Topic(
 )
 REPORTS = Topic(
     "reports",
-    key="report key / partition",
-    writers={r.ReportUpdated: "reports"},
+    key="report key / partition / UTC day of counting",
+    writers={r.ReportUpdated: "reports-conversations, reports-csat, reports-statuses"},
     holds="partial sums of the figures, to be summed by whoever reads them",
     retention=None,
     compacted=True,

@@ -2,24 +2,32 @@
 
 from collections.abc import Mapping
 
+from agents.ai import AI
 from agents.assignment import ASSIGNMENT
 from agents.conversations import CONVERSATIONS
+from agents.csat import CSAT
 from agents.delivery import DELIVERY
 from agents.greeting import GREETING
 from agents.hours import HOURS
 from agents.intake import INTAKE
+from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
 from agents.stage import Stage
 from agents.status import STATUS
 from schemas.topics import TOPICS, Topic, state_topic
 
 TOPOLOGY: tuple[Stage, ...] = (
-    INTAKE,  #         webhooks      -> inbox, receipts, notifications, dead-letters
-    CONVERSATIONS,  #  inbox         -> conversations, account-inbox, outbound
-    ASSIGNMENT,  #     account-inbox -> assignments, inbox
-    HOURS,  #          conversations -> gated, outbound
-    GREETING,  #       gated         -> outbound
-    STATUS,  #         receipts      -> statuses, outbound
-    DELIVERY,  #       outbound      -> receipts, inbox
+    INTAKE,  #                webhooks      -> inbox, receipts, notifications, dead-letters
+    CONVERSATIONS,  #         inbox         -> conversations, account-inbox, ai-requests, outbound
+    ASSIGNMENT,  #            account-inbox -> assignments, inbox
+    AI,  #                    ai-requests   -> inbox
+    HOURS,  #                 conversations -> gated, outbound
+    GREETING,  #              gated         -> outbound
+    CSAT,  #                  conversations -> csat, inbox
+    STATUS,  #                receipts      -> statuses, outbound
+    REPORTS_CONVERSATIONS,  # conversations -> reports
+    REPORTS_CSAT,  #          csat          -> reports
+    REPORTS_STATUSES,  #      statuses      -> reports
+    DELIVERY,  #              outbound      -> receipts, inbox
 )
 
 

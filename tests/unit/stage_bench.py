@@ -24,9 +24,10 @@ class Emitted(NamedTuple):
 class StageBench:
     """Steps a stage as a task does. settings: of the one channel, which may be replaced on the way."""
 
-    def __init__(self, stage: Stage, settings: ChannelSettings) -> None:
+    def __init__(self, stage: Stage, settings: ChannelSettings, partition: int = 0) -> None:
         self.stage = stage
         self.settings = settings
+        self.partition = partition
         self.state = TaskState()
         self._records = 0
 
@@ -34,14 +35,15 @@ class StageBench:
         """What the stage emits about the event, after the timers of its key that are due."""
         self._records += 1
         record = Record(f"record-{self._records}", "/test", at, key, event, channel=self.settings.id)
-        return self._take(step(self.stage, self.state, record, self._lookup))
+        return self._take(step(self.stage, self.state, record, self._lookup, self.partition))
 
     def fire(self, until: datetime) -> list[Emitted]:
         """What the timers due by then emit, in the order of their deadlines."""
         emitted: list[Emitted] = []
         while due := self.state.due(until, limit=1):
             at, key = due[0]
-            emitted += self._take(step(self.stage, self.state, Due(key, from_milliseconds(at)), self._lookup))
+            moment = Due(key, from_milliseconds(at))
+            emitted += self._take(step(self.stage, self.state, moment, self._lookup, self.partition))
         return emitted
 
     def row(self, key: str, name: str, model: type[RowT]) -> RowT | None:
@@ -67,7 +69,7 @@ class StageBench:
         for name, value in made.rows.items():
             self.state.write(made.key, name, value)
         for outgoing in made.outgoing:
-            assert outgoing.topic.writers[type(outgoing.record.event)].startswith(self.stage.name)
+            assert self.stage.name in outgoing.topic.writers[type(outgoing.record.event)].split(", ")
             assert decode(encode(outgoing.record), outgoing.topic.types) == outgoing.record
         return [Emitted(outgoing.topic, outgoing.key, outgoing.record.event) for outgoing in made.outgoing]
 

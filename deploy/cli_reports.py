@@ -1,0 +1,189 @@
+"""`livedesk reports`: the figures of channels, agents and days."""
+
+import asyncio
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Annotated, Final
+
+import orjson
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from deploy.committed import committed_reader
+from deploy.errors import LiveDeskError
+from deploy.reports import OUTCOMES, By, Figures, Filter, Times, read_partials, summed
+from deploy.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Figures: conversations, times, satisfaction, messages.")
+
+DAY: Final = ["%Y-%m-%d"]
+
+
+@app.command("show")
+def show_reports(
+    context: typer.Context,
+    channel: Annotated[str | None, typer.Option("--channel", metavar="ID", help="Only this channel.")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option("--agent", metavar="ID", help="Only what this human agent is credited with; '-': nobody."),
+    ] = None,
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=DAY, metavar="DAY", help="From this day on: 2026-06-01.")
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option("--to", formats=DAY, metavar="DAY", help="Up to this day, included.")
+    ] = None,
+    by: Annotated[By, typer.Option("--by", help="One line for each of these.")] = "channel",
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one group a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print them as CSV; times are in seconds.")] = False,
+) -> None:
+    """Show the figures, as far as the pipeline has counted: only reads, also beside running workers.
+
+    Days are local: of the business hours' time zone, else UTC. Resolutions and surveys are credited to whoever
+    resolved, first responses to the human who gave them; openings, messages, automatic resolutions and what the AI
+    agent answers are nobody's.
+
+    A conversation that is reopened takes its resolution back. An answer counts on the day and the agent of its survey,
+    and the last answer replaces the ones before. Satisfied are 4 and 5; the satisfaction is their share of the answers,
+    the response rate the answers' share of the surveys sent. Messages stand under their latest status, on their first
+    day. Times are within 5%; open, closed: what the channel was when the customer wrote first.
+    """
+    if as_json and as_csv:
+        raise LiveDeskError("--json and --csv exclude each other.")
+    only = Filter(channel, agent, _day(first), _day(last))
+    if only.first and only.last and only.first > only.last:
+        raise LiveDeskError(f"--from {only.first} is after --to {only.last}.")
+    settings = context.ensure_object(Settings)
+    groups = asyncio.run(_read(settings, by, only))
+    if as_json:
+        for group, figures in groups.items():
+            typer.echo(orjson.dumps({by: group, **as_data(figures)}).decode())
+    elif as_csv:
+        print_csv(by, groups)
+    else:
+        print_tables(Console(highlight=False), by, groups)
+
+
+def _day(moment: datetime | None) -> date | None:
+    return None if moment is None else moment.date()
+
+
+async def _read(settings: Settings, by: By, only: Filter) -> dict[str, Figures]:
+    async with committed_reader(settings.kafka) as reader:
+        return summed(await read_partials(reader, settings.topic_prefix), by, only)
+
+
+# --- as data -------------------------------------------------------------------------------------------------------
+
+
+def as_data(figures: Figures) -> dict[str, Mapping[str, object]]:
+    """All figures of a group; times in seconds, null where nothing was timed."""
+    return {
+        "conversations": {measure: figures.outcome(measure) for measure in OUTCOMES},
+        "first_response": _times_data(_first_responses(figures)),
+        "resolution": _times_data(_resolutions(figures)),
+        "satisfaction": {
+            "surveys_sent": figures.surveys_sent,
+            "answers": figures.answers,
+            "satisfied": figures.satisfied,
+            "satisfaction_pct": figures.satisfaction_pct,
+            "response_rate_pct": figures.response_rate_pct,
+            "ratings": {str(rating): number for rating, number in figures.ratings.items()},
+        },
+        "messages": dict(sorted(figures.messages.items())),
+    }
+
+
+def _first_responses(figures: Figures) -> dict[str, Times]:
+    opened, closed = figures.times("first_response_open"), figures.times("first_response_closed")
+    return {"all": opened + closed, "open": opened, "closed": closed}
+
+
+def _resolutions(figures: Figures) -> dict[str, Times]:
+    opened, closed = figures.times("resolution_open"), figures.times("resolution_closed")
+    return {"all": opened + closed, "open": opened, "closed": closed}
+
+
+def _times_data(times: Mapping[str, Times]) -> dict[str, object]:
+    return {
+        name: {"count": one.count, "median_s": _seconds(one.percentile(50)), "p90_s": _seconds(one.percentile(90))}
+        for name, one in times.items()
+    }
+
+
+def _seconds(duration: timedelta | None) -> int | None:
+    return None if duration is None else round(duration.total_seconds())
+
+
+def print_csv(by: By, groups: Mapping[str, Figures]) -> None:
+    """A line for each group. A status that a group has no message of is 0."""
+    lines = [{by: group, **_flat("", as_data(figures))} for group, figures in groups.items()]
+    columns = dict.fromkeys(column for line in lines for column in line)
+    writer = csv.DictWriter(sys.stdout, columns or [by], restval=0)
+    writer.writeheader()
+    writer.writerows(lines)
+
+
+def _flat(prefix: str, data: Mapping[str, object]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in data.items():
+        flat |= _flat(f"{prefix}{name}.", value) if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+# --- as tables -----------------------------------------------------------------------------------------------------
+
+
+def print_tables(console: Console, by: By, groups: Mapping[str, Figures]) -> None:
+    """A table for each kind of figure, but for those with nothing to show."""
+    if not groups:
+        console.print("Nothing was counted, or nothing that was chosen.")
+        return
+    conversations = _table("Conversations", (by, *(measure.replace("_", " ") for measure in OUTCOMES)))
+    times = _table("Times", (by, "time", "channel was", "number", "median", "90th percentile"))
+    ratings = ("1", "2", "3", "4", "5")
+    satisfaction = _table(
+        "Satisfaction", (by, "surveys sent", "answers", "response rate", "satisfied", "satisfaction", *ratings)
+    )
+    statuses = sorted({status for figures in groups.values() for status in figures.messages})
+    messages = _table("Messages", (by, *(status.replace("_", " ") for status in statuses)))
+    for group, figures in groups.items():
+        conversations.add_row(group, *(str(figures.outcome(measure)) for measure in OUTCOMES))
+        for title, split in (("first response", _first_responses(figures)), ("resolution", _resolutions(figures))):
+            for name, one in split.items():
+                if one.count:
+                    spread = (_readable(one.percentile(50)), _readable(one.percentile(90)))
+                    times.add_row(group, title, "open or closed" if name == "all" else name, str(one.count), *spread)
+        satisfaction.add_row(
+            group,
+            str(figures.surveys_sent),
+            str(figures.answers),
+            f"{figures.response_rate_pct:g}%",
+            str(figures.satisfied),
+            f"{figures.satisfaction_pct:g}%",
+            *map(str, figures.ratings.values()),
+        )
+        messages.add_row(group, *(str(figures.messages.get(status, 0)) for status in statuses))
+    for table in (conversations, times, satisfaction, messages):
+        if table.row_count and len(table.columns) > 1:
+            console.print(table)
+
+
+def _table(title: str, headers: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for header in headers:
+        words = header in ("channel", "agent", "day", "time", "channel was")
+        table.add_column(header, justify="left" if words else "right", overflow="fold")
+    return table
+
+
+def _readable(duration: timedelta | None) -> str:
+    seconds = _seconds(duration) or 0
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds} s"
