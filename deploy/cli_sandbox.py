@@ -58,8 +58,11 @@ def sandbox(
 ) -> None:
     """Stand in for EngageLab: its send and template API, receipts with faults on demand, and customers who write.
 
+    It plays the AI agent, too, at /ai: LIVEDESK_AI_URL.
+
     What was sent is at GET /sandbox/log, what was called back at GET /sandbox/callbacks. POST /sandbox/behaviour
-    changes how sends are answered, POST /sandbox/customers/write writes as a customer.
+    changes how sends are answered, POST /sandbox/ai what the AI agent answers; POST /sandbox/customers/write writes as
+    a customer.
     """
     known = load_accounts(accounts) if accounts else (one_account(dev_key, dev_secret, phone_number, callback_url),)
     provider = Provider(known, seed=seed, faults=parse_faults(fault or ()), auto_receipts=receipts)

@@ -50,7 +50,8 @@ def up(
     """Run all of LiveDesk on this machine until Ctrl-C: Kafka, ingress, workers, and a sandbox in EngageLab's place.
 
     The embedded Kafka keeps its data in LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead.
-    What ends by itself is started again. The channels' credentials are the sandbox's: nothing leaves this machine.
+    What ends by itself is started again. The channels' credentials are the sandbox's, which also plays the AI agent:
+    nothing leaves this machine.
     """
     settings = context.ensure_object(Settings)
     path = channels or CHANNELS
@@ -111,7 +112,7 @@ def describe(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path) 
         f"Kafka        {where}; topics {stack.settings.topic_prefix}*",
         f"callbacks    {stack.ingress_url}/webhooks/…   metrics: {stack.ingress_url}/metrics",
         f"control API  {stack.control_url}/v1/channels",
-        f"sandbox      {stack.sandbox_url}, in EngageLab's place",
+        f"sandbox      {stack.sandbox_url}, in place of EngageLab and of the AI agent",
         *(f"{worker.name:<12} metrics: http://127.0.0.1:{port}/metrics" for worker, port in workers),
         f"logs         {folder}",
         "",

@@ -70,6 +70,12 @@ class Settings(BaseSettings):
         pattern=r"^https?://",
         description="EngageLab's REST API, or the sandbox that stands in for it.",
     )
+    ai_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="The AI agent, which is asked at {url}/v1/answers, or the sandbox's: {sandbox}/ai. "
+        "Without it a conversation that would be the AI agent's goes to a human.",
+    )
     broker_port: int = Field(
         default=DEFAULT_BROKER_PORT,
         ge=1,

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from deploy.broker import free_port
 from deploy.processes import ManagedProcess
+from deploy.sandbox.app import AI_PATH
 from deploy.secrets import Secrets
 from deploy.settings import Settings
 from deploy.topics import apply
@@ -143,6 +144,7 @@ class Stack:
             "LIVEDESK_TOPIC_PREFIX": settings.topic_prefix,
             "LIVEDESK_SECRET_KEY": self._secrets.key,
             "LIVEDESK_ENGAGELAB_URL": self.sandbox_url,
+            "LIVEDESK_AI_URL": self.sandbox_url + AI_PATH,
             # The rest of the Kafka connection (SASL, TLS) came from the environment, which children inherit.
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         }

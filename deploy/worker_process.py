@@ -1,4 +1,4 @@
-"""The worker process: composes stages, Kafka, the provider's client and the health page."""
+"""The worker process: composes stages, Kafka, the clients of provider and AI agent, and the health page."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 from agents.stage import Stage
 from deploy.secrets import Secrets
 from deploy.settings import Settings
+from streams.ai_client import AiClient
 from streams.breaker import Breaker
 from streams.clock import Clock, wall_clock
 from streams.environment import Environment
@@ -24,7 +25,7 @@ from streams.worker import Worker
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 200
-"""Calls to the provider that may be under way at once, in this process."""
+"""Calls that may be under way at once in this process, to the provider and to the AI agent each."""
 
 
 @asynccontextmanager
@@ -33,12 +34,16 @@ async def environment(
 ) -> AsyncIterator[Environment]:
     """What the tasks share, for as long as the block runs. send_seconds: until a send counts as unknown."""
     store, metrics = SettingsStore(secrets.decrypt), Metrics()
-    async with ClientSession(connector=TCPConnector(limit=CONNECTIONS)) as session:
+    async with _session() as session, _session() as ai_session:
         client = EngageLabClient(session, store.newest, base_url=settings.engagelab_url, total_s=send_seconds)
         breaker = Breaker(client.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
         metrics.watch_paused(lambda: breaker.open)
-        performers = {"delivery": breaker.perform}
+        performers = {"delivery": breaker.perform, "ai": AiClient(ai_session, settings.ai_url).perform}
         yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers)
+
+
+def _session() -> ClientSession:
+    return ClientSession(connector=TCPConnector(limit=CONNECTIONS))
 
 
 def health_app(worker: Worker, metrics: Metrics) -> web.Application:

@@ -1,4 +1,4 @@
-"""The EngageLab stand-in over HTTP: /v1/ as EngageLab has it, /sandbox/ to steer it, and callbacks."""
+"""The sandbox over HTTP: /v1/ as EngageLab has it, /ai/ for the AI agent, /sandbox/ to steer them, and callbacks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import datetime
 from aiohttp import web
 
 from deploy.sandbox.accounts import Credentials
+from deploy.sandbox.ai import AiStandIn
 from deploy.sandbox.control import ControlApi, control_errors, json_response
 from deploy.sandbox.errors import ApiError
 from deploy.sandbox.player import Player
@@ -20,6 +21,9 @@ from deploy.sandbox.templates import TemplateApi, TemplateFilter, UnreachableErr
 SENDER = web.AppKey("sender", CallbackSender)
 PLAYER = web.AppKey("player", Player)
 
+AI_PATH = "/ai"
+"""What is added to the sandbox's URL to give the AI agent's."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -27,25 +31,28 @@ def build_app(
     provider: Provider,
     clock: Callable[[], datetime],
     *,
+    ai: AiStandIn | None = None,
     redeliver_on_failure: bool = False,
     callback_timeout: float = 3.0,
     hold_seconds: float = 60.0,
 ) -> web.Application:
     """The sandbox as an application.
 
-    hold_seconds: how long a send that is to time out hangs before its connection is dropped. The rest: CallbackSender.
+    ai: in the AI agent's place; left out, one that gives the canned text. hold_seconds: how long a send that is to time
+    out hangs before its connection is dropped. The rest: CallbackSender.
     """
     sender = CallbackSender(
         provider.accounts, clock, redeliver_on_failure=redeliver_on_failure, timeout=callback_timeout
     )
     player = Player(provider, sender, clock)
+    ai = ai or AiStandIn()
     app = web.Application(middlewares=[control_errors, engagelab_errors])
     app[SENDER] = sender
     app[PLAYER] = player
     engagelab = EngageLabApi(provider, sender, clock, hold_seconds)
     app.add_routes(engagelab.routes())
-    app.add_routes(ControlApi(provider, sender, player, clock).routes())
-    app.add_routes([web.get("/healthz", _healthz)])
+    app.add_routes(ControlApi(provider, sender, player, ai, clock).routes())
+    app.add_routes([web.post(f"{AI_PATH}/v1/answers", _answering(ai)), web.get("/healthz", _healthz)])
     app.on_shutdown.append(engagelab.close)
     app.cleanup_ctx.append(_running)
     return app
@@ -155,6 +162,14 @@ def _drop(request: web.Request) -> web.StreamResponse:
 
 def _credentials(request: web.Request) -> Credentials | None:
     return Credentials.from_header(request.headers.get("Authorization"))
+
+
+def _answering(ai: AiStandIn) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        status, body = ai.handle(await request.read())
+        return json_response(body, status)
+
+    return answer
 
 
 async def _healthz(_request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from deploy.sandbox.accounts import Account, Behaviour
+from deploy.sandbox.ai import AiBehaviour, AiStandIn
 from deploy.sandbox.callbacks import Json
 from deploy.sandbox.customers import CustomerMessage, script
 from deploy.sandbox.player import Player
@@ -38,11 +39,12 @@ class ControlApi:
     """Handlers of /sandbox/. Bad input is answered with 400 and {"error": …}."""
 
     def __init__(
-        self, provider: Provider, sender: CallbackSender, player: Player, clock: Callable[[], datetime]
+        self, provider: Provider, sender: CallbackSender, player: Player, ai: AiStandIn, clock: Callable[[], datetime]
     ) -> None:
         self._provider = provider
         self._sender = sender
         self._player = player
+        self._ai = ai
         self._clock = clock
 
     def routes(self) -> list[web.RouteDef]:
@@ -53,6 +55,7 @@ class ControlApi:
             web.get("/sandbox/accounts", self.list_accounts),
             web.post("/sandbox/accounts", self.put_account),
             web.post("/sandbox/behaviour", self.set_behaviour),
+            web.post("/sandbox/ai", self.set_ai),
             web.post("/sandbox/customers/write", self.write),
             web.post("/sandbox/customers/script", self.play),
         ]
@@ -92,6 +95,12 @@ class ControlApi:
         dev_key = given.pop("dev_key", None)
         behaviour = Behaviour.model_validate(given)
         self._provider.set_behaviour(behaviour, None if dev_key is None else str(dev_key))
+        return json_response(behaviour.model_dump())
+
+    async def set_ai(self, request: web.Request) -> web.Response:
+        """How the AI agent answers from now on: an AiBehaviour."""
+        behaviour = AiBehaviour.model_validate(await _object(request))
+        self._ai.set_behaviour(behaviour)
         return json_response(behaviour.model_dump())
 
     async def write(self, request: web.Request) -> web.Response:
