@@ -1,4 +1,4 @@
-"""`livedesk ingress`: the listener for callbacks, and the one for commands and settings."""
+"""`livedesk ingress`: the listener for callbacks, and the one for commands, settings and agents."""
 
 import asyncio
 import signal
@@ -23,7 +23,9 @@ def ingress(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port for callbacks; 0 takes any free one.")] = 8080,
     control_port: Annotated[
         int,
-        typer.Option(min=0, max=65535, help="Port for commands and settings, on 127.0.0.1 only: it has no login."),
+        typer.Option(
+            min=0, max=65535, help="Port for commands, settings and agents, on 127.0.0.1 only: it has no login."
+        ),
     ] = 8081,
     channels: Annotated[
         Path | None,
@@ -36,12 +38,17 @@ def ingress(
 
     \b
     On --port:
-      POST  /webhooks/engagelab/TOKEN
-      GET   /healthz, /readyz, /metrics
+      POST         /webhooks/engagelab/TOKEN
+      GET          /healthz, /readyz, /metrics
     On --control-port:
-      GET   /v1/channels
-      PATCH /v1/channels/ID/settings
-      POST  /v1/channels/ID/conversations/CONTACT/commands
+      GET          /v1/channels
+      PATCH        /v1/channels/ID/settings
+      POST         /v1/channels/ID/conversations/CONTACT/commands
+      PUT, DELETE  /v1/channels/ID/agents/AGENT               a member or not
+      GET          /v1/accounts/ACCOUNT/agents
+      PUT, DELETE  /v1/accounts/ACCOUNT/agents/AGENT
+      PUT          /v1/accounts/ACCOUNT/agents/AGENT/presence
+      PUT, DELETE  /v1/accounts/ACCOUNT/agents/AGENT/memberships
 
     Ends at SIGTERM or Ctrl-C when the requests in flight are answered.
     """

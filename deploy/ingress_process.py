@@ -16,12 +16,14 @@ from ingress.app import build_app
 from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
+from ingress.kafka_journal import KafkaJournal
+from ingress.people import People
 from ingress.publisher import NotDurable, Publisher
 from ingress.tokens import webhook_path
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
 from schemas.invalid_settings import InvalidSettings
-from schemas.topics import CHANNELS, INBOX, WEBHOOKS
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from streams.clock import Clock, wall_clock
 from streams.compacted import TopicFollower
 from streams.faust_internals import discard_producer
@@ -37,10 +39,10 @@ def random_id() -> str:
 
 
 class IngressServer:
-    """Ingress, running inside `async with`: Kafka connected, the channels read, the file's channels saved.
+    """Ingress, running inside `async with`: Kafka connected, channels and agents read, the file's saved.
 
-    Port 0: any free one. channels: saved where new or different; their agents are who may be named. clock and new_id
-    give the time and the ids of whatever is written. Raises LiveDeskError from `async with`.
+    Port 0: any free one. channels: agents and channels, saved where new or different. clock and new_id give the
+    time and the ids of whatever is written. Raises LiveDeskError from `async with`.
     """
 
     def __init__(
@@ -58,8 +60,7 @@ class IngressServer:
         self._host, self._port, self._control_port = host, port, control_port
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
-        people = None if channels is None else channels.directory
-        self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token, people)
+        self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token)
         self._stack = AsyncExitStack()
         self._writer: ChannelWriter | None = None
         self.url = ""
@@ -71,10 +72,9 @@ class IngressServer:
         return self._directory.channels()
 
     async def save(self, channels: ChannelsFile) -> None:
-        """Save the channels that are new or different; their agents are who may be named from now on."""
+        """Save the agents and channels that are new or different."""
         if self._writer is None:
             raise RuntimeError("not started")
-        self._directory.people = channels.directory
         await _save(self._writer, channels)
 
     def webhook_url(self, channel: ChannelSettings) -> str:
@@ -95,52 +95,54 @@ class IngressServer:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         prefix = self._settings.topic_prefix
-        publisher, follower = await self._connect(stack)
-
-        async def catch_up() -> None:
-            await follower.caught_up()
-            follower.check()
-
-        writer = ChannelWriter(
-            self._directory,
-            publisher,
-            catch_up,
+        publisher, channels, people = await self._connect(stack)
+        journal = KafkaJournal(
+            self._settings.kafka,
+            {CHANNELS.full_name(prefix): channels, DIRECTORY.full_name(prefix): people},
+            discard_producer,
             prefix=prefix,
             encrypt=self._secrets.encrypt,
             clock=self._clock,
             new_id=self._new_id,
         )
+        writer = ChannelWriter(self._directory, journal)
         self._writer = writer
         if self._channels is not None:
             await self.save(self._channels)
         app = build_app(
             self._directory,
             publisher,
-            Recheck(catch_up),
-            ready=lambda: publisher.connected and _follows(follower),
+            Recheck(channels.caught_up),
+            ready=lambda: publisher.connected and _follows(channels) and _follows(people),
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,
             max_body_bytes=self._settings.max_body_bytes,
         )
         control = build_control_app(
-            self._directory, publisher, writer, prefix=prefix, clock=self._clock, new_id=self._new_id
+            self._directory,
+            publisher,
+            writer,
+            People(self._directory, journal, publisher, journal.draft),
+            prefix=prefix,
+            clock=self._clock,
+            new_id=self._new_id,
         )
         self.url = await _listen(stack, app, self._host, self._port)
         self.control_url = await _listen(stack, control, CONTROL_HOST, self._control_port)
 
-    async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower]:
+    async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower, TopicFollower]:
         connection, prefix = self._settings.kafka, self._settings.topic_prefix
-        publisher = Publisher(
-            connection, [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, CHANNELS)], discard_producer
-        )
-        follower = TopicFollower(connection, CHANNELS.full_name(prefix), self._directory.apply)
+        topics = [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, ACCOUNT_INBOX)]
+        publisher = Publisher(connection, topics, discard_producer)
+        channels = TopicFollower(connection, CHANNELS.full_name(prefix), self._directory.apply)
+        people = TopicFollower(connection, DIRECTORY.full_name(prefix), self._directory.apply_person)
         try:
             await publisher.start()
             stack.push_async_callback(publisher.stop)
-            stack.push_async_callback(follower.stop)
-            await follower.start()
-            follower.check()
+            for follower in (channels, people):
+                stack.push_async_callback(follower.stop)
+                await follower.start()
         except LookupError as error:
             raise LiveDeskError(
                 f"Ingress can't start: {error.args[0]}.", "Create the topics: livedesk topics apply"
@@ -151,7 +153,7 @@ class IngressServer:
                 "Start it (on a laptop: livedesk broker start), or set KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ "
                 "variables.",
             ) from error
-        return publisher, follower
+        return publisher, channels, people
 
 
 def _follows(follower: TopicFollower) -> bool:

@@ -1,69 +1,65 @@
-"""Writing channel settings: every revision is a record of the channels topic, known here before the call returns."""
+"""Writing channel settings, and who is a member of a channel. Every change is a new revision."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 
 from ingress.directory import ChannelDirectory
-from ingress.publisher import NotDurable, Publish
-from schemas.channel import ChannelSettings, apply_change, check_channel, to_stored
+from ingress.journal import Draft, Journal
+from schemas.channel import ChannelSettings, apply_change, check_channel
 from schemas.channels_file import ChannelsFile
-from schemas.codec import to_kafka
 from schemas.invalid_settings import FieldError, InvalidSettings
-from schemas.record import Record
-from schemas.system import ChannelSaved
-from schemas.topics import CHANNELS
-
-APPLY_SECONDS = 5.0
-
-
-class UnknownChannel(LookupError):
-    """There is no channel of that id."""
 
 
 class ChannelWriter:
-    """Saves revisions, one at a time for each channel.
+    """Saves revisions. All methods raise NotDurable."""
 
-    catch_up: waits until the directory has read all that was written before the call. prefix: of the topics' names.
-    """
-
-    def __init__(
-        self,
-        directory: ChannelDirectory,
-        publisher: Publish,
-        catch_up: Callable[[], Awaitable[None]],
-        *,
-        prefix: str,
-        encrypt: Callable[[str], str],
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-    ) -> None:
-        self._directory, self._publisher, self._catch_up = directory, publisher, catch_up
-        self._topic = CHANNELS.full_name(prefix)
-        self._encrypt, self._clock, self._new_id = encrypt, clock, new_id
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+    def __init__(self, directory: ChannelDirectory, journal: Journal) -> None:
+        self._directory, self._journal = directory, journal
 
     async def change(self, channel_id: str, change: Mapping[str, object]) -> ChannelSettings:
-        """Save the next revision. Raises UnknownChannel, InvalidSettings, NotDurable."""
-        if self._directory.find(channel_id) is None:
-            raise UnknownChannel(channel_id)
-        async with self._locks[channel_id]:
-            # A write that was not acknowledged may have happened: its revision must not be used again.
-            await self._read_on()
-            current = self._directory.find(channel_id)
-            assert current is not None
+        """Save the next revision. Raises UnknownChannel, InvalidSettings."""
+
+        def fill(draft: Draft) -> None:
+            current = self._directory.channel(channel_id)
             changed = apply_change(current, change)
-            check_channel(changed, self._directory.people, current)
-            await self._save(changed)
-            return changed
+            check_channel(changed, self._directory.people(current.account), current)
+            draft.save_channel(changed, current)
+
+        await self._journal.write(fill)
+        return self._directory.channel(channel_id)
+
+    async def set_member(self, channel_id: str, agent: str, member: bool) -> ChannelSettings:
+        """Make an agent a member of a channel, or no member any more. Raises UnknownChannel, UnknownAgent."""
+
+        def fill(draft: Draft) -> None:
+            channel = self._directory.channel(channel_id)
+            self._directory.agent(channel.account, agent)
+            draft_member(draft, channel, agent, member)
+
+        await self._journal.write(fill)
+        return self._directory.channel(channel_id)
+
+    async def set_member_of_all(self, account: str, agent: str, member: bool) -> None:
+        """Make an agent a member of every channel of the account, or of none. Raises UnknownAgent."""
+
+        def fill(draft: Draft) -> None:
+            self._directory.agent(account, agent)
+            for channel in self._directory.channels(account):
+                draft_member(draft, channel, agent, member)
+
+        await self._journal.write(fill)
 
     async def save_file(self, file: ChannelsFile) -> list[ChannelSettings]:
-        """Save the file's channels that are new, or whose settings differ. Raises InvalidSettings, NotDurable."""
-        saved = []
-        for index, settings in enumerate(file.channels):
-            async with self._locks[settings.id]:
-                await self._read_on()
+        """Save the file's agents and channels that are new, or differ. Raises InvalidSettings.
+
+        Its agents belong to each account of its channels. The file tells the state of new agents only.
+        """
+        saved: list[ChannelSettings] = []
+
+        def fill(draft: Draft) -> None:
+            saved.clear()
+            for account in file.accounts:
+                self._draft_agents(draft, account, file)
+            for index, settings in enumerate(file.channels):
                 current = self._directory.find(settings.id)
                 revision = 1 if current is None else current.revision
                 if current == settings.model_copy(update={"revision": revision}):
@@ -72,23 +68,27 @@ class ChannelWriter:
                     _refuse_fixed(f"channels[{index}]", current, settings)
                     revision += 1
                 saved.append(settings.model_copy(update={"revision": revision}))
-                await self._save(saved[-1])
+                draft.save_channel(saved[-1], current)
+
+        await self._journal.write(fill)
         return saved
 
-    async def _save(self, settings: ChannelSettings) -> None:
-        key = f"{settings.id}/{settings.revision}"
-        event = ChannelSaved.model_validate({"settings": to_stored(settings, self._encrypt)})
-        record = Record(self._new_id(), "/livedesk/ingress", self._clock(), key, event, settings.id, settings.revision)
-        value, headers = to_kafka(CHANNELS, record)
-        await self._publisher.publish(self._topic, key.encode(), value, headers)
-        await self._read_on()
+    def _draft_agents(self, draft: Draft, account: str, file: ChannelsFile) -> None:
+        for person in file.agents:
+            known, agent = self._directory.find_agent(account, person.id), person.as_agent
+            if known != agent:
+                draft.save_agent(account, agent)
+            if known is None:
+                draft.set_presence(account, person.id, person.state)
 
-    async def _read_on(self) -> None:
-        try:
-            async with asyncio.timeout(APPLY_SECONDS):
-                await self._catch_up()
-        except Exception as error:
-            raise NotDurable(f"the channels can't be read up to their end: {type(error).__name__}") from error
+
+def draft_member(draft: Draft, channel: ChannelSettings, agent: str, member: bool) -> None:
+    """The channel's next revision, unless it is so already. Rules that name the agent stay as they are."""
+    if (agent in channel.human_agents) == member:
+        return
+    others = tuple(id_ for id_ in channel.human_agents if id_ != agent)
+    changed = {"human_agents": (*others, agent) if member else others, "revision": channel.revision + 1}
+    draft.save_channel(channel.model_copy(update=changed), channel)
 
 
 def _refuse_fixed(path: str, current: ChannelSettings, settings: ChannelSettings) -> None:

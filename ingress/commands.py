@@ -1,14 +1,20 @@
-"""What the control listener is asked to do with a conversation: the bodies, and the events they become."""
+"""What the control listener is asked to do with a conversation: the bodies, and the commands they become."""
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from schemas import channel
-from schemas.conversation import Command, Reply, Resolve, Template
-from schemas.setting_types import Id, SettingsModel, Text
+from schemas import conversation as c
+from schemas.channel import ChannelSettings, Directory
+from schemas.invalid_settings import FieldError, InvalidSettings
+from schemas.setting_types import Id, Instant, SettingsModel, Text
 
 MAX_PARAMETER = 1024
+MAX_LABEL = 64
+MAX_LABELS = 50
+"""That one command adds, and removes."""
 
 
 def _not_blank(text: str) -> str:
@@ -17,24 +23,31 @@ def _not_blank(text: str) -> str:
     return text
 
 
-class TemplateRequest(channel.Template):
-    """The template to send, with the parameters of its body in order."""
+Written = Annotated[Text, AfterValidator(_not_blank)]
+Labels = Annotated[
+    tuple[Annotated[str, StringConstraints(max_length=MAX_LABEL), AfterValidator(_not_blank)], ...],
+    Field(max_length=MAX_LABELS),
+]
 
-    parameters: tuple[Annotated[str, StringConstraints(max_length=MAX_PARAMETER)], ...] = ()
 
-
-class CommandRequest(SettingsModel):
+class _Request(SettingsModel):
     """What all commands have. id: of the command, and of the message it sends; by: a human agent."""
 
     id: Id | None = None
     by: Id
 
 
-class ReplyRequest(CommandRequest):
+class TemplateRequest(channel.Template):
+    """The template to send, with the parameters of its body in order."""
+
+    parameters: tuple[Annotated[str, StringConstraints(max_length=MAX_PARAMETER)], ...] = ()
+
+
+class ReplyRequest(_Request):
     """Send a text or a template."""
 
     type: Literal["reply"]
-    text: Annotated[Text, AfterValidator(_not_blank)] | None = None
+    text: Written | None = None
     template: TemplateRequest | None = None
 
     @model_validator(mode="after")
@@ -43,22 +56,120 @@ class ReplyRequest(CommandRequest):
             raise ValueError("a reply has either a text or a template")
         return self
 
-    def command(self, command_id: str) -> Command:
+    def command(self, command_id: str) -> c.Command:
         """The command for the conversation."""
-        template = None if self.template is None else Template(**self.template.model_dump())
-        return Reply(command_id=command_id, by=self.by, text=self.text, template=template)
+        template = None if self.template is None else c.Template(**self.template.model_dump())
+        return c.Reply(command_id=command_id, by=self.by, text=self.text, template=template)
 
 
-class ResolveRequest(CommandRequest):
-    """The problem is solved."""
+class NoteRequest(_Request):
+    """A note for the agents."""
 
-    type: Literal["resolve"]
+    type: Literal["note"]
+    text: Written
 
-    def command(self, command_id: str) -> Command:
+    def command(self, command_id: str) -> c.Command:
         """The command for the conversation."""
-        return Resolve(command_id=command_id, by=self.by)
+        return c.AddNote(command_id=command_id, by=self.by, text=self.text)
 
 
-COMMAND_REQUEST: TypeAdapter[ReplyRequest | ResolveRequest] = TypeAdapter(
-    Annotated[ReplyRequest | ResolveRequest, Field(discriminator="type")]
-)
+class SnoozeRequest(_Request):
+    """Put it aside until an instant; without one until the customer writes."""
+
+    type: Literal["snooze"]
+    until: Instant | None = None
+
+    def command(self, command_id: str) -> c.Command:
+        """The command for the conversation."""
+        return c.Snooze(command_id=command_id, by=self.by, until=self.until)
+
+
+class AssignTo(SettingsModel):
+    """Whom to give it to."""
+
+    kind: Literal["human", "team", "ai"]
+    id: Id
+
+
+class AssignRequest(_Request):
+    """Give it to a human agent, a team or an AI agent."""
+
+    type: Literal["assign"]
+    to: AssignTo
+
+    def command(self, command_id: str) -> c.Command:
+        """The command for the conversation."""
+        to = c.Assignee(kind=self.to.kind, id=self.to.id)
+        return c.Assign(command_id=command_id, by=self.by, to=to)
+
+
+class LabelRequest(_Request):
+    """Add and remove labels; one that is in both is removed."""
+
+    type: Literal["label"]
+    add: Labels = ()
+    remove: Labels = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.add or self.remove):
+            raise ValueError("there is no label to add or remove")
+        return self
+
+    def command(self, command_id: str) -> c.Command:
+        """The command for the conversation."""
+        return c.Label(command_id=command_id, by=self.by, add=self.add, remove=self.remove)
+
+
+_PLAIN: Mapping[str, type[c.Command]] = {
+    "resolve": c.Resolve,
+    "reopen": c.Reopen,
+    "hand_over": c.HandOver,
+    "block": c.Block,
+    "unblock": c.Unblock,
+    "mute": c.Mute,
+}
+
+
+class PlainRequest(_Request):
+    """The commands that need nothing more."""
+
+    type: Literal["resolve", "reopen", "hand_over", "block", "unblock", "mute"]
+
+    def command(self, command_id: str) -> c.Command:
+        """The command for the conversation."""
+        return _PLAIN[self.type](command_id=command_id, by=self.by)
+
+
+CommandRequest = ReplyRequest | NoteRequest | SnoozeRequest | AssignRequest | LabelRequest | PlainRequest
+
+COMMAND_REQUEST: TypeAdapter[CommandRequest] = TypeAdapter(Annotated[CommandRequest, Field(discriminator="type")])
+
+
+def parse_command(body: object) -> CommandRequest:
+    """The command in a body, as JSON gives it. Raises InvalidSettings."""
+    try:
+        return COMMAND_REQUEST.validate_python(body)
+    except ValidationError as error:
+        found = InvalidSettings.from_pydantic(error).errors
+        # Pydantic's path starts with the type of the command.
+        raise InvalidSettings(tuple(FieldError(item.field.partition(".")[2], item.message) for item in found)) from None
+
+
+def unknown_agents(asked: CommandRequest, settings: ChannelSettings, people: Directory) -> tuple[FieldError, ...]:
+    """Whom the command names and nobody knows. people: of the channel's account."""
+    return tuple(_unknown_agents(asked, settings, people))
+
+
+def _unknown_agents(asked: CommandRequest, settings: ChannelSettings, people: Directory) -> Iterator[FieldError]:
+    if asked.by not in people.human_agents:
+        yield FieldError("by", "is not a human agent of the account")
+    if not isinstance(asked, AssignRequest):
+        return
+    to = asked.to
+    if to.kind == "human" and to.id not in people.human_agents:
+        yield FieldError("to.id", "is not a human agent of the account")
+    if to.kind == "team" and to.id not in people.teams:
+        yield FieldError("to.id", "is not a team of the account: no agent is in it")
+    if to.kind == "ai" and all(agent.id != to.id for agent in settings.ai.agents):
+        yield FieldError("to.id", "is not an AI agent of the channel")

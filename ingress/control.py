@@ -1,30 +1,52 @@
-"""The control listener: commands and settings, from this machine only. It has no login."""
+"""The control listener: commands, settings, agents and presence, from this machine only. It has no login.
+
+GET    /v1/channels                                           every channel's settings
+PATCH  /v1/channels/{channel}/settings                        a partial change
+POST   /v1/channels/{channel}/conversations/{contact}/commands    {type, by, id?, ...}
+PUT    /v1/channels/{channel}/agents/{agent}                  a member of the channel from now on
+DELETE /v1/channels/{channel}/agents/{agent}                  no member any more
+GET    /v1/accounts/{account}/agents
+PUT    /v1/accounts/{account}/agents/{agent}                  {name?, workload?, teams?}: new, or replaced
+DELETE /v1/accounts/{account}/agents/{agent}                  gone, and out of every channel
+PUT    /v1/accounts/{account}/agents/{agent}/presence         {state, source?}
+PUT    /v1/accounts/{account}/agents/{agent}/memberships      a member of every channel
+DELETE /v1/accounts/{account}/agents/{agent}/memberships      a member of none
+
+An error is {error: {code, message, fields: [{field, message}]}}. Codes: unknown_channel, unknown_agent (404; 409: a
+command names somebody unknown), invalid_settings, invalid_command, invalid_contact (422), invalid_json, unreadable
+(400), not_durable (503: it may have been written or not), not_local (403), not_json (415), and HTTP's own.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import NoReturn
+from typing import TypeVar
 
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from ingress.channel_writer import ChannelWriter, UnknownChannel
-from ingress.commands import COMMAND_REQUEST, ReplyRequest, ResolveRequest
-from ingress.directory import ChannelDirectory
+from ingress.channel_writer import ChannelWriter
+from ingress.commands import CommandRequest, parse_command, unknown_agents
+from ingress.directory import ChannelDirectory, UnknownAgent, UnknownChannel
+from ingress.journal import SOURCE
+from ingress.people import People, PresenceRequest
 from ingress.publisher import NotDurable, Publish
 from ingress.tokens import webhook_path
 from schemas.channel import ChannelSettings
+from schemas.channels_file import Agent
 from schemas.codec import to_kafka
 from schemas.ids import conversation_key
 from schemas.invalid_settings import FieldError, InvalidSettings
 from schemas.phone import InvalidPhoneNumber, digits
 from schemas.record import Record
+from schemas.setting_types import Id, SettingsModel
 from schemas.topics import INBOX
 
 MAX_BODY_BYTES = 1 << 20
 
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost"})
 
+_Model = TypeVar("_Model", bound=SettingsModel)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -32,19 +54,30 @@ def build_control_app(
     directory: ChannelDirectory,
     publisher: Publish,
     writer: ChannelWriter,
+    people: People,
     *,
     prefix: str,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
 ) -> web.Application:
     """The control listener's application, to be bound to the loopback interface. prefix: of the topics' names."""
-    control = _Control(directory, publisher, writer, INBOX.full_name(prefix), clock, new_id)
+    settings = _Settings(directory, writer, people)
+    commands = _Commands(directory, publisher, INBOX.full_name(prefix), clock, new_id)
+    agent = "/v1/accounts/{account}/agents/{agent}"
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_local_only, _explained])
     app.add_routes(
         [
-            web.get("/v1/channels", control.list_channels),
-            web.patch("/v1/channels/{channel}/settings", control.change_settings),
-            web.post("/v1/channels/{channel}/conversations/{contact}/commands", control.command),
+            web.get("/v1/channels", settings.list_channels),
+            web.patch("/v1/channels/{channel}/settings", settings.change),
+            web.put("/v1/channels/{channel}/agents/{agent}", settings.set_member),
+            web.delete("/v1/channels/{channel}/agents/{agent}", settings.set_member),
+            web.get("/v1/accounts/{account}/agents", settings.list_agents),
+            web.put(agent, settings.save_agent),
+            web.delete(agent, settings.delete_agent),
+            web.put(f"{agent}/presence", settings.set_presence),
+            web.put(f"{agent}/memberships", settings.set_memberships),
+            web.delete(f"{agent}/memberships", settings.set_memberships),
+            web.post("/v1/channels/{channel}/conversations/{contact}/commands", commands.post),
         ]
     )
     return app
@@ -58,57 +91,94 @@ class Refused(Exception):
         self.status, self.code, self.message, self.fields = status, code, message, tuple(fields)
 
 
-class _Control:
+class _Commands:
     def __init__(
         self,
         directory: ChannelDirectory,
         publisher: Publish,
-        writer: ChannelWriter,
         inbox: str,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
-        self._directory, self._publisher, self._writer, self._inbox = directory, publisher, writer, inbox
+        self._directory, self._publisher, self._inbox = directory, publisher, inbox
         self._clock, self._new_id = clock, new_id
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Ask something of the contact's latest conversation. 202: it is durable, but not decided yet."""
+        channel = self._directory.channel(request.match_info["channel"])
+        contact = _contact(request.match_info["contact"])
+        asked = _command(await _body(request))
+        unknown = unknown_agents(asked, channel, self._directory.people(channel.account))
+        if unknown:
+            raise Refused(409, "unknown_agent", "the command names somebody unknown", unknown)
+        key = conversation_key(channel.id, contact)
+        command = asked.command(asked.id or self._new_id())
+        record = Record(self._new_id(), SOURCE, self._clock(), key, command, channel.id, channel.revision)
+        value, headers = to_kafka(INBOX, record)
+        await self._publisher.publish(self._inbox, key.encode(), value, headers)
+        return _json({"command_id": command.command_id, "conversation_key": key}, 202)
+
+
+class _Settings:
+    def __init__(self, directory: ChannelDirectory, writer: ChannelWriter, people: People) -> None:
+        self._directory, self._writer, self._people = directory, writer, people
 
     async def list_channels(self, _: web.Request) -> web.Response:
         """Every channel's newest settings, without credentials."""
         return _json({"channels": [self._shown(channel) for channel in self._directory.channels()]})
 
-    async def change_settings(self, request: web.Request) -> web.Response:
+    async def change(self, request: web.Request) -> web.Response:
         """Save the next revision: objects are merged, lists and single values replaced."""
-        change = await _body(request)
-        if not isinstance(change, Mapping):
-            raise Refused(400, "invalid_json", "the body must be an object")
-        try:
-            changed = await self._writer.change(request.match_info["channel"], change)
-        except UnknownChannel:
-            _unknown_channel()
-        except InvalidSettings as error:
-            raise Refused(422, "invalid_settings", "the settings can't be used", error.errors) from None
+        changed = await self._writer.change(request.match_info["channel"], await _object(request))
         return _json({"channel": self._shown(changed)})
 
-    async def command(self, request: web.Request) -> web.Response:
-        """Ask something of the contact's latest conversation. 202: it is durable, but not decided yet."""
-        channel = self._directory.find(request.match_info["channel"])
-        if channel is None:
-            _unknown_channel()
-        contact = _contact(request.match_info["contact"])
-        asked = _command_request(await _body(request))
-        if not self._directory.has_agent(channel, asked.by):
-            field = FieldError("by", "is not a human agent of the account")
-            raise Refused(409, "unknown_agent", "there is no such human agent", [field])
-        key = conversation_key(channel.id, contact)
-        command = asked.command(asked.id or self._new_id())
-        record = Record(self._new_id(), "/livedesk/ingress", self._clock(), key, command, channel.id, channel.revision)
-        value, headers = to_kafka(INBOX, record)
-        await self._publisher.publish(self._inbox, key.encode(), value, headers)
-        return _json({"command_id": command.command_id, "conversation_key": key}, 202)
+    async def set_member(self, request: web.Request) -> web.Response:
+        """PUT: the agent is a member of the channel from now on; DELETE: no member any more."""
+        at, member = request.match_info, request.method == "PUT"
+        changed = await self._writer.set_member(at["channel"], at["agent"], member)
+        return _json({"channel": self._shown(changed)})
+
+    async def set_memberships(self, request: web.Request) -> web.Response:
+        """PUT: the agent is a member of every channel of the account from now on; DELETE: of none."""
+        at, member = request.match_info, request.method == "PUT"
+        await self._writer.set_member_of_all(at["account"], at["agent"], member)
+        channels = [channel.id for channel in self._directory.channels(at["account"])]
+        return _json({"channels": channels if member else []})
+
+    async def list_agents(self, request: web.Request) -> web.Response:
+        """The account's agents."""
+        agents = self._directory.agents(request.match_info["account"])
+        return _json({"agents": [agent.model_dump() for agent in agents]})
+
+    async def save_agent(self, request: web.Request) -> web.Response:
+        """Save an agent, who is new or replaces the one of that id."""
+        at = request.match_info
+        account = _checked(_Account, {"id": at["account"]}).id
+        agent = _checked(Agent, {**await _object(request), "id": at["agent"]})
+        await self._people.save(account, agent)
+        return _json({"agent": agent.model_dump()})
+
+    async def delete_agent(self, request: web.Request) -> web.Response:
+        """Delete an agent, who leaves every channel."""
+        at = request.match_info
+        await self._people.delete(at["account"], at["agent"])
+        return _json({})
+
+    async def set_presence(self, request: web.Request) -> web.Response:
+        """Tell an agent's state. 202: it is durable; assignment goes by it from then on."""
+        at = request.match_info
+        presence = _checked(PresenceRequest, await _body(request))
+        await self._people.set_presence(at["account"], at["agent"], presence)
+        return _json({"presence": presence.model_dump()}, 202)
 
     def _shown(self, channel: ChannelSettings) -> dict[str, object]:
         shown: dict[str, object] = channel.model_dump(mode="json", exclude={"dev_key", "dev_secret"})
         shown["webhook_path"] = webhook_path(channel.provider, self._directory.token_of(channel.id))
         return shown
+
+
+class _Account(SettingsModel):
+    id: Id
 
 
 @web.middleware
@@ -117,7 +187,7 @@ async def _local_only(request: web.Request, handler: _Handler) -> web.StreamResp
     # 127.0.0.1, or by a form, which can't post JSON.
     if request.host.partition(":")[0] not in _LOCAL_HOSTS:
         return _error(Refused(403, "not_local", "the control listener answers to 127.0.0.1 and localhost only"))
-    if request.method in ("POST", "PATCH") and request.content_type != "application/json":
+    if request.body_exists and request.content_type != "application/json":
         return _error(Refused(415, "not_json", "the content type must be application/json"))
     return await handler(request)
 
@@ -128,6 +198,12 @@ async def _explained(request: web.Request, handler: _Handler) -> web.StreamRespo
         return await handler(request)
     except Refused as refused:
         return _error(refused)
+    except UnknownChannel:
+        return _error(Refused(404, "unknown_channel", "there is no such channel"))
+    except UnknownAgent:
+        return _error(Refused(404, "unknown_agent", "there is no such human agent"))
+    except InvalidSettings as invalid:
+        return _error(Refused(422, "invalid_settings", "the settings can't be used", invalid.errors))
     except NotDurable:
         return _error(Refused(503, "not_durable", "Kafka has not acknowledged it: it may have been written or not"))
     except web.HTTPException as error:
@@ -146,6 +222,13 @@ async def _body(request: web.Request) -> object:
     return body
 
 
+async def _object(request: web.Request) -> Mapping[str, object]:
+    body = await _body(request)
+    if not isinstance(body, dict):
+        raise Refused(400, "invalid_json", "the body must be an object")
+    return body
+
+
 def _contact(text: str) -> str:
     try:
         return digits(text)
@@ -153,18 +236,18 @@ def _contact(text: str) -> str:
         raise Refused(422, "invalid_contact", f"the contact is not a phone number: {error}") from None
 
 
-def _command_request(body: object) -> ReplyRequest | ResolveRequest:
+def _command(body: object) -> CommandRequest:
     try:
-        return COMMAND_REQUEST.validate_python(body)
+        return parse_command(body)
+    except InvalidSettings as error:
+        raise Refused(422, "invalid_command", "the command can't be used", error.errors) from None
+
+
+def _checked(model: type[_Model], data: object) -> _Model:
+    try:
+        return model.model_validate(data)
     except ValidationError as error:
-        found = InvalidSettings.from_pydantic(error).errors
-        # Pydantic's path starts with the type of the command.
-        fields = [FieldError(item.field.partition(".")[2], item.message) for item in found]
-        raise Refused(422, "invalid_command", "the command can't be used", fields) from None
-
-
-def _unknown_channel() -> NoReturn:
-    raise Refused(404, "unknown_channel", "there is no such channel")
+        raise InvalidSettings.from_pydantic(error) from None
 
 
 def _error(refused: Refused) -> web.Response:

@@ -1,70 +1,107 @@
-"""The channels that ingress knows: fed from the channels topic, looked up by id and by webhook token."""
+"""The channels and people that ingress knows: fed from the channels and directory topics."""
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
+from ingress.journal import account_of
 from ingress.tokens import token_hash
-from schemas.channel import ChannelSettings, Directory, from_stored
+from schemas.channel import ChannelSettings, Directory
+from schemas.channel_records import read_channel
+from schemas.channels_file import Agent
 from schemas.record import UndecodableRecord, decode
-from schemas.system import ChannelSaved
-from schemas.topics import CHANNELS
+from schemas.system import AgentDeleted, AgentSaved
+from schemas.topics import DIRECTORY
 
 logger = logging.getLogger(__name__)
 
 
+class UnknownChannel(LookupError):
+    """There is no channel of that id."""
+
+
+class UnknownAgent(LookupError):
+    """The account has no human agent of that id."""
+
+
 class ChannelDirectory:
-    """The newest settings of every channel.
+    """The newest settings of every channel, and the human agents of every account. token_of: channel id -> token."""
 
-    people: the account's human agents and teams, where they are known. token_of: channel id -> webhook token.
-    """
-
-    def __init__(
-        self, decrypt: Callable[[str], str], token_of: Callable[[str], str], people: Directory | None = None
-    ) -> None:
+    def __init__(self, decrypt: Callable[[str], str], token_of: Callable[[str], str]) -> None:
         self._decrypt = decrypt
         self.token_of = token_of
-        self.people = people
         self._newest: dict[str, ChannelSettings] = {}
         self._by_token: dict[bytes, str] = {}
+        self._agents: defaultdict[str, dict[str, Agent]] = defaultdict(dict)
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Take in one record of the channels topic. Raises what decrypt raises."""
+        settings = read_channel(key, value, self._decrypt)
+        if settings is None:
+            return
+        known = self._newest.get(settings.id)
+        if known is None:
+            self._by_token[token_hash(self.token_of(settings.id))] = settings.id
+        if known is None or settings.revision >= known.revision:
+            self._newest[settings.id] = settings
+
+    def apply_person(self, key: bytes, value: bytes | None) -> None:
+        """Take in one record of the directory topic."""
         if value is None:
             return
         try:
-            event = decode(value, CHANNELS.types).event
+            event = decode(value, DIRECTORY.types).event
         except UndecodableRecord as error:
-            logger.error("a record of the channels topic was left out (key %s): %s", key.decode(), error)
+            logger.error("a record of the directory topic was left out (key %s): %s", key.decode(), error)
             return
-        if isinstance(event, ChannelSaved):
-            self._add(from_stored(event.settings, self._decrypt))
+        agents = self._agents[account_of(key.decode())]
+        match event:
+            case AgentSaved():
+                agents[event.agent] = Agent(id=event.agent, name=event.name, workload=event.workload, teams=event.teams)
+            case AgentDeleted():
+                agents.pop(event.agent, None)
 
     def find(self, channel_id: str) -> ChannelSettings | None:
         """The channel's newest settings."""
         return self._newest.get(channel_id)
+
+    def channel(self, channel_id: str) -> ChannelSettings:
+        """The channel's newest settings. Raises UnknownChannel."""
+        channel = self.find(channel_id)
+        if channel is None:
+            raise UnknownChannel(channel_id)
+        return channel
 
     def find_by_token(self, provider: str, token: str) -> ChannelSettings | None:
         """The provider's channel that the webhook token belongs to."""
         settings = self._newest.get(self._by_token.get(token_hash(token), ""))
         return settings if settings is not None and settings.provider == provider else None
 
-    def channels(self) -> list[ChannelSettings]:
-        """The newest settings of every channel, by id."""
-        return [self._newest[channel_id] for channel_id in sorted(self._newest)]
+    def channels(self, account: str | None = None) -> list[ChannelSettings]:
+        """The newest settings of every channel, or of an account's, by id."""
+        found = (channel for channel in self._newest.values() if account in (None, channel.account))
+        return sorted(found, key=lambda channel: channel.id)
 
-    def has_agent(self, channel: ChannelSettings, agent_id: str) -> bool:
-        """Whether the channel's account has the human agent: by `people`, or as a member of one of its channels."""
-        return (self.people is not None and agent_id in self.people.human_agents) or any(
-            agent_id in other.human_agents for other in self._newest.values() if other.account == channel.account
-        )
+    def find_agent(self, account: str, agent_id: str) -> Agent | None:
+        """The account's human agent of that id."""
+        return self._agents[account].get(agent_id)
 
-    def _add(self, settings: ChannelSettings) -> None:
-        known = self._newest.get(settings.id)
-        if known is None:
-            self._by_token[token_hash(self.token_of(settings.id))] = settings.id
-        if known is None or settings.revision >= known.revision:
-            self._newest[settings.id] = settings
+    def agent(self, account: str, agent_id: str) -> Agent:
+        """The account's human agent of that id. Raises UnknownAgent."""
+        agent = self.find_agent(account, agent_id)
+        if agent is None:
+            raise UnknownAgent(agent_id)
+        return agent
+
+    def agents(self, account: str) -> list[Agent]:
+        """The account's human agents, by id."""
+        return sorted(self._agents[account].values(), key=lambda agent: agent.id)
+
+    def people(self, account: str) -> Directory:
+        """Whom the account's settings and commands may name."""
+        agents = self._agents[account]
+        return Directory(frozenset(agents), frozenset(team for agent in agents.values() for team in agent.teams))
 
 
 class Recheck:

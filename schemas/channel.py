@@ -14,6 +14,8 @@ from schemas.phone import InvalidPhoneNumber, digits
 from schemas.routing import RoutingRule
 from schemas.setting_types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Text
 
+DEFAULT_ACCOUNT = "main"
+
 
 class Greeting(SettingsModel):
     """Sent once, on the first customer message. Placeholders ({contact.name}) are filled in; empty sends nothing."""
@@ -102,7 +104,7 @@ class ChannelSettings(SettingsModel):
 
     id: Id
     name: NameOrId = ""
-    account: Id = "main"
+    account: Id = DEFAULT_ACCOUNT
     revision: PositiveCount = 1
     provider: Literal["engagelab", "whatsapp_cloud", "twilio"] = "engagelab"
     phone_number: Annotated[str, AfterValidator(_phone_number)]

@@ -4,22 +4,22 @@ from typing import Literal
 
 from pydantic import ValidationError, field_validator
 
-from schemas.channel import ChannelSettings, Directory, channel_errors
+from schemas.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors
 from schemas.invalid_settings import FieldError, InvalidSettings, repeated_ids
 from schemas.setting_types import Id, NameOrId, SettingsModel
+from schemas.system import PresenceState
 
 Workload = int | None | Literal["default"]
 
 
-class HumanAgent(SettingsModel):
-    """A human agent of the account.
+class Agent(SettingsModel):
+    """A human agent of an account.
 
     workload: open conversations at most; None: no limit; "default", as when left out: the channel's workload_default.
     """
 
     id: Id
     name: NameOrId = ""
-    state: Literal["online", "busy", "idle", "offline"] = "offline"
     workload: Workload = "default"
     teams: tuple[Id, ...] = ()
 
@@ -35,11 +35,30 @@ class HumanAgent(SettingsModel):
         return value
 
 
+class HumanAgent(Agent):
+    """A human agent in the file. state: until somebody changes it; of an agent that is known already it is ignored."""
+
+    state: PresenceState = "offline"
+
+    @property
+    def as_agent(self) -> Agent:
+        """What is kept of them for good."""
+        return Agent(**self.model_dump(exclude={"state"}))
+
+
 class ChannelsFile(SettingsModel):
-    """The file's content: the `agents` and `channels` of a scenario."""
+    """The file's content: the `agents` and `channels` of a scenario.
+
+    The agents belong to each account that the channels name.
+    """
 
     agents: tuple[HumanAgent, ...] = ()
     channels: tuple[ChannelSettings, ...] = ()
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts that the channels belong to; without channels, the default one."""
+        return tuple(sorted({channel.account for channel in self.channels})) or (DEFAULT_ACCOUNT,)
 
     @property
     def directory(self) -> Directory:

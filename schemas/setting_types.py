@@ -1,8 +1,18 @@
 """Types that the settings share."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Strict,
+    StringConstraints,
+    ValidationInfo,
+)
 
 MAX_TEXT = 4096  # characters of a WhatsApp text (EngageLab docs, confirmed)
 
@@ -17,6 +27,17 @@ def _or_id(name: str, info: ValidationInfo) -> str:
     return name or info.data.get("id", "")
 
 
+def _instant(value: object) -> datetime:
+    try:
+        # Not pydantic's own reading, which takes a plain number for an instant.
+        instant = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be an instant with its zone, such as 2026-06-01T10:00:00Z")
+
+
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Name = Annotated[str, StringConstraints(max_length=200)]
 # Left out or empty: the id, which the model must declare before it.
@@ -25,3 +46,4 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Strict(), Field(ge=0)]
 PositiveCount = Annotated[int, Strict(), Field(ge=1)]
+Instant = Annotated[datetime, PlainValidator(_instant, json_schema_input_type=str)]

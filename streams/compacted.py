@@ -1,9 +1,9 @@
 """Reading a whole topic into memory and following it: how every process knows the channels."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from schemas.connection import KafkaConnection, client_options
@@ -51,15 +51,28 @@ class TopicFollower:
 
     async def caught_up(self) -> None:
         """Wait until everything written before this call has been applied."""
-        consumer = self._consumer
-        if consumer is None:
-            raise RuntimeError("not started")
-        ends = await consumer.end_offsets(list(consumer.assignment()))
+        consumer = self._started()
+        await self._reach(await consumer.end_offsets(list(consumer.assignment())))
+
+    async def reached(self, partition: int, offset: int) -> None:
+        """Wait until the message of a committed transaction has been applied.
+
+        caught_up() does not tell: a commit returns before its markers are written, and until then the end is before it.
+        """
+        await self._reach({TopicPartition(self._topic, partition): offset + 1})
+
+    async def _reach(self, ends: Mapping[TopicPartition, int]) -> None:
+        consumer = self._started()
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             self.check()
             self._applied.clear()
             await self._applied.wait()
         self.check()
+
+    def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise RuntimeError("not started")
+        return self._consumer
 
     async def stop(self) -> None:
         """Stop following."""

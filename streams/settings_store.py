@@ -4,10 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from schemas.channel import ChannelSettings, from_stored
-from schemas.record import UndecodableRecord, decode
-from schemas.system import ChannelSaved
-from schemas.topics import CHANNELS
+from schemas.channel import ChannelSettings
+from schemas.channel_records import read_channel
 
 logger = logging.getLogger(__name__)
 
@@ -23,15 +21,9 @@ class SettingsStore:
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Take in one record of the channels topic."""
-        if value is None:
-            return
-        try:
-            event = decode(value, CHANNELS.types).event
-        except UndecodableRecord as error:
-            logger.error("a record of the channels topic was left out (key %s): %s", key.decode(), error)
-            return
-        if isinstance(event, ChannelSaved):
-            self.add(from_stored(event.settings, self._decrypt))
+        settings = read_channel(key, value, self._decrypt)
+        if settings is not None:
+            self.add(settings)
 
     def add(self, settings: ChannelSettings) -> None:
         """Keep one revision."""

@@ -1,4 +1,7 @@
-"""Ingress on a real Kafka: what was answered with 200 is there, byte for byte, and an outage is survived."""
+"""Ingress on a real Kafka: what was answered with 200 is there, byte for byte, and an outage is survived.
+
+A change of settings is on both of its topics or on none.
+"""
 
 import asyncio
 import os
@@ -7,30 +10,39 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout
-from pydantic import SecretStr
+from aiokafka import AIOKafkaProducer
+from pydantic import JsonValue, SecretStr
 
 from deploy.broker import EmbeddedBroker, free_port
 from deploy.errors import LiveDeskError
 from deploy.ingress_process import IngressServer
 from deploy.settings import Settings
 from deploy.topics import apply
-from schemas.channels_file import parse_channels_file
+from ingress.directory import ChannelDirectory
+from ingress.journal import Draft
+from ingress.kafka_journal import KafkaJournal
+from ingress.publisher import NotDurable
+from schemas.channels_file import Agent, parse_channels_file
 from schemas.codec import from_kafka
-from schemas.connection import KafkaConnection
+from schemas.connection import KafkaConnection, client_options
 from schemas.conversation import Reply
 from schemas.record import Record
-from schemas.system import ChannelSaved, WebhookReceived
-from schemas.topics import CHANNELS, INBOX, WEBHOOKS, Topic
+from schemas.system import AgentDeleted, AgentSaved, ChannelChanged, ChannelSaved, PresenceChanged, WebhookReceived
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
+from streams.clock import wall_clock
+from streams.compacted import TopicFollower
+from streams.faust_internals import discard_producer
 from tests.reading import committed_messages, committed_records
 
 JSON = {"Content-Type": "application/json"}
 FILE = parse_channels_file(
     {
-        "agents": [{"id": "nadia"}],
+        "agents": [{"id": "nadia", "state": "online"}],
         "channels": [{"id": "orders", "phone_number": "+34633000222", "dev_key": "k", "dev_secret": "very-secret"}],
     }
 )
@@ -42,7 +54,7 @@ def settings_for(kafka: KafkaConnection, prefix: str) -> Settings:
 
 
 async def make_topics(kafka: KafkaConnection, prefix: str) -> None:
-    await apply(kafka, prefix, (WEBHOOKS, CHANNELS, INBOX), 2, 1)
+    await apply(kafka, prefix, (WEBHOOKS, CHANNELS, DIRECTORY, INBOX, ACCOUNT_INBOX), 2, 1)
 
 
 @pytest.fixture
@@ -182,6 +194,104 @@ async def test_requests_in_flight_are_answered_when_it_stops(settings: Settings,
     await asyncio.gather(*posting)
     assert statuses == {200}
     assert set(acknowledged) <= set(await bodies(settings))
+
+
+async def test_an_agent_s_life_is_on_the_directory_and_the_account_inbox(
+    settings: Settings, client: ClientSession
+) -> None:
+    async with IngressServer(settings, channels=FILE) as server:
+        url = f"{server.control_url}/v1/accounts/main/agents/omar"
+        assert await put(client, url, {"teams": ["late"]}) == 200
+        assert await put(client, f"{url}/presence", {"state": "idle"}) == 202
+        assert await put(client, f"{server.control_url}/v1/channels/orders/agents/omar", {}) == 200
+        async with client.delete(url) as answer:
+            assert answer.status == 200
+    nadia, omar = AgentSaved(agent="nadia", name="nadia"), AgentSaved(agent="omar", name="omar", teams=("late",))
+    assert [record.event for record in await records(settings, DIRECTORY)] == [nadia, omar, AgentDeleted(agent="omar")]
+    assert [record.event for record in await records(settings, ACCOUNT_INBOX)] == [
+        nadia,
+        PresenceChanged(agent="nadia", state="online"),
+        ChannelChanged(channel="orders"),
+        omar,
+        PresenceChanged(agent="omar", state="idle"),
+        ChannelChanged(channel="orders"),
+        AgentDeleted(agent="omar"),
+        ChannelChanged(channel="orders", left=("omar",)),
+    ]
+    assert [record.subject for record in await records(settings, CHANNELS)] == ["orders/1", "orders/2", "orders/3"]
+
+
+async def put(client: ClientSession, url: str, body: JsonValue) -> int:
+    async with client.put(url, json=body) as answer:
+        return answer.status
+
+
+async def test_two_processes_that_save_at_once_make_one_revision_each(
+    settings: Settings, client: ClientSession
+) -> None:
+    async with IngressServer(settings, channels=FILE) as first, IngressServer(settings) as second:
+
+        async def change(server: IngressServer, name: str) -> int:
+            url = f"{server.control_url}/v1/channels/orders/settings"
+            async with client.patch(url, json={"name": name}) as answer:
+                return answer.status
+
+        statuses = [
+            *await asyncio.gather(*(change(server, f"name {n}") for n in range(4) for server in (first, second)))
+        ]
+        assert statuses == [200] * 8
+        assert {server.channels[0].revision for server in (first, second)} == {9}
+    assert [record.subject for record in await records(settings, CHANNELS)] == [f"orders/{n}" for n in range(1, 10)]
+    told = [record for record in await records(settings, ACCOUNT_INBOX) if record.channel is not None]
+    assert [record.settings_revision for record in told] == list(range(1, 10))
+
+
+@asynccontextmanager
+async def journal(settings: Settings) -> AsyncIterator[KafkaJournal]:
+    """The journal of an ingress process."""
+    directory = ChannelDirectory(str, str)
+    topic = DIRECTORY.full_name(settings.topic_prefix)
+    follower = TopicFollower(settings.kafka, topic, directory.apply_person)
+    await follower.start()
+    ids = count(1)
+    try:
+        yield KafkaJournal(
+            settings.kafka,
+            {topic: follower},
+            discard_producer,
+            prefix=settings.topic_prefix,
+            encrypt=str,
+            clock=wall_clock,
+            new_id=lambda: f"id-{next(ids)}",
+        )
+    finally:
+        await follower.stop()
+
+
+async def test_what_fails_half_way_is_on_neither_topic_and_holds_nobody_up(settings: Settings) -> None:
+    def fill(draft: Draft) -> None:
+        draft.save_agent("main", Agent(id="ada"))
+        draft.messages.append((ACCOUNT_INBOX.full_name(settings.topic_prefix), b"main", b"x" * 2**23, ()))
+
+    async with journal(settings) as saving:
+        with pytest.raises(NotDurable):
+            await saving.write(fill)
+        await saving.write(lambda draft: draft.save_agent("main", Agent(id="bea")))
+    for topic in (DIRECTORY, ACCOUNT_INBOX):
+        assert [record.event for record in await records(settings, topic)] == [AgentSaved(agent="bea", name="bea")]
+
+
+async def test_what_a_process_left_open_when_it_died_is_on_neither_topic(settings: Settings) -> None:
+    options = {**client_options(settings.kafka), "transactional_id": f"{settings.topic_prefix}ingress"}
+    async with journal(settings) as saving:
+        dead = AIOKafkaProducer(**options)
+        await dead.start()
+        await dead.begin_transaction()
+        await dead.send_and_wait(DIRECTORY.full_name(settings.topic_prefix), b"never", b"agent/main/ada")
+        await discard_producer(dead)
+        await saving.write(lambda draft: draft.save_agent("main", Agent(id="bea")))
+    for topic in (DIRECTORY, ACCOUNT_INBOX):
+        assert [record.event for record in await records(settings, topic)] == [AgentSaved(agent="bea", name="bea")]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Both ingress listeners over real HTTP, with a list in place of Kafka."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,22 +12,37 @@ from ingress.app import build_app
 from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
+from ingress.journal import Draft, Fill
+from ingress.people import People
 from ingress.publisher import NotDurable
 from ingress.tokens import webhook_path, webhook_token
 from schemas.channels_file import parse_channels_file
 from schemas.codec import Headers, from_kafka
 from schemas.record import Record
 from schemas.system import WebhookReceived
-from schemas.topics import CHANNELS, INBOX, WEBHOOKS
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)
 MAX_BODY = 64 * 1024
 FILE = parse_channels_file(
     {
-        "agents": [{"id": "irene"}, {"id": "paul"}],
+        "agents": [{"id": "irene", "state": "online", "teams": ["front"]}, {"id": "paul", "workload": 3}],
         "channels": [
-            {"id": "desk", "phone_number": "+34611000111", "dev_key": "k-desk", "dev_secret": "s-desk"},
-            {"id": "cloud", "phone_number": "+34611000112", "provider": "whatsapp_cloud"},
+            {
+                "id": "desk",
+                "phone_number": "+34611000111",
+                "dev_key": "k-desk",
+                "dev_secret": "s-desk",
+                "human_agents": ["irene", "paul"],
+                "ai": {"enabled": True, "agents": [{"id": "bot"}]},
+            },
+            {
+                "id": "cloud",
+                "phone_number": "+34611000112",
+                "provider": "whatsapp_cloud",
+                "human_agents": ["paul"],
+                "assignment": {"rules": [{"name": "all", "when": [], "to": {"kind": "human", "id": "paul"}}]},
+            },
         ],
     }
 )
@@ -56,23 +71,21 @@ def unscramble(text: str) -> str:
 
 
 class Ingress:
-    """Both applications; `catch_up` lets the directory read what was written to the channels topic."""
+    """Both applications; `catch_up` lets the directory read what was written to its topics."""
 
     def __init__(self) -> None:
         self.kafka = Written()
         self.lookups = 0
         self._applied = 0
-        self.directory = ChannelDirectory(unscramble, lambda id_: webhook_token(b"unit", id_), FILE.directory)
+        self.directory = ChannelDirectory(unscramble, lambda id_: webhook_token(b"unit", id_))
         ids = (f"id-{number}" for number in count(1))
-        self.writer = ChannelWriter(
-            self.directory,
-            self.kafka,
-            self.catch_up,
-            prefix="t.",
-            encrypt=scramble,
-            clock=lambda: NOW,
-            new_id=lambda: next(ids),
-        )
+
+        def new_id() -> str:
+            return next(ids)
+
+        self.draft: Callable[[], Draft] = lambda: Draft("t.", new_id(), NOW, scramble)
+        self.writer = ChannelWriter(self.directory, self)
+        self.people = People(self.directory, self, self.kafka, self.draft)
         self.public_app = build_app(
             self.directory,
             self.kafka,
@@ -80,30 +93,55 @@ class Ingress:
             ready=lambda: self.kafka.connected,
             prefix="t.",
             clock=lambda: NOW,
-            new_id=lambda: next(ids),
+            new_id=new_id,
             max_body_bytes=MAX_BODY,
         )
         self.control_app = build_control_app(
-            self.directory, self.kafka, self.writer, prefix="t.", clock=lambda: NOW, new_id=lambda: next(ids)
+            self.directory,
+            self.kafka,
+            self.writer,
+            self.people,
+            prefix="t.",
+            clock=lambda: NOW,
+            new_id=new_id,
         )
         self.url = ""
         self.control_url = ""
 
+    async def write(self, fill: Fill) -> None:
+        """The journal: what was written is known at once."""
+        await self.catch_up()
+        draft = self.draft()
+        fill(draft)
+        if self.kafka.down:
+            raise NotDurable("down")
+        self.kafka.records += draft.messages
+        await self.catch_up()
+
     async def catch_up(self) -> None:
         self.lookups += 1
-        channels = [record for record in self.kafka.records if record[0] == CHANNELS.full_name("t.")]
-        for _, key, value, _ in channels[self._applied :]:
-            self.directory.apply(key, value)
-        self._applied = len(channels)
+        fed = {CHANNELS.full_name("t."): self.directory.apply, DIRECTORY.full_name("t."): self.directory.apply_person}
+        for topic, key, value, _ in self.kafka.records[self._applied :]:
+            if topic in fed:
+                fed[topic](key, value)
+        self._applied = len(self.kafka.records)
+
+    def forget(self) -> None:
+        """Leave out of the lists what was written so far."""
+        self.kafka.records.clear()
+        self._applied = 0
 
     def webhook(self, channel: str = "desk", provider: str = "engagelab") -> str:
         return self.url + webhook_path(provider, webhook_token(b"unit", channel))
 
+    def records(self, topic: Topic) -> list[Record]:
+        """What was written to a topic, as a stage reads it."""
+        name = topic.full_name("t.")
+        return [from_kafka(topic, value, headers) for at, _, value, headers in self.kafka.records if at == name]
+
     @property
     def callbacks(self) -> list[Record]:
-        """What was recorded of callbacks, as a stage reads it."""
-        topic = WEBHOOKS.full_name("t.")
-        return [from_kafka(WEBHOOKS, value, headers) for name, _, value, headers in self.kafka.records if name == topic]
+        return self.records(WEBHOOKS)
 
     @property
     def bodies(self) -> list[bytes]:
@@ -112,8 +150,11 @@ class Ingress:
 
     @property
     def inbox(self) -> list[Record]:
-        topic = INBOX.full_name("t.")
-        return [from_kafka(INBOX, value, headers) for name, _, value, headers in self.kafka.records if name == topic]
+        return self.records(INBOX)
+
+    @property
+    def account_inbox(self) -> list[Record]:
+        return self.records(ACCOUNT_INBOX)
 
 
 @asynccontextmanager

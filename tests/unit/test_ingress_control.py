@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import ClientSession
@@ -9,7 +10,22 @@ from pydantic import JsonValue
 
 from ingress.channel_writer import ChannelWriter
 from schemas.channels_file import ChannelsFile
-from schemas.conversation import Reply, Resolve, Template
+from schemas.conversation import (
+    AddNote,
+    Assign,
+    Assignee,
+    Block,
+    Command,
+    HandOver,
+    Label,
+    Mute,
+    Reopen,
+    Reply,
+    Resolve,
+    Snooze,
+    Template,
+    Unblock,
+)
 from schemas.invalid_settings import InvalidSettings
 from schemas.record import Record
 from tests.unit.ingress_bench import FILE, NOW, Ingress, running
@@ -73,6 +89,62 @@ async def test_a_template_reply_and_a_resolve_get_ids_of_their_own(desk: Desk) -
     assert len({*ids, *(record.id for record in desk.ingress.inbox)}) == 4
 
 
+@pytest.mark.parametrize(
+    ("body", "command"),
+    [
+        ({"type": "note", "text": "VIP"}, AddNote(command_id="c", by="irene", text="VIP")),
+        ({"type": "reopen"}, Reopen(command_id="c", by="irene")),
+        ({"type": "snooze"}, Snooze(command_id="c", by="irene")),
+        (
+            {"type": "snooze", "until": "2026-03-10T10:00:00+01:00"},
+            Snooze(command_id="c", by="irene", until=datetime(2026, 3, 10, 9, tzinfo=UTC)),
+        ),
+        (
+            {"type": "assign", "to": {"kind": "human", "id": "paul"}},
+            Assign(command_id="c", by="irene", to=Assignee(kind="human", id="paul")),
+        ),
+        (
+            {"type": "assign", "to": {"kind": "team", "id": "front"}},
+            Assign(command_id="c", by="irene", to=Assignee(kind="team", id="front")),
+        ),
+        (
+            {"type": "assign", "to": {"kind": "ai", "id": "bot"}},
+            Assign(command_id="c", by="irene", to=Assignee(kind="ai", id="bot")),
+        ),
+        ({"type": "hand_over"}, HandOver(command_id="c", by="irene")),
+        (
+            {"type": "label", "add": ["late"], "remove": ["new"]},
+            Label(command_id="c", by="irene", add=("late",), remove=("new",)),
+        ),
+        ({"type": "block"}, Block(command_id="c", by="irene")),
+        ({"type": "unblock"}, Unblock(command_id="c", by="irene")),
+        ({"type": "mute"}, Mute(command_id="c", by="irene")),
+    ],
+)
+async def test_each_type_becomes_its_command(desk: Desk, body: Json, command: Command) -> None:
+    status, _ = await desk.command({**body, "id": "c", "by": "irene"})
+    (record,) = desk.ingress.inbox
+    assert (status, record.event) == (202, command)
+
+
+@pytest.mark.parametrize(
+    ("channel", "kind", "id"),
+    [
+        ("desk", "human", "zoe"),
+        ("desk", "human", "front"),
+        ("desk", "team", "irene"),
+        ("desk", "team", "back"),
+        ("desk", "ai", "irene"),
+        ("cloud", "ai", "bot"),
+    ],
+)
+async def test_nothing_is_assigned_to_somebody_unknown(desk: Desk, channel: str, kind: str, id: str) -> None:
+    body: Json = {"type": "assign", "by": "irene", "to": {"kind": kind, "id": id}}
+    assert refusal(await desk.command(body, channel=channel)) == (409, "unknown_agent", ["to.id"])
+    assert refusal(await desk.command({**body, "by": "zoe"}, channel=channel))[2] == ["by", "to.id"]
+    assert desk.ingress.inbox == []
+
+
 TEMPLATE: Json = {"name": "n", "language": "es"}
 
 
@@ -87,6 +159,16 @@ TEMPLATE: Json = {"name": "n", "language": "es"}
         ({"type": "reply", "by": "irene", "text": "x", "colour": 1}, ["colour"]),
         ({"type": "reply", "text": "x"}, ["by"]),
         ({"type": "resolve", "by": "irene", "id": "no spaces"}, ["id"]),
+        ({"type": "resolve", "by": "irene", "text": "x"}, ["text"]),
+        ({"type": "note", "by": "irene", "text": ""}, ["text"]),
+        ({"type": "snooze", "by": "irene", "until": "2026-03-10T10:00:00"}, ["until"]),
+        ({"type": "snooze", "by": "irene", "until": 1773133200}, ["until"]),
+        ({"type": "assign", "by": "irene"}, ["to"]),
+        ({"type": "assign", "by": "irene", "to": {"kind": "agent", "id": "paul"}}, ["to.kind"]),
+        ({"type": "label", "by": "irene"}, [""]),
+        ({"type": "label", "by": "irene", "add": ["ok", " "]}, ["add[1]"]),
+        ({"type": "label", "by": "irene", "add": "ok"}, ["add"]),
+        ({"type": "label", "by": "irene", "remove": ["x" * 65]}, ["remove[0]"]),
         ({"type": "dance", "by": "irene"}, [""]),
         ({"by": "irene"}, [""]),
         (["reply"], [""]),

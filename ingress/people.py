@@ -1,0 +1,61 @@
+"""Human agents: who belongs to an account, and whether they are there."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from ingress.channel_writer import draft_member
+from ingress.directory import ChannelDirectory
+from ingress.journal import Draft, Journal
+from ingress.publisher import Publish
+from schemas.channels_file import Agent
+from schemas.setting_types import SettingsModel
+from schemas.system import PresenceState
+
+
+class PresenceRequest(SettingsModel):
+    """An agent's state. source: a person's choice stays until it is changed; a desk's heartbeat holds for 90 s."""
+
+    state: PresenceState
+    source: Literal["person", "heartbeat"] = "person"
+
+
+class People:
+    """Saves and deletes agents, and tells their state. All methods raise NotDurable.
+
+    draft: an empty one for one change.
+    """
+
+    def __init__(
+        self, directory: ChannelDirectory, journal: Journal, publisher: Publish, draft: Callable[[], Draft]
+    ) -> None:
+        self._directory, self._journal, self._publisher, self._draft = directory, journal, publisher, draft
+
+    async def save(self, account: str, agent: Agent) -> None:
+        """Save an agent, who is new or replaces the one of that id."""
+
+        def fill(draft: Draft) -> None:
+            if self._directory.find_agent(account, agent.id) != agent:
+                draft.save_agent(account, agent)
+
+        await self._journal.write(fill)
+
+    async def delete(self, account: str, agent: str) -> None:
+        """Delete an agent, who leaves every channel. Raises UnknownAgent."""
+
+        def fill(draft: Draft) -> None:
+            self._directory.agent(account, agent)
+            # First, so that nothing which becomes free when they leave a channel is given to them.
+            draft.delete_agent(account, agent)
+            for channel in self._directory.channels(account):
+                draft_member(draft, channel, agent, member=False)
+
+        await self._journal.write(fill)
+
+    async def set_presence(self, account: str, agent: str, presence: PresenceRequest) -> None:
+        """Tell an agent's state. Raises UnknownAgent."""
+        self._directory.agent(account, agent)
+        draft = self._draft()
+        draft.set_presence(account, agent, presence.state, presence.source)
+        # No transaction: one record needs none, and desks tell this all the time.
+        for message in draft.messages:
+            await self._publisher.publish(*message)
