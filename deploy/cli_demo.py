@@ -34,7 +34,10 @@ def demo(
         bool, typer.Option("--plain", help="Print lines instead of a live picture, as where there is no terminal.")
     ] = False,
 ) -> None:
-    """Let customers write and agents answer, on the whole pipeline, and count what came of it.
+    """Play the whole life of conversations on the whole pipeline, and count what came of it.
+
+    Customers write to one channel that is open and to one that is closed until an administrator opens it; rules, the AI
+    agent and human agents take them; the AI agent hands over; agents resolve; customers answer the survey.
 
     Everything is started for it and stopped after it: Kafka (unless it runs, or KAFKA_BOOTSTRAP_SERVERS names one),
     ingress, the stages, and a sandbox that stands in for EngageLab, delivers callbacks twice and receipts out of order.
@@ -54,7 +57,7 @@ def demo(
     except LiveDeskError as error:
         raise LiveDeskError(error.message, f"{error.hint}\nThe logs: {folder}".strip()) from error
     print_report(report, console)
-    if not report.summary.ok:
+    if not report.result.summary.ok:
         console.print(f"The logs: {folder}", soft_wrap=True)
         raise typer.Exit(1)
     shutil.rmtree(folder)
@@ -79,4 +82,4 @@ def _run(settings: Settings, customers: int, seed: int, folder: Path, console: C
         memory = {"Kafka": kafka.memory, **result.memory} if kafka.memory else result.memory
         with picture.timed("stopping Kafka"):
             exits.close()
-    return Report(result.summary, picture.phases, memory, result.restarts)
+    return Report(result, picture.phases, memory)

@@ -1,6 +1,6 @@
 """The demo's HTTP: the sandbox's own routes, and the control API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import ClientError, ClientSession
@@ -10,6 +10,7 @@ from deploy.errors import LiveDeskError
 from deploy.sandbox.customers import CustomerMessage
 from deploy.sandbox.provider import LogEntry
 from deploy.sandbox.sender import CallbackAttempt, CallbackCounts
+from schemas.system import PresenceState
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,19 @@ _CALLBACKS = TypeAdapter(Callbacks)
 
 
 class SandboxClient:
-    """EngageLab's stand-in, steered. Raises LiveDeskError."""
+    """EngageLab's stand-in and the AI agent's, steered. Raises LiveDeskError."""
 
     def __init__(self, session: ClientSession, url: str) -> None:
         self._session, self._url = session, f"{url}/sandbox"
 
-    async def write(self, messages: Sequence[CustomerMessage], copies: int) -> None:
-        """Customers write, all in one callback, which is delivered `copies` times."""
+    async def write(self, dev_key: str, messages: Sequence[CustomerMessage], copies: int = 1) -> None:
+        """Customers write to an account, all in one callback, which is delivered `copies` times."""
         body = [message.model_dump(exclude_none=True) for message in messages]
-        await _call(self._session, "POST", f"{self._url}/customers/write?copies={copies}", body)
+        await _call(self._session, "POST", f"{self._url}/customers/write?copies={copies}&dev_key={dev_key}", body)
+
+    async def set_ai(self, channel: str, answer: str) -> None:
+        """What the AI agent says on a channel from now on: a text, or `handoff`."""
+        await _call(self._session, "POST", f"{self._url}/ai", {"answer": answer, "channel": channel})
 
     async def sent(self, after: int = -1) -> list[LogEntry]:
         """The sends that came after number `after`, oldest first."""
@@ -45,21 +50,23 @@ class SandboxClient:
 
 
 class DeskClient:
-    """The agents' desk: the control API of ingress. Raises LiveDeskError."""
+    """Agents and an administrator: the control API of ingress. Raises LiveDeskError."""
 
-    def __init__(self, session: ClientSession, url: str, channel: str) -> None:
-        self._session, self._url = session, f"{url}/v1/channels/{channel}/conversations"
+    def __init__(self, session: ClientSession, url: str) -> None:
+        self._session, self._url = session, f"{url}/v1"
 
-    async def reply(self, contact: str, id: str, agent: str, text: str) -> None:
-        """Reply to a customer. id: of the command, and so of the message."""
-        await self._command(contact, {"type": "reply", "id": id, "by": agent, "text": text})
+    async def command(self, channel: str, contact: str, body: Mapping[str, object]) -> None:
+        """An agent asks something of the customer's conversation."""
+        url = f"{self._url}/channels/{channel}/conversations/{contact}/commands"
+        await _call(self._session, "POST", url, body)
 
-    async def resolve(self, contact: str, id: str, agent: str) -> None:
-        """Resolve the customer's conversation."""
-        await self._command(contact, {"type": "resolve", "id": id, "by": agent})
+    async def change_settings(self, channel: str, change: Mapping[str, object]) -> None:
+        """The administrator changes a channel's settings."""
+        await _call(self._session, "PATCH", f"{self._url}/channels/{channel}/settings", change)
 
-    async def _command(self, contact: str, body: dict[str, str]) -> None:
-        await _call(self._session, "POST", f"{self._url}/{contact}/commands", body)
+    async def set_presence(self, account: str, agent: str, state: PresenceState) -> None:
+        """An agent comes or goes."""
+        await _call(self._session, "PUT", f"{self._url}/accounts/{account}/agents/{agent}/presence", {"state": state})
 
 
 async def _call(session: ClientSession, method: str, url: str, body: object = None) -> bytes:

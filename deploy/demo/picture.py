@@ -2,23 +2,34 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
+from deploy.cli_explain import Decided, decisions
 from schemas.conversation import (
+    ConversationEvent,
     ConversationMessageReceived,
     ConversationMessageSent,
-    ConversationOpened,
-    ConversationRouted,
+    ConversationRated,
     ConversationStatusChanged,
     Status,
 )
 from schemas.messaging import MessageStatusChanged
-from schemas.record import Record, UndecodableRecord, decode
-from schemas.topics import Topic
+from schemas.record import Record
+from schemas.system import AssignmentDecided, AssignmentWaiting
 
-SHOWN_LINES = 12
+SHOWN_LINES = 7
+
+KINDS: Final[Mapping[str, str]] = {
+    "greeting": "greetings",
+    "unavailable": "told it is closed",
+    "ai": "AI answers",
+    "reply": "replies",
+    "survey": "surveys",
+}
+"""What the messages to customers are counted as, by kind."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,10 @@ class Picture:
     stages: dict[str, StageNumbers] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     statuses: dict[str, str] = field(default_factory=dict)
+    """Of messages."""
+    conversations: dict[str, Status] = field(default_factory=dict)
+    decided: Decided | None = None
+    """Assignment's last decision."""
     chat: deque[ChatLine] = field(default_factory=lambda: deque(maxlen=SHOWN_LINES))
 
     def __post_init__(self) -> None:
@@ -75,29 +90,29 @@ class Picture:
         finally:
             self.phases[phase] = self.clock() - began
 
-    def apply(self, topic: Topic, value: bytes | None) -> None:
-        """Take in a record of the conversations or statuses topic."""
-        try:
-            record = decode(value or b"", topic.types)
-        except UndecodableRecord:
-            self.counts["unreadable records"] += 1
-            return
-        self._take(record)
-
-    def _take(self, record: Record) -> None:
+    def take(self, record: Record) -> None:
+        """Take in a record of the conversations, assignments or statuses topic."""
         match record.event:
-            case ConversationOpened():
-                self.counts["conversations"] += 1
-            case ConversationRouted():
-                self.counts["routed"] += 1
-            case ConversationMessageReceived(header=header, text=text):
-                self.counts["messages"] += 1
-                self.chat.append(ChatLine(header.contact_name or header.contact, text or "", from_customer=True))
-            case ConversationMessageSent(header=header, kind=kind, by=by, text=text):
-                self.counts["greetings" if kind == "greeting" else "replies"] += 1
-                to = header.contact_name or header.contact
-                self.chat.append(ChatLine(f"{by or 'Shop'} to {to}", text or "", from_customer=False, kind=kind))
-            case ConversationStatusChanged(header=header):
-                self.counts["resolved"] += header.status is Status.RESOLVED
             case MessageStatusChanged(message_id=id, status=status):
                 self.statuses[id] = status
+            case AssignmentDecided(conversation_id=id) | AssignmentWaiting(conversation_id=id):
+                self.decided = decisions([record], id)[-1]
+            case ConversationEvent():
+                self._take(record.event)
+
+    def _take(self, event: ConversationEvent) -> None:
+        header = event.header
+        self.conversations[header.conversation_id] = header.status
+        who = header.contact_name or header.contact
+        match event:
+            case ConversationMessageReceived(text=text):
+                self.counts["messages"] += 1
+                self.chat.append(ChatLine(who, text or "", from_customer=True))
+            case ConversationMessageSent(kind=kind, by=by, text=text):
+                self.counts[KINDS.get(kind, kind)] += 1
+                sender = "AI agent" if kind == "ai" else by or header.channel
+                self.chat.append(ChatLine(f"{sender} to {who}", text or "", from_customer=False, kind=kind))
+            case ConversationStatusChanged(reason="ai_handed_over"):
+                self.counts["handed over"] += 1
+            case ConversationRated(previous=None):
+                self.counts["ratings"] += 1

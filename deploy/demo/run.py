@@ -1,9 +1,8 @@
 """The demo from the topics to the summary, on a Kafka that runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -12,35 +11,35 @@ from aiokafka.errors import KafkaError
 from cryptography.fernet import Fernet
 
 from deploy.channels_file import load_channels_file
+from deploy.cli_explain import decisions
 from deploy.demo.clients import DeskClient, SandboxClient
-from deploy.demo.count import COUNTED, Evidence, Summary, summarize
+from deploy.demo.count import summarize
+from deploy.demo.desk import Desk
+from deploy.demo.facts import COUNTED, Evidence, Facts
 from deploy.demo.picture import Picture
 from deploy.demo.plan import RECEIPT_FAULTS, make_plan
 from deploy.demo.play import Play
 from deploy.demo.read import delete_topics, read_all
+from deploy.demo.result import Result
+from deploy.demo.story import pick, tell
 from deploy.demo.view import View
 from deploy.demo.watch import Watch
+from deploy.reports import summed
 from deploy.secrets import Secrets
 from deploy.settings import Settings
 from deploy.stack import Ports, Stack
 from deploy.topics import apply
+from schemas.topics import ASSIGNMENTS, CONVERSATIONS
 from streams.topology import all_topics
 
 CHANNELS = Path(__file__).with_name("channels.yaml")
-"""The channel of the demo, and of `livedesk up` without a file."""
+"""The channel of `livedesk up` without a file."""
+DEMO = Path(__file__).with_name("demo.yaml")
 
-WRITE_SECONDS = 12.0
+ACT_SECONDS = 4.5
+SETTLE_SECONDS = 20.0
 END_SECONDS = 60.0
 SHOW_SECONDS = 0.3
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of it. memory: bytes by process. restarts: of processes that ended by themselves."""
-
-    summary: Summary
-    memory: Mapping[str, int]
-    restarts: int
 
 
 async def run_demo(
@@ -62,40 +61,68 @@ async def run_demo(
 
 
 async def _run(settings: Settings, customers: int, seed: int, folder: Path, picture: Picture) -> Result:
-    channels = load_channels_file(CHANNELS)
-    channel = channels.channels[0]
-    plan = make_plan(seed, customers, channel.human_agents, WRITE_SECONDS)
+    file = load_channels_file(DEMO)
+    channels = {channel.id: channel for channel in file.channels}
+    agents = {channel.id: channel.human_agents for channel in file.channels}
+    plan = make_plan(seed, customers, agents, ACT_SECONDS)
     options = ["--seed", str(seed)]
     for name, value in RECEIPT_FAULTS.items():
         options += ["--fault", f"{name}={value}"]
-    secrets = Secrets(Fernet.generate_key())
-    stack = Stack(settings, secrets, channels, CHANNELS, folder, Ports.free(), sandbox_options=options)
+    stack = Stack(settings, Secrets(Fernet.generate_key()), file, DEMO, folder, Ports.free(), sandbox_options=options)
     async with AsyncExitStack() as exits:
         with picture.timed("starting sandbox, ingress and worker"):
             await exits.enter_async_context(stack)
             session = await exits.enter_async_context(ClientSession(timeout=ClientTimeout(total=10)))
-            watch = Watch(stack, session, picture)
+            desk = Desk()
+            watch = Watch(stack, session, picture, desk)
             await exits.enter_async_context(watch.running())
         sandbox = SandboxClient(session, stack.sandbox_url)
-        play = Play(plan, sandbox, DeskClient(session, stack.control_url, channel.id))
+        play = Play(plan, channels, sandbox, DeskClient(session, stack.control_url), desk)
         exits.push_async_callback(play.stop)
-        with picture.timed("customers write"):
-            await play.customers_write()
-        with picture.timed("replies and receipts"):
-            unfinished = await play.wait_for_end(watch, END_SECONDS)
+        unfinished = await _play(play, watch, picture, END_SECONDS + customers)
         with picture.timed("counting"):
             evidence = Evidence(
                 records=await read_all(settings.kafka, settings.topic_prefix, COUNTED),
                 attempts=(await sandbox.callbacks()).attempts,
                 sent=await sandbox.sent(),
+                customers=plan.customers,
+                channels=channels,
+                workload={agent.id: agent.workload for agent in file.agents if isinstance(agent.workload, int)},
                 written=play.written,
                 replies=play.replies,
+                resolved=play.resolved,
                 unfinished=unfinished,
             )
-            result = Result(summarize(evidence), _memory(stack), sum(p.starts - 1 for p in stack.processes))
+            result = _result(evidence, stack)
         with picture.timed("stopping"):
             await exits.aclose()
     return result
+
+
+async def _play(play: Play, watch: Watch, picture: Picture, seconds: float) -> list[str]:
+    """From the first message to the last conversation closed. Returns what was not over when the time was up."""
+    with picture.timed("customers write; support is closed"):
+        await play.begin()
+        await play.customers_write(0)
+        await play.settle(SETTLE_SECONDS)
+    with picture.timed("support opens; customers write on"):
+        await play.open()
+        await play.customers_write(1)
+    with picture.timed("replies, surveys and receipts"):
+        return await play.wait_for_end(watch, seconds)
+
+
+def _result(evidence: Evidence, stack: Stack) -> Result:
+    facts = Facts.gather(evidence)
+    life = pick(evidence.records[CONVERSATIONS])
+    return Result(
+        summarize(evidence, facts),
+        tell(life),
+        decisions(evidence.records[ASSIGNMENTS], life[0].subject) if life else [],
+        summed(facts.partials),
+        _memory(stack),
+        sum(process.starts - 1 for process in stack.processes),
+    )
 
 
 def _memory(stack: Stack) -> dict[str, int]:

@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from deploy.demo.count import Summary
-from deploy.demo.picture import Picture
+from deploy.cli_explain import _headline as headline
+from deploy.cli_explain import _lines as details
+from deploy.demo.picture import KINDS, Picture
+from deploy.demo.result import Result
+from deploy.reports import Figures, Times
+from schemas.conversation import Status
 
 PLAIN_SECONDS = 2.0
 
-_COUNTS = ("conversations", "messages", "greetings", "replies", "resolved")
+_COUNTS = ("messages", *KINDS.values(), "handed over", "ratings")
 
 
 class View:
@@ -55,55 +58,94 @@ class View:
 
 @dataclass(frozen=True)
 class Report:
-    """What is told at the end. memory: bytes by process; restarts: of processes that ended by themselves."""
+    """What is told at the end. memory: bytes by process."""
 
-    summary: Summary
+    result: Result
     seconds: Mapping[str, float]
     memory: Mapping[str, int]
-    restarts: int
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print every count and check."""
+    """Print one conversation, the figures, every count and every check."""
+    result, summary = report.result, report.result.summary
 
     def row(name: str, value: str) -> None:
         console.print(f"  {name:<24} {value}", markup=False, highlight=False, soft_wrap=True)
 
+    _print_story(result, console)
+    console.print("\nThe reports (times: medians)")
+    console.print(_figures(result.figures))
     console.print("\nCounted from the topics and the sandbox's log")
-    for name, value in report.summary.counts.items():
+    for name, value in summary.counts.items():
         row(name, value)
     console.print("\nThe processes")
     row("memory", ", ".join(f"{name} {bytes / 2**20:.0f} MiB" for name, bytes in report.memory.items()))
-    row("restarts", str(report.restarts))
+    row("restarts", str(result.restarts))
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items())
     row("seconds", f"{sum(report.seconds.values()):.1f}: {phases}")
     console.print("\nChecks")
-    for check in report.summary.checks:
+    for check in summary.checks:
         mark = Text("ok   ", "green") if check.ok else Text("WRONG", "bold red")
         console.print(Text("  ") + mark + f" {check.name}" + ("" if check.ok else f": {check.wrong}"), soft_wrap=True)
-    wrong = sum(not check.ok for check in report.summary.checks)
-    verdict = f"{wrong} of {len(report.summary.checks)} checks failed." if wrong else "Every check holds."
-    end = f"Lost {report.summary.counts['lost']}, twice {report.summary.counts['twice']}. {verdict}"
+    wrong = sum(not check.ok for check in summary.checks)
+    verdict = f"{wrong} of {len(summary.checks)} checks failed." if wrong else "Every check holds."
+    end = f"Lost {summary.counts['lost']}, twice {summary.counts['twice']}. {verdict}"
     console.print(f"\n{end}", style="bold red" if wrong else "bold green", highlight=False)
 
 
+def _print_story(result: Result, console: Console) -> None:
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    say("\nThe life of one conversation")
+    for moment in result.story:
+        say(f"{moment.after.total_seconds():+8.1f} s  {moment.text}")
+    for decided in result.decided[-1:]:
+        say("\nWhy it is with whom it is (livedesk explain)")
+        for line in (headline(decided), *details(decided.explanation)):
+            say(f"  {line}")
+
+
+def _figures(figures: Mapping[str, Figures]) -> Table:
+    table = Table("channel", box=None, header_style="dim", padding=(0, 0, 0, 1))
+    for name in ("opened", "resolved", "closed", "reply in", "resolved in", "surveys", "answered", "satisfied"):
+        table.add_column(name, justify="right")
+    for channel, sums in figures.items():
+        first = sums.times("first_response_open") + sums.times("first_response_closed")
+        whole = sums.times("resolution_open") + sums.times("resolution_closed")
+        outcomes = [str(sums.outcome(outcome)) for outcome in ("opened", "resolved", "closed")]
+        satisfied = f"{sums.satisfaction_pct:g}%"
+        table.add_row(
+            channel, *outcomes, _median(first), _median(whole), str(sums.surveys_sent), str(sums.answers), satisfied
+        )
+    return table
+
+
+def _median(times: Times) -> str:
+    median = times.percentile(50)
+    return "-" if median is None else f"{median.total_seconds():.0f} s"
+
+
 def _line(picture: Picture) -> str:
-    counts = ", ".join(f"{picture.counts[name]} {name}" for name in _COUNTS)
+    statuses = ", ".join(f"{count} {status}" for status, count in _by_status(picture))
+    counts = ", ".join(f"{picture.counts[name]} {name}" for name in _COUNTS if picture.counts[name])
     rate = sum(stage.rate for stage in picture.stages.values())
-    return f"{counts}; {len(picture.statuses)} messages with a status; {rate:.0f} records/s, lag {picture.lag}"
+    return f"conversations: {statuses or 'none'}; {counts or 'no messages'}; {rate:.0f} records/s, lag {picture.lag}"
 
 
 def _draw(picture: Picture) -> RenderableType:
     head = Text.assemble((f"{picture.seconds:5.1f} s  ", "dim"), (picture.phase, "bold"))
     if not picture.stages:
         return head
-    return Group(head, Columns([_stages(picture), _numbers(picture)], padding=(0, 3)), _chat(picture))
+    columns = Table.grid(padding=(0, 2))
+    columns.add_row(_stages(picture), _numbers(picture), _conversations(picture))
+    return Group(head, columns, _why(picture), _chat(picture))
 
 
 def _stages(picture: Picture) -> Table:
     table = Table("stage", box=None, header_style="dim")
-    for name in ("records", "records/s", "lag"):
-        table.add_column(name, justify="right", min_width=7)
+    for name in ("records", "a second", "lag"):
+        table.add_column(name, justify="right")
     for name, stage in picture.stages.items():
         table.add_row(name, str(stage.records), f"{stage.rate:.0f}", str(stage.lag))
     return table
@@ -113,9 +155,28 @@ def _numbers(picture: Picture) -> Table:
     table = Table("so far", "", box=None, header_style="dim")
     for name in _COUNTS:
         table.add_row(name, str(picture.counts[name]))
-    for status, count in Counter(picture.statuses.values()).most_common(3):
-        table.add_row(f"messages {status}", str(count))
     return table
+
+
+def _conversations(picture: Picture) -> Table:
+    table = Table("conversations", "", box=None, header_style="dim")
+    for status, count in _by_status(picture):
+        table.add_row(status, str(count))
+    table.add_row("")
+    table.add_row(Text("messages to them", "dim"))
+    for message_status, count in Counter(picture.statuses.values()).most_common(4):
+        table.add_row(message_status, str(count))
+    return table
+
+
+def _by_status(picture: Picture) -> list[tuple[Status, int]]:
+    counts = Counter(picture.conversations.values())
+    return [(status, counts[status]) for status in Status if counts[status]]
+
+
+def _why(picture: Picture) -> Text:
+    words = headline(picture.decided) if picture.decided is not None else ""
+    return Text(words, "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _chat(picture: Picture) -> Panel:

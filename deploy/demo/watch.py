@@ -11,9 +11,11 @@ from aiohttp import ClientError, ClientSession
 from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.demo.desk import Desk
 from deploy.demo.picture import Picture, StageNumbers
 from deploy.stack import Stack
-from schemas.topics import CONVERSATIONS, STATUSES, Topic
+from schemas.record import UndecodableRecord, decode
+from schemas.topics import ASSIGNMENTS, CONVERSATIONS, STATUSES, Topic
 from streams.compacted import TopicFollower
 from streams.metrics import Metrics
 from streams.progress import Progress
@@ -25,10 +27,10 @@ RATE_SECONDS = 3.0
 
 
 class Watch:
-    """Keeps the picture up to date."""
+    """Keeps the picture and the desk up to date."""
 
-    def __init__(self, stack: Stack, session: ClientSession, picture: Picture) -> None:
-        self._stack, self._session, self._picture = stack, session, picture
+    def __init__(self, stack: Stack, session: ClientSession, picture: Picture, desk: Desk) -> None:
+        self._stack, self._session, self._picture, self._desk = stack, session, picture, desk
         settings = stack.settings
         self._progress = Progress(settings.kafka, settings.topic_prefix, TOPOLOGY, Metrics())
         self._seen: deque[tuple[float, Counter[str]]] = deque()
@@ -39,7 +41,7 @@ class Watch:
         settings = self._stack.settings
         followers = [
             TopicFollower(settings.kafka, topic.full_name(settings.topic_prefix), partial(self._apply, topic))
-            for topic in (CONVERSATIONS, STATUSES)
+            for topic in (CONVERSATIONS, ASSIGNMENTS, STATUSES)
         ]
         looking: asyncio.Task[None] | None = None
         try:
@@ -67,7 +69,13 @@ class Watch:
         }
 
     def _apply(self, topic: Topic, _key: bytes, value: bytes | None) -> None:
-        self._picture.apply(topic, value)
+        try:
+            record = decode(value or b"", topic.types)
+        except UndecodableRecord:
+            self._picture.counts["unreadable records"] += 1
+            return
+        self._picture.take(record)
+        self._desk.take(record)
 
     async def _look_on(self) -> None:
         while True:

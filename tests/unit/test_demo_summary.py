@@ -1,121 +1,45 @@
 """The demo's own count, with faults planted in what it counts."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
-import orjson
 import pytest
 
-from deploy.demo.count import COUNTED, Evidence, Summary, summarize
+from deploy.demo.count import Summary
 from deploy.demo.plan import make_plan
-from deploy.sandbox.provider import LogEntry
-from deploy.sandbox.sender import CallbackAttempt
-from schemas.conversation import ConversationMessageReceived, ConversationOpened, Header, Status
-from schemas.event import Event
-from schemas.messaging import MessageStatusChanged, SendGreeting, SendMessage
-from schemas.record import Record
-from schemas.system import DeadLettered, WebhookReceived
-from schemas.topics import CONVERSATIONS, DEAD_LETTERS, OUTBOUND, STATUSES, WEBHOOKS, Topic
-
-AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
-HEADER = Header(
-    conversation_id="talk-1", channel="kiosk", contact="352621000111", opened_at=AT, revision=1, status=Status.OPEN
+from deploy.demo.story import pick, tell
+from schemas.ai import AiRequested
+from schemas.conversation import (
+    AiHandedOver,
+    ConversationMessageReceived,
+    ConversationNoteAdded,
+    ConversationOpened,
+    ConversationRouted,
+    ConversationStatusChanged,
 )
-STEPS = ("accepted", "sent", "delivered")
+from schemas.csat import SurveyAnswered, SurveySent, SurveySkipped
+from schemas.reports import ReportUpdated
+from schemas.system import (
+    AssignmentDecided,
+    DeadLettered,
+    PresenceChanged,
+    ProposalAnswered,
+)
+from schemas.topics import (
+    ACCOUNT_INBOX,
+    AI_REQUESTS,
+    ASSIGNMENTS,
+    CONVERSATIONS,
+    CSAT,
+    DEAD_LETTERS,
+    INBOX,
+    REPORTS,
+    STATUSES,
+)
+from tests.unit.demo_run import AT, SHEILA, STEPS, Run, inbound, posted, receipt, status
 
-
-def inbound(id: str) -> bytes:
-    row = {"response": {"event": "received", "response_data": {"channel_message_id": id}}}
-    return orjson.dumps({"total": 1, "rows": [row]})
-
-
-def receipt(provider_id: str, status: str) -> bytes:
-    row = {"message_id": provider_id, "status": {"message_status": status}}
-    return orjson.dumps({"total": 1, "rows": [row]})
-
-
-def joined(id: str) -> ConversationMessageReceived:
-    return ConversationMessageReceived(header=HEADER, message_id=id, at=AT, kind="text", text="moien")
-
-
-def greeting(id: str) -> SendGreeting:
-    return SendGreeting(message_id=id, conversation_id="talk-1", kind="greeting", text="welcome")
-
-
-def status(id: str, reported: str) -> MessageStatusChanged:
-    return MessageStatusChanged(message_id=id, reported=reported, status=reported, timestamps={reported: AT})
-
-
-def sent(seq: int, id: str, provider_id: str) -> LogEntry:
-    return LogEntry(
-        seq=seq,
-        at=AT,
-        account="+35220000001",
-        id=id,
-        contact="352621000111",
-        type="text",
-        text="welcome",
-        template=None,
-        custom_args={"id": id},
-        outcome="accepted",
-        code=None,
-        message_id=provider_id,
-        repeat=0,
-    )
-
-
-def posted(body: bytes, answer: int = 200) -> CallbackAttempt:
-    return CallbackAttempt(AT, "+35220000001", len(body), 1, answer, None)
-
-
-@dataclass
-class Run:
-    """A run in which all is well: two messages, one of them delivered twice, a greeting and a reply."""
-
-    bodies: list[bytes] = field(
-        default_factory=lambda: [
-            inbound("in-1"),
-            inbound("in-1"),
-            inbound("in-number-2"),
-            *(receipt(provider_id, status) for provider_id in ("el-1", "el-2") for status in STEPS[1:]),
-        ]
-    )
-    conversations: list[Event] = field(
-        default_factory=lambda: [ConversationOpened(header=HEADER), joined("in-1"), joined("in-number-2")]
-    )
-    outbound: list[Event] = field(
-        default_factory=lambda: [
-            greeting("greeting-1"),
-            SendMessage(message_id="reply-1", conversation_id="talk-1", kind="reply", text="yes"),
-        ]
-    )
-    statuses: list[Event] = field(
-        default_factory=lambda: [status(id, step) for id in ("greeting-1", "reply-1") for step in STEPS]
-    )
-    dead_letters: list[Event] = field(default_factory=list)
-    log: list[LogEntry] = field(default_factory=lambda: [sent(0, "greeting-1", "el-1"), sent(1, "reply-1", "el-2")])
-    attempts: list[CallbackAttempt] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.attempts = [posted(body) for body in self.bodies]
-
-    def summary(self, unfinished: Sequence[str] = ()) -> Summary:
-        webhooks = [WebhookReceived(provider="engagelab", body=body) for body in self.bodies]
-        events: dict[Topic, Iterable[Event]] = {
-            WEBHOOKS: webhooks,
-            CONVERSATIONS: self.conversations,
-            OUTBOUND: self.outbound,
-            STATUSES: self.statuses,
-            DEAD_LETTERS: self.dead_letters,
-        }
-        assert events.keys() == set(COUNTED)
-        records = {
-            topic: [Record(f"{topic.name}-{n}", "/test", AT, "kiosk:352621000111", event) for n, event in enumerate(of)]
-            for topic, of in events.items()
-        }
-        evidence = Evidence(records, self.attempts, self.log, {"in-1", "in-number-2"}, {"reply-1"}, unfinished)
-        return summarize(evidence)
+Planted = Callable[[Run], object]
 
 
 @pytest.fixture
@@ -131,108 +55,162 @@ def test_a_good_run_passes_every_check(run: Run) -> None:
     summary = run.summary()
     assert wrong(summary) == {}
     assert summary.ok
-    assert summary.counts["callbacks posted"] == "7"
-    assert summary.counts["callbacks in webhooks"] == "7, 1 delivered twice, 0 of several rows"
-    assert summary.counts["rows"] == "7: 3 customers' messages, 4 receipts (0 out of order)"
-    assert summary.counts["customers' messages"] == "2 different ones, 1 came again"
-    assert summary.counts["greetings sent"] == "1 accepted by the provider"
-    assert summary.counts["messages now"] == "delivered 2"
+    assert summary.counts["callbacks"] == "21 posted, 21 acknowledged"
+    assert summary.counts["callbacks in webhooks"] == "21, 1 delivered twice, 0 of several rows"
+    assert summary.counts["rows"] == "21: 7 messages, 14 receipts (0 out of order)"
+    assert summary.counts["customers' messages"] == "6 different ones, 1 came again"
+    assert summary.counts["conversations"] == "3: Closed 2, Open 1"
+    assert summary.counts["assigned"] == "marek 2, robbie 1, sheila 1; 0 had to wait"
+    assert summary.counts["the AI agent"] == "1 answers, 1 handed over to people"
+    assert summary.counts["surveys"] == "1 sent, 1 answered, 1 satisfied (100%), median 4"
+    assert summary.counts["messages now"] == "delivered 7"
     assert (summary.counts["lost"], summary.counts["twice"]) == ("0", "0")
 
 
-def test_a_lost_message_is_named(run: Run) -> None:
-    run.conversations.pop()
+REPORTS_SAY = "the reports say what was counted"
+
+GREETED = "whoever began while it was open, and with people, was greeted once"
+UNAVAILABLE = "whoever wrote while it was closed was told so once a day"
+CHOSEN = "every conversation is with whom assignment chose"
+SURVEYED = "every resolution was followed by one survey, where it may"
+SENT_ONCE = "every message was sent once"
+
+PLANTED: Sequence[tuple[Planted, set[str]]] = (
+    (
+        lambda run: run.drop(CONVERSATIONS, ConversationMessageReceived),
+        {"no customer's message is lost"},
+    ),
+    (
+        lambda run: run.repeat(CONVERSATIONS, ConversationMessageReceived),
+        {"no customer's message is in a conversation twice"},
+    ),
+    (
+        lambda run: run.written.remove("in-1"),
+        {"no conversation holds a message that nobody wrote"},
+    ),
+    (lambda run: run.bodies.remove(inbound("in-number-2")), {"every acknowledged callback is in webhooks"}),
+    (
+        lambda run: run.repeat(CONVERSATIONS, ConversationOpened),
+        {"every customer has one conversation", REPORTS_SAY},
+    ),
+    (lambda run: run.lose_sent("greeting-352621000111"), {GREETED, SENT_ONCE}),
+    (lambda run: run.send_again("greeting-352621000111"), {GREETED, SENT_ONCE}),
+    (lambda run: run.lose_sent("unavailable-352621000333"), {UNAVAILABLE, SENT_ONCE}),
+    (lambda run: run.send_again("unavailable-352621000333"), {UNAVAILABLE, SENT_ONCE}),
+    (lambda run: run.drop(ACCOUNT_INBOX, ProposalAnswered), {"every proposal was answered once"}),
+    (lambda run: run.repeat(ACCOUNT_INBOX, ProposalAnswered), {"every proposal was answered once"}),
+    (lambda run: run.repeat(CONVERSATIONS, ConversationRouted), {"every conversation was routed once"}),
+    (
+        lambda run: run.change(ASSIGNMENTS, AssignmentDecided, explanation={"decision": "ai"}),
+        {"rules, the AI agent and people came in their order", "only whom the rules and the channel name were chosen"},
+    ),
+    (
+        lambda run: run.change(ASSIGNMENTS, AssignmentDecided, assignee=SHEILA),
+        {"only whom the rules and the channel name were chosen", CHOSEN},
+    ),
+    (
+        lambda run: run.drop(ACCOUNT_INBOX, PresenceChanged),
+        {"nobody was chosen before they were online"},
+    ),
+    (
+        lambda run: run.workload.update(sheila=0),
+        {"nobody had more open conversations than their limit"},
+    ),
+    (
+        lambda run: run.drop(AI_REQUESTS, AiRequested),
+        {"the AI agent was asked about every message to it", "every question to the AI agent had one end"},
+    ),
+    (lambda run: run.repeat(INBOX, AiHandedOver), {"every question to the AI agent had one end"}),
+    (lambda run: run.send_again("ai-352621000222"), {"every answer of the AI agent was sent once", SENT_ONCE}),
+    (
+        lambda run: run.change(CONVERSATIONS, ConversationStatusChanged, reason="ai_handed_over"),
+        {"the AI agent handed over whoever asked for a person, once"},
+    ),
+    (lambda run: run.lose_sent("reply-352621000111"), {"every reply reached the provider once", SENT_ONCE}),
+    (lambda run: run.send_again("reply-352621000333"), {"every reply reached the provider once", SENT_ONCE}),
+    (
+        lambda run: run.events[CONVERSATIONS].remove(
+            next(record for record in run.events[CONVERSATIONS] if getattr(record.event, "kind", "") == "reply")
+        ),
+        {"every reply is in its conversation, of the agent who holds it", REPORTS_SAY},
+    ),
+    (lambda run: run.repeat(CONVERSATIONS, ConversationNoteAdded), {"every note and label is there once"}),
+    (lambda run: run.resolved.pop("352621000222"), {"every resolution was carried out once", REPORTS_SAY}),
+    (
+        lambda run: run.lose_sent("survey-352621000111"),
+        {SURVEYED, "csat knows every survey that the provider took", SENT_ONCE, REPORTS_SAY},
+    ),
+    (
+        lambda run: run.drop(CSAT, SurveySent),
+        {"csat knows every survey that the provider took"},
+    ),
+    (lambda run: run.drop(CSAT, SurveySkipped), {"nobody else's survey was skipped than those labelled so"}),
+    (
+        lambda run: run.change(CSAT, SurveyAnswered, rating=5),
+        {"every answer to a survey counts once, for whoever resolved"},
+    ),
+    (
+        lambda run: run.repeat(CSAT, SurveyAnswered),
+        {"every answer to a survey counts once, for whoever resolved"},
+    ),
+    (lambda run: run.change(REPORTS, ReportUpdated, counts={"opened": 1}), {REPORTS_SAY}),
+)
+
+
+@pytest.mark.parametrize(("plant", "found"), PLANTED, ids=[str(number) for number in range(len(PLANTED))])
+def test_a_planted_fault_is_found(run: Run, plant: Planted, found: set[str]) -> None:
+    plant(run)
+    assert wrong(run.summary()).keys() == found
+
+
+def test_what_is_wrong_is_named(run: Run) -> None:
+    run.drop(CONVERSATIONS, ConversationMessageReceived)
+    run.lose_sent("greeting-352621000111")
     summary = run.summary()
-    assert wrong(summary) == {"no customer's message is lost": "in-number-2"}
+    assert wrong(summary)["no customer's message is lost"] == "in-1"
+    assert wrong(summary)[GREETED] == "352621000111: None, not 1"
     assert summary.counts["lost"] == "1"
 
 
-def test_a_message_that_joined_twice_is_named(run: Run) -> None:
-    run.conversations.append(joined("in-1"))
-    summary = run.summary()
-    assert wrong(summary) == {"no customer's message is in a conversation twice": "in-1"}
-    assert summary.counts["twice"] == "1"
-
-
-def test_a_message_that_nobody_wrote_is_named(run: Run) -> None:
-    run.conversations.append(joined("in-3"))
-    assert wrong(run.summary()) == {"no conversation holds a message that nobody wrote": "in-3"}
-
-
-def test_a_lost_callback_is_missed(run: Run) -> None:
-    run.bodies.remove(inbound("in-number-2"))
-    assert wrong(run.summary()) == {"every acknowledged callback is in webhooks": "1 of 7 are missing"}
+def test_a_conversation_that_stays_open_is_named(run: Run) -> None:
+    run.events[CONVERSATIONS] = [
+        record
+        for record in run.events[CONVERSATIONS]
+        if not (isinstance(record.event, ConversationStatusChanged) and record.event.reason == "close_after")
+    ]
+    found = wrong(run.summary())
+    assert found.keys() == {"every resolved conversation is closed, every other one open", REPORTS_SAY}
+    assert found[REPORTS_SAY] == "shop closed: 2, not 1"
 
 
 def test_a_callback_that_was_not_acknowledged_is_told_and_not_missed(run: Run) -> None:
-    run.bodies.pop()
-    run.statuses.pop()
-    run.statuses.append(status("reply-1", "read"))
-    run.attempts[-1] = replace(run.attempts[-1], status=503)
+    run.bodies.append(b'{"rows": []}')
+    run.attempts.append(posted(run.bodies.pop(), 503))
     assert wrong(run.summary()) == {"every callback was acknowledged": "503 1"}
 
 
-def test_the_same_greeting_twice_is_wrong(run: Run) -> None:
-    run.log.append(sent(2, "greeting-1", "el-1"))
-    assert wrong(run.summary()) == {"every conversation begun by a customer was greeted once": "more than once: talk-1"}
-
-
-def test_two_greetings_of_one_conversation_are_wrong(run: Run) -> None:
-    run.outbound.append(greeting("greeting-2"))
-    run.log.append(sent(2, "greeting-2", "el-3"))
-    run.statuses += [status("greeting-2", step) for step in STEPS]
-    assert wrong(run.summary()) == {"every conversation begun by a customer was greeted once": "more than once: talk-1"}
-
-
-def test_a_conversation_without_a_greeting_is_wrong(run: Run) -> None:
-    run.log.pop(0)
-    assert wrong(run.summary()) == {"every conversation begun by a customer was greeted once": "never: talk-1"}
-
-
-def test_a_greeting_that_was_refused_does_not_count(run: Run) -> None:
-    run.log[0] = replace(run.log[0], outcome="refused", message_id=None)
-    assert wrong(run.summary()) == {"every conversation begun by a customer was greeted once": "never: talk-1"}
-
-
-def test_an_agent_s_conversation_needs_no_greeting(run: Run) -> None:
-    begun = HEADER.model_copy(update={"conversation_id": "talk-2", "opened_by": "agent"})
-    run.conversations.append(ConversationOpened(header=begun))
-    assert run.summary().ok
-
-
-def test_a_reply_that_reached_nobody_or_came_twice_is_wrong(run: Run) -> None:
-    reply = run.log.pop()
-    assert wrong(run.summary()) == {"every reply reached the provider once": "reply-1 (0 times)"}
-    run.log += [reply, reply]
-    assert wrong(run.summary()) == {"every reply reached the provider once": "reply-1 (2 times)"}
-
-
 def test_a_send_that_nobody_commanded_is_named(run: Run) -> None:
-    run.log.append(sent(2, "stray", "el-9"))
-    run.statuses += [status("stray", step) for step in STEPS]
-    assert wrong(run.summary()) == {"nothing was sent that nobody commanded": "stray"}
+    run.accept("stray", "352621000111")
+    for step in STEPS:
+        run.put(STATUSES, status("stray", step), "shop:352621000111")
+    found = wrong(run.summary())
+    assert found.pop("nothing was sent that nobody commanded") == "stray"
+    assert found.keys() == {SENT_ONCE, REPORTS_SAY}
 
 
 def test_a_missing_status_is_named(run: Run) -> None:
-    run.statuses.remove(status("reply-1", "sent"))
-    assert wrong(run.summary()) == {"every accepted message has all its statuses": "reply-1 lacks sent"}
-
-
-def test_a_message_whose_receipts_never_end_is_named(run: Run) -> None:
-    run.bodies.remove(receipt("el-2", "delivered"))
-    run.attempts.pop()
-    run.statuses.remove(status("reply-1", "delivered"))
-    assert wrong(run.summary()) == {"every accepted message has all its statuses": "reply-1 is still sent"}
+    of_the_reply = [r for r in run.events[STATUSES] if r.event == status("reply-352621000111", "sent")]
+    run.events[STATUSES].remove(of_the_reply[0])
+    assert wrong(run.summary()) == {"every accepted message has all its statuses": "reply-352621000111 lacks sent"}
 
 
 def test_a_status_told_twice_is_named(run: Run) -> None:
-    run.statuses.append(status("greeting-1", "delivered"))
-    assert wrong(run.summary()) == {"no status is told twice": "greeting-1 delivered"}
+    run.put(STATUSES, status("greeting-352621000111", "delivered"), "shop:352621000111")
+    assert wrong(run.summary()) == {"no status is told twice": "greeting-352621000111 delivered"}
 
 
 def test_a_dead_letter_is_told_with_its_reason(run: Run) -> None:
-    letter = DeadLettered(reason="missing_contact", stage="intake", topic="webhooks", body="{}")
-    run.dead_letters.append(letter)
+    run.put(DEAD_LETTERS, DeadLettered(reason="missing_contact", stage="intake", topic="webhooks", body="{}"))
     summary = run.summary()
     assert wrong(summary) == {"there are no dead letters": "missing_contact 1"}
     assert summary.counts["dead letters"] == "1"
@@ -244,23 +222,54 @@ def test_what_was_still_under_way_is_told(run: Run) -> None:
 
 
 def test_receipts_behind_a_later_one_are_out_of_order(run: Run) -> None:
-    run.bodies = [inbound("in-1"), inbound("in-number-2"), receipt("el-1", "delivered"), receipt("el-1", "sent")]
-    run.attempts = [posted(body) for body in run.bodies]
-    assert run.summary().counts["rows"] == "4: 2 customers' messages, 2 receipts (1 out of order)"
+    first = run.bodies.index(receipt("el-0", "sent"))
+    run.bodies[first], run.bodies[first + 1] = run.bodies[first + 1], run.bodies[first]
+    assert run.summary().counts["rows"] == "21: 7 messages, 14 receipts (1 out of order)"
+
+
+def test_the_story_is_of_the_richest_conversation(run: Run) -> None:
+    records = [replace(r, time=AT + timedelta(seconds=n)) for n, r in enumerate(run.events[CONVERSATIONS])]
+    moments = tell(pick(records))
+    assert [moment.text for moment in moments if not moment.text.startswith("Gast: ")] == [
+        "Gast begins a conversation with shop",
+        "given to robbie (AI)",
+        "robbie (AI): so",
+        "Open: the AI agent hands it over",
+        "note: take over",
+        "given to marek",
+        "marek: so",
+        "note of marek: called",
+        "marek labels it: no-survey",
+        "Resolved: resolved by marek",
+        "Closed: its time has passed",
+    ]
+    assert moments[0].after == timedelta(0)
+    assert sorted(moments, key=lambda moment: moment.after) == moments
+
+
+AGENTS = {"shop": ("ana", "ben"), "support": ("caro",)}
 
 
 def test_the_seed_decides_the_plan() -> None:
-    plan = make_plan(5, 20, ("ana", "ben"), 10)
-    assert plan == make_plan(5, 20, ("ana", "ben"), 10)
-    assert plan != make_plan(6, 20, ("ana", "ben"), 10)
-    assert len(plan.contacts) == 20
-    assert max(callback.at for callback in plan.callbacks) <= 10
+    plan = make_plan(5, 20, AGENTS, 10)
+    assert plan == make_plan(5, 20, AGENTS, 10)
+    assert plan != make_plan(6, 20, AGENTS, 10)
+    assert len(plan.customers) == 20
+    assert max(callback.at for act in plan.acts for callback in act) <= 10
 
 
-def test_the_plan_has_every_kind_of_trouble() -> None:
-    plan = make_plan(7, 36, ("ana",), 10)
-    ids = [message.id for callback in plan.callbacks for message in callback.messages]
-    assert any(callback.copies == 2 for callback in plan.callbacks)
-    assert any(len(callback.messages) > 1 for callback in plan.callbacks)
-    assert len(ids) > len(plan.messages) > 36
-    assert {answer.resolve_after is None for answer in plan.answers.values()} == {True, False}
+def test_the_plan_has_every_kind_of_customer_and_trouble() -> None:
+    plan = make_plan(7, 36, AGENTS, 10)
+    callbacks = [callback for act in plan.acts for callback in act]
+    ids = [message.id or "" for callback in callbacks for message in callback.messages]
+    planned = [id for customer in plan.customers.values() for written in customer.written for id in written]
+    assert any(callback.copies == 2 for callback in callbacks)
+    assert any(len(callback.messages) > 1 for callback in callbacks)
+    assert sorted(set(ids)) == sorted(planned)
+    assert len(ids) > len(planned) > 36
+    assert {customer.kind for customer in plan.customers.values()} == {
+        *("refund", "invoice", "parcel", "person", "early", "late")
+    }
+    assert sum(not customer.is_resolved for customer in plan.customers.values()) == 2
+    assert {customer.rating is None for customer in plan.customers.values()} == {True, False}
+    assert any(customer.is_resolved and not customer.is_asked for customer in plan.customers.values())

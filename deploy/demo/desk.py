@@ -1,0 +1,74 @@
+"""The conversations as the agents' desk shows them while the demo runs: to be asked, and to be waited for."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from schemas.conversation import (
+    ConversationEvent,
+    ConversationMessageReceived,
+    ConversationMessageSent,
+    Header,
+    Status,
+)
+from schemas.record import Record
+
+
+class Desk:
+    """The conversations by contact; in the demo a customer has one. Fed with the conversations topic."""
+
+    def __init__(self) -> None:
+        self._headers: dict[str, Header] = {}
+        self._joined: set[str] = set()
+        self._sent: Counter[tuple[str, str]] = Counter()
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+
+    def take(self, record: Record) -> None:
+        """Take in a record; of other topics: nothing."""
+        match record.event:
+            case ConversationMessageReceived(message_id=id):
+                self._joined.add(id)
+            case ConversationMessageSent(header=header, kind=kind):
+                self._sent[header.contact, kind] += 1
+        match record.event:
+            case ConversationEvent(header=header):
+                self._headers[header.contact] = header
+                self._wake()
+
+    def status(self, contact: str) -> Status | None:
+        """The status of the customer's conversation."""
+        header = self._headers.get(contact)
+        return None if header is None else header.status
+
+    def holder(self, contact: str) -> str | None:
+        """The human agent who holds the customer's conversation, if it is Open."""
+        header = self._headers.get(contact)
+        if header is None or header.status is not Status.OPEN or header.assignee is None:
+            return None
+        return header.assignee.id if header.assignee.kind == "human" else None
+
+    def has(self, messages: Iterable[str]) -> bool:
+        """Whether the customers' messages are in their conversations."""
+        return self._joined.issuperset(messages)
+
+    def times_sent(self, contact: str, kind: str) -> int:
+        """How many messages of a kind the provider has accepted for the customer."""
+        return self._sent[contact, kind]
+
+    async def until(self, seen: Callable[[], bool]) -> None:
+        """Wait until it can be seen."""
+        if not seen():
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.append((seen, future))
+            await future
+
+    def _wake(self) -> None:
+        still = []
+        for seen, future in self._waiting:
+            if future.done():
+                continue
+            if seen():
+                future.set_result(None)
+            else:
+                still.append((seen, future))
+        self._waiting = still

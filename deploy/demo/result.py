@@ -1,0 +1,25 @@
+"""What came of a demo."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deploy.cli_explain import Decided
+from deploy.demo.count import Summary
+from deploy.demo.story import Moment
+from deploy.reports import Figures
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it.
+
+    story: of one conversation; decided: about whom it was given to. figures: by channel. memory: bytes by process.
+    restarts: of processes that ended by themselves.
+    """
+
+    summary: Summary
+    story: Sequence[Moment]
+    decided: Sequence[Decided]
+    figures: Mapping[str, Figures]
+    memory: Mapping[str, int]
+    restarts: int
