@@ -22,7 +22,7 @@ from deploy.scenario.expect import Difference
 from deploy.scenario.format import Loaded, Scenario, load_file, matching
 from deploy.scenario.render import StepError
 from deploy.scenario.run import Finished, NotSupported, run
-from deploy.scenario.timeline import summary, timeline
+from deploy.scenario.timeline import tables, timeline
 from deploy.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Try settings: what would the pipeline do about this and that?")
@@ -137,8 +137,8 @@ def _show(console: Console, finished: Finished) -> None:
     console.print(finished.scenario.name, style="bold", markup=False)
     for line in timeline(finished):
         console.print(line)
-    if finished.result.conversations:
-        console.print(summary(finished.result))
+    for table in tables(finished.result):
+        console.print(table)
 
 
 def _show_verdict(console: Console, outcome: Outcome) -> None:

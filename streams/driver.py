@@ -1,6 +1,8 @@
 """The in-memory driver: every stage in one process, without a broker, on a virtual clock, deterministic.
 
 What Kafka Streams has as TopologyTestDriver. Records are taken in the order written, over all topics, until quiet.
+Effects are performed when nothing else is left to do: whom they call is slower than the stages, and so nothing depends
+on how many stages stand between.
 """
 
 from collections import deque
@@ -17,7 +19,7 @@ from streams.effects import end_record, ended
 from streams.effects_contract import Outcome
 from streams.settings_store import SettingsStore
 from streams.state import Changes, TaskState
-from streams.step import Due, Step, step
+from streams.step import Due, Requested, Step, step
 from streams.topology import TOPOLOGY
 
 Perform = Callable[[BaseModel, datetime], Outcome]
@@ -35,6 +37,7 @@ class Driver:
         self.states = {stage.name: TaskState() for stage in stages}
         self._perform, self._stages = perform, stages
         self._queue: deque[tuple[Topic, Record]] = deque()
+        self._asked: dict[str, list[tuple[str, Requested]]] = {stage.name: [] for stage in stages}
 
     def write(self, topic: Topic, record: Record) -> None:
         """Write a record, as ingress would. Nothing is processed until run()."""
@@ -46,7 +49,7 @@ class Driver:
 
     def run(self) -> None:
         """Process until quiet."""
-        while self._queue:
+        while self._queue or self._perform_asked():
             topic, record = self._queue.popleft()
             for stage in self._stages:
                 if stage.input.name == topic.name:
@@ -77,6 +80,15 @@ class Driver:
         changes.commit(self.states[stage.name])
         for out in outcome.outgoing:
             self.write(out.topic, out.record)
-        for requested in outcome.effects:
-            end = ended(requested.effect.id, self._perform(requested.effect.request, self.now))
-            self.write(stage.input, end_record(stage.name, outcome.key, end, self.now, requested.correlation_id))
+        self._asked[stage.name] += ((outcome.key, requested) for requested in outcome.effects)
+
+    def _perform_asked(self) -> bool:
+        """Perform the effects of the first stage that asked for some. False: none did."""
+        for stage in self._stages:
+            asked, self._asked[stage.name] = self._asked[stage.name], []
+            for key, requested in asked:
+                end = ended(requested.effect.id, self._perform(requested.effect.request, self.now))
+                self.write(stage.input, end_record(stage.name, key, end, self.now, requested.correlation_id))
+            if asked:
+                return True
+        return False

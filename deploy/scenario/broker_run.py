@@ -2,33 +2,38 @@
 
 import asyncio
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 
 from aiohttp import ClientSession
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from deploy.ingress_process import IngressServer
 from deploy.sandbox.accounts import Account, Behaviour
-from deploy.sandbox.app import build_app, serve
+from deploy.sandbox.ai import AiBehaviour, AiStandIn
+from deploy.sandbox.app import AI_PATH, build_app, serve
 from deploy.sandbox.provider import LogEntry, Provider
 from deploy.scenario.format import Scenario
+from deploy.scenario.held_effects import HeldEffects
 from deploy.scenario.prefix import prefixed, stripped
 from deploy.scenario.run import Finished, run
 from deploy.scenario.steps import CommandStep
-from deploy.scenario.world import Evidence, Refusal
+from deploy.scenario.world import Evidence, Refusal, StepIds
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
 from deploy.topics import apply
 from deploy.worker_process import environment
+from ingress.people import PresenceRequest
+from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
 from schemas.codec import from_kafka
 from schemas.connection import client_options
+from schemas.invalid_settings import FieldError
 from schemas.record import Record
 from schemas.topics import TIMERS, TOPICS, Topic
 from streams.clock import ManualClock
@@ -54,9 +59,11 @@ class Bench:
 
     clock: ManualClock
     provider: Provider
+    ai: AiStandIn
     ingress: IngressServer
     worker: Worker
     env: Environment
+    held: HeldEffects
     http: ClientSession
     tail: "TopicTail"
     next_id: Callable[[], str] = lambda: str(uuid.uuid4())
@@ -73,6 +80,8 @@ class Bench:
     async def quiet(self) -> None:
         """Wait until every stage has processed its input and no effect is under way."""
         await self._until(self._is_quiet)
+        while await self.held.release():
+            await self._until(self._is_quiet)
 
     async def fetched(self) -> None:
         """Wait until everything that was written has reached its task."""
@@ -94,8 +103,10 @@ class Bench:
     async def _is_quiet(self) -> bool:
         ends = await self.worker.progress.ends()
         for task in self.worker.tasks:
-            if not task.at_rest or task.next_offset < ends[task.stage.name][task.partition]:
+            if task.in_transaction or task.next_offset < ends[task.stage.name][task.partition]:
                 return False
+        if sum(task.busy_effects for task in self.worker.tasks) > self.held.waiting:
+            return False
         # What a task wrote after the ends were read shows in the ends by now.
         return await self.worker.progress.ends() == ends
 
@@ -105,13 +116,16 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
     """The whole system in this process, beside the Kafka of the settings, on topics of its own."""
     prefix = f"{settings.topic_prefix}scenario-{uuid.uuid4().hex[:8]}."
     clock = ManualClock(datetime.now(UTC))
-    provider = Provider(auto_receipts=False)
+    provider, ai = Provider(auto_receipts=False), AiStandIn()
     async with AsyncExitStack() as stack:
-        sandbox_url = await stack.enter_async_context(serve(build_app(provider, clock)))
-        settings = settings.model_copy(update={"topic_prefix": prefix, "partitions": 2, "engagelab_url": sandbox_url})
+        url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
+        own = {"topic_prefix": prefix, "partitions": 2, "engagelab_url": url, "ai_url": url + AI_PATH}
+        settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)
         env = await stack.enter_async_context(environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS))
+        held = HeldEffects(tuple(stage.name for stage in TOPOLOGY))
+        env = replace(env, performers={stage: held.performer(stage, own) for stage, own in env.performers.items()})
         worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
         await worker.start()
         stack.push_async_callback(worker.stop)
@@ -121,7 +135,7 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         await tail.start()
         stack.push_async_callback(tail.stop)
         http = await stack.enter_async_context(ClientSession())
-        bench = Bench(clock, provider, ingress, worker, env, http, tail)
+        bench = Bench(clock, provider, ai, ingress, worker, env, held, http, tail)
         async with asyncio.timeout(QUIET_SECONDS):
             while not worker.ready:  # noqa: ASYNC110 - readiness is a condition, not an event
                 await asyncio.sleep(POLL_SECONDS)
@@ -137,18 +151,17 @@ class BrokerWorld:
     def __init__(self, scenario: Scenario, bench: Bench, prefix: str) -> None:
         self._bench, self._prefix = bench, prefix
         self._accounts: dict[str, Account] = {c.id: c.provider_account for c in scenario.channels}
-        self._ids = scenario.channels[0].id
-        self._deliveries, self._saves, self._commands = count(1), count(1), 0
+        self._ids = StepIds(scenario.channels[0].id)
 
     @classmethod
     async def build(cls, scenario: Scenario, bench: Bench, prefix: str) -> "BrokerWorld":
-        """The world with the scenario's channels saved in it."""
+        """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario, bench, prefix)
         for account in world._accounts.values():
             bench.provider.accounts.put(account)
         bench.clock.now = scenario.steps[0].at
         bench.worker.rewind()
-        bench.next_id = lambda: f"{world._ids}/s{next(world._saves)}"
+        bench.next_id = world._ids
         channels = tuple(channel.settings for channel in scenario.channels)
         await bench.ingress.save(ChannelsFile(agents=scenario.agents, channels=channels))
         return world
@@ -171,46 +184,57 @@ class BrokerWorld:
         self._bench.env.gate.set()
         await self._bench.quiet()
 
-    async def hand_in_callback(self, at: datetime, channel: str, body: bytes) -> None:
-        self._begin(at, f"d{next(self._deliveries)}")
-        settings = next(c for c in self._bench.ingress.channels if c.id == channel)
+    async def begin(self, step: int, at: datetime) -> None:
+        # Nothing is processed between what is handed in together.
+        self._bench.env.gate.clear()
+        self._bench.clock.now = max(self._bench.clock.now, at)
+        self._ids.begin(step)
+
+    async def hand_in_callback(self, channel: str, body: bytes) -> None:
+        url = self._bench.ingress.webhook_url(await self.settings(channel))
         headers = {"Content-Type": "application/json"}
-        async with self._bench.http.post(self._bench.ingress.webhook_url(settings), data=body, headers=headers) as got:
+        async with self._bench.http.post(url, data=body, headers=headers) as got:
             if got.status != 200:
                 raise NotQuiet(f"ingress answered a callback with {got.status}")
 
-    async def hand_in_command(
-        self, at: datetime, channel: str, command: CommandStep, command_id: str
-    ) -> Refusal | None:
-        self._begin(at, f"c{self._commands + 1}")
-        asked = command.model_dump(mode="json", include={"type", "by", "text", "template"}, exclude_unset=True)
+    async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
         path = f"/v1/channels/{channel}/conversations/{command.contact}/commands"
-        async with self._bench.http.post(
-            self._bench.ingress.control_url + path, json=asked | {"id": command_id}
-        ) as answer:
-            refusal = _refusal(answer.status, await answer.json())
-        self._commands += refusal is None
-        return refusal
+        return await self._ask("POST", path, {**command.body, "id": command_id})
 
-    async def change_settings(self, at: datetime, channel: str, change: Mapping[str, object]) -> Refusal | None:
-        self._begin(at, f"s{next(self._saves)}")
-        url = f"{self._bench.ingress.control_url}/v1/channels/{channel}/settings"
-        async with self._bench.http.patch(url, json=dict(change)) as answer:
-            return _refusal(answer.status, await answer.json())
+    async def change_settings(self, channel: str, change: Mapping[str, object]) -> Refusal | None:
+        return await self._ask("PATCH", f"/v1/channels/{channel}/settings", dict(change))
+
+    async def set_presence(self, account: str, agent: str, presence: PresenceRequest) -> Refusal | None:
+        path = f"/v1/accounts/{account}/agents/{agent}/presence"
+        return await self._ask("PUT", path, presence.model_dump(mode="json"))
+
+    async def set_member(self, account: str, channel: str | None, agent: str, member: bool) -> Refusal | None:
+        path = f"/v1/channels/{channel}/agents/{agent}"
+        if channel is None:
+            path = f"/v1/accounts/{account}/agents/{agent}/memberships"
+        return await self._ask("PUT" if member else "DELETE", path)
+
+    async def delete_agent(self, account: str, agent: str) -> Refusal | None:
+        return await self._ask("DELETE", f"/v1/accounts/{account}/agents/{agent}")
 
     async def set_provider(self, channel: str, behaviour: Behaviour) -> None:
         self._bench.provider.set_behaviour(behaviour, self._accounts[channel].dev_key)
+
+    async def set_ai(self, channel: str, answer: str) -> None:
+        self._bench.ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))
+
+    async def settings(self, channel: str) -> ChannelSettings:
+        return next(one for one in self._bench.ingress.channels if one.id == channel)
 
     async def evidence(self) -> Evidence:
         records = await self._bench.tail.records(self._prefix)
         log = tuple(entry for entry in self._bench.provider.log if self._is_ours(entry))
         return Evidence(records, log)
 
-    def _begin(self, at: datetime, id: str) -> None:
-        # Nothing is processed between what is handed in together.
-        self._bench.env.gate.clear()
-        self._bench.clock.now = max(self._bench.clock.now, at)
-        self._bench.next_id = lambda: f"{self._ids}/{id}"
+    async def _ask(self, method: str, path: str, body: dict[str, object] | None = None) -> Refusal | None:
+        url = self._bench.ingress.control_url + path
+        async with self._bench.http.request(method, url, json=body) as answer:
+            return _refusal(answer.status, await answer.json())
 
     def _next_deadline(self) -> datetime | None:
         deadlines = (task.state.next_deadline(self._prefix) for task in self._bench.worker.tasks)
@@ -224,9 +248,17 @@ def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:
     if status < 400:
         return None
     error = body["error"]
-    wrong = [f"{field['field']}: {field['message']}" for field in error.get("fields", [])]
-    code = "invalid_settings" if error["code"] == "invalid_command" else error["code"]
-    return Refusal(code, "; ".join([error["message"], *wrong]))
+    if error["code"] not in _CODES:
+        raise NotQuiet(f"ingress answered {status} {error['code']}: {error['message']}")
+    wrong = [str(FieldError(**field)) for field in error["fields"]]
+    return Refusal(_CODES[error["code"]], "; ".join(wrong) or error["message"])
+
+
+_CODES = {
+    "invalid_settings": "invalid_settings",
+    "invalid_command": "invalid_settings",
+    "unknown_agent": "unknown_agent",
+}
 
 
 class TopicTail:
@@ -244,7 +276,8 @@ class TopicTail:
             auto_offset_reset="earliest",
             fetch_max_wait_ms=20,
         )
-        self._messages: list[ConsumerRecord] = []
+        self._messages: list[tuple[int, ConsumerRecord]] = []
+        self._newest: defaultdict[TopicPartition, int] = defaultdict(int)
 
     async def start(self) -> None:
         """Start reading."""
@@ -255,14 +288,17 @@ class TopicTail:
         await self._consumer.stop()
 
     async def records(self, prefix: str) -> tuple[tuple[Topic, Record], ...]:
-        """Every record so far whose key begins with prefix."""
+        """Every record so far whose key holds the prefix."""
         ends = await self._progress.end_offsets(list(self._consumer.assignment()))
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
-            for messages in (await self._consumer.getmany(timeout_ms=20)).values():
-                self._messages += messages
-        ours = [message for message in self._messages if message.key.decode().startswith(prefix)]
-        ours.sort(key=lambda message: message.timestamp)
+            for tp, messages in (await self._consumer.getmany(timeout_ms=20)).items():
+                for message in messages:
+                    # A record may be older than the one before it, which another writer wrote.
+                    self._newest[tp] = max(self._newest[tp], message.timestamp)
+                    self._messages.append((self._newest[tp], message))
+        ours = [one for one in self._messages if prefix in one[1].key.decode()]
+        ours.sort(key=lambda one: one[0])
         return tuple(
             (topic := self._topics[message.topic], from_kafka(topic, message.value, message.headers))
-            for message in ours
+            for _, message in ours
         )

@@ -1,23 +1,26 @@
-"""The world in memory: the driver with ingress' own checks before it and the sandbox behind it."""
+"""The world in memory: the driver with ingress' own code before it and the sandbox behind it."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
-from itertools import count
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from deploy.sandbox.accounts import Behaviour, Credentials
+from deploy.sandbox.ai import AiBehaviour, AiStandIn
 from deploy.sandbox.errors import ApiError
 from deploy.sandbox.provider import Provider
 from deploy.sandbox.templates import TemplateApi, TemplateFilter, UnreachableError
 from deploy.scenario.format import Scenario
 from deploy.scenario.steps import CommandStep
-from deploy.scenario.world import Evidence, Refusal
+from deploy.scenario.world import Evidence, Refusal, StepIds
 from ingress.channel_writer import ChannelWriter
-from ingress.commands import COMMAND_REQUEST
-from ingress.directory import ChannelDirectory
+from ingress.commands import parse_command, unknown_agents
+from ingress.directory import ChannelDirectory, UnknownAgent
+from ingress.journal import SOURCE, Draft, Fill, Message
+from ingress.people import People, PresenceRequest
+from schemas.ai import AiRequest
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
 from schemas.codec import Headers, from_kafka
@@ -27,12 +30,15 @@ from schemas.invalid_settings import InvalidSettings
 from schemas.record import Record
 from schemas.sending import SendRequest, SendResult
 from schemas.system import WebhookReceived
-from schemas.topics import CHANNELS, INBOX, WEBHOOKS
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
+from streams import ai_client
 from streams.breaker import Breaker
 from streams.driver import Driver
 from streams.effects_contract import Outcome, Unknown
 from streams.provider_client import LIST_UNREACHABLE, done, read_answer, send_body, why_not_approved
 from streams.settings_store import SettingsStore
+
+_WRITTEN_BY_INGRESS: Final = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
 
 _T = TypeVar("_T")
 
@@ -45,27 +51,21 @@ class DriverWorld:
         accounts = {channel.id: channel.provider_account for channel in scenario.channels}
         self._keys = {id: account.dev_key for id, account in accounts.items()}
         self._provider = Provider(accounts.values(), auto_receipts=False)
+        self._ai = AiStandIn()
         self._store = SettingsStore(vault.decrypt)
-        self._directory = ChannelDirectory(vault.decrypt, str, scenario.directory)
+        self._directory = ChannelDirectory(vault.decrypt, str)
         self._at = scenario.steps[0].at
-        self._ids = scenario.channels[0].id
+        self._ids = StepIds(scenario.channels[0].id)
         client = _Client(self._provider, self._store.newest, lambda: self._driver.now)
         self._breaker = Breaker(client.perform, lambda: self._driver.now.timestamp())
         self._driver = Driver(self._store, self._perform, self._at)
-        self._deliveries, self._commands, self._saves = count(1), count(1), count(1)
-        self._writer = ChannelWriter(
-            self._directory,
-            _Saves(self._saved),
-            _caught_up,
-            prefix="",
-            encrypt=vault.encrypt,
-            clock=lambda: self._at,
-            new_id=lambda: f"{self._ids}/s{next(self._saves)}",
-        )
+        journal = _Journal(self._publish, lambda: Draft("", self._ids(), self._at, vault.encrypt))
+        self._writer = ChannelWriter(self._directory, journal)
+        self._people = People(self._directory, journal, journal, journal.draft)
 
     @classmethod
     async def build(cls, scenario: Scenario) -> "DriverWorld":
-        """The world with the scenario's channels saved in it."""
+        """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario)
         channels = tuple(channel.settings for channel in scenario.channels)
         await world._writer.save_file(ChannelsFile(agents=scenario.agents, channels=channels))
@@ -78,62 +78,97 @@ class DriverWorld:
         self._driver.now = max(self._driver.now, at)
         self._driver.run()
 
-    async def hand_in_callback(self, at: datetime, channel: str, body: bytes) -> None:
+    async def begin(self, step: int, at: datetime) -> None:
+        self._ids.begin(step)
+        self._at = at
+
+    async def hand_in_callback(self, channel: str, body: bytes) -> None:
         event = WebhookReceived(provider="engagelab", body=body)
         revision = self._store.newest(channel).revision
-        id = f"{self._ids}/d{next(self._deliveries)}"
-        self._driver.write(WEBHOOKS, Record(id, "/livedesk/ingress", at, channel, event, channel, revision))
+        self._driver.write(WEBHOOKS, Record(self._ids(), SOURCE, self._at, channel, event, channel, revision))
 
-    async def hand_in_command(
-        self, at: datetime, channel: str, command: CommandStep, command_id: str
-    ) -> Refusal | None:
-        asked = command.model_dump(mode="json", include={"type", "by", "text", "template"}, exclude_unset=True)
+    async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
         try:
-            request = COMMAND_REQUEST.validate_python(asked | {"id": command_id})
-        except ValidationError as error:
-            return Refusal("invalid_settings", str(InvalidSettings.from_pydantic(error)))
-        settings = self._store.newest(channel)
-        if not self._directory.has_agent(settings, request.by):
-            return Refusal("unknown_agent", "there is no such human agent")
-        key = conversation_key(channel, command.contact)
-        id = f"{self._ids}/c{next(self._commands)}"
-        event = request.command(command_id)
-        self._driver.write(INBOX, Record(id, "/livedesk/ingress", at, key, event, channel, settings.revision))
-        return None
-
-    async def change_settings(self, at: datetime, channel: str, change: Mapping[str, object]) -> Refusal | None:
-        self._at = at
-        try:
-            await self._writer.change(channel, change)
+            asked = parse_command({**command.body, "id": command_id})
         except InvalidSettings as error:
             return Refusal("invalid_settings", str(error))
+        settings = self._store.newest(channel)
+        unknown = unknown_agents(asked, settings, self._directory.people(settings.account))
+        if unknown:
+            return Refusal("unknown_agent", "; ".join(map(str, unknown)))
+        key, event = conversation_key(channel, command.contact), asked.command(command_id)
+        self._driver.write(INBOX, Record(self._ids(), SOURCE, self._at, key, event, channel, settings.revision))
         return None
+
+    async def change_settings(self, channel: str, change: Mapping[str, object]) -> Refusal | None:
+        return await _refused(self._writer.change(channel, change))
+
+    async def set_presence(self, account: str, agent: str, presence: PresenceRequest) -> Refusal | None:
+        return await _refused(self._people.set_presence(account, agent, presence))
+
+    async def set_member(self, account: str, channel: str | None, agent: str, member: bool) -> Refusal | None:
+        if channel is None:
+            return await _refused(self._writer.set_member_of_all(account, agent, member))
+        return await _refused(self._writer.set_member(channel, agent, member))
+
+    async def delete_agent(self, account: str, agent: str) -> Refusal | None:
+        return await _refused(self._people.delete(account, agent))
 
     async def set_provider(self, channel: str, behaviour: Behaviour) -> None:
         self._provider.set_behaviour(behaviour, self._keys[channel])
 
+    async def set_ai(self, channel: str, answer: str) -> None:
+        self._ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))
+
+    async def settings(self, channel: str) -> ChannelSettings:
+        return self._store.newest(channel)
+
     async def evidence(self) -> Evidence:
         return Evidence(tuple(self._driver.records), self._provider.log)
 
-    def _saved(self, key: bytes, value: bytes, headers: Headers) -> None:
-        self._driver.write(CHANNELS, from_kafka(CHANNELS, value, headers))
-        self._directory.apply(key, value)
-        self._store.apply(key, value)
+    def _publish(self, message: Message) -> None:
+        name, key, value, headers = message
+        topic = _WRITTEN_BY_INGRESS[name]
+        self._driver.write(topic, from_kafka(topic, value, headers))
+        if topic is CHANNELS:
+            self._directory.apply(key, value)
+            self._store.apply(key, value)
+        elif topic is DIRECTORY:
+            self._directory.apply_person(key, value)
 
     def _perform(self, request: BaseModel, _now: datetime) -> Outcome:
+        if isinstance(request, AiRequest):
+            status, body = self._ai.handle(request.question.model_dump_json().encode())
+            return ai_client.read_answer(status, orjson.dumps(body))
         return _at_once(self._breaker.perform(request))
 
 
-class _Saves:
-    """What ChannelWriter publishes to, in Kafka's place: the channels topic."""
+async def _refused(change: Awaitable[object]) -> Refusal | None:
+    try:
+        await change
+    except InvalidSettings as error:
+        return Refusal("invalid_settings", str(error))
+    except UnknownAgent:
+        return Refusal("unknown_agent", "there is no such human agent")
+    return None
+
+
+class _Journal:
+    """Ingress' journal and publisher in memory: what is written is known at once."""
 
     connected = True
 
-    def __init__(self, take: Callable[[bytes, bytes, Headers], None]) -> None:
-        self._take = take
+    def __init__(self, publish: Callable[[Message], None], draft: Callable[[], Draft]) -> None:
+        self._publish, self.draft = publish, draft
 
-    async def publish(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:  # noqa: ARG002
-        self._take(key, value, headers)
+    async def write(self, fill: Fill) -> None:
+        draft = self.draft()
+        fill(draft)
+        for message in draft.messages:
+            self._publish(message)
+
+    async def publish(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
+        self._publish((topic, key, value, headers))
 
 
 class _Client:
@@ -185,10 +220,6 @@ class _Vault:
 
     def decrypt(self, name: str) -> str:
         return self._secrets[int(name.removeprefix("secret "))]
-
-
-async def _caught_up() -> None:
-    """What is saved is known at once."""
 
 
 def _at_once(coroutine: Coroutine[object, object, _T]) -> _T:

@@ -4,20 +4,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
+from pydantic import ValidationError
 
 from deploy.scenario.format import Scenario, ScenarioChannel
 from deploy.scenario.result import Result
 from deploy.scenario.run import Finished
-from deploy.scenario.steps import BatchEntry, CommandStep, Inbound, SettingsChange, StatusUpdate, Step
+from deploy.scenario.steps import BatchEntry, CommandStep, Inbound, Presence, SettingsChange, StatusUpdate, Step
 from deploy.scenario.world import Evidence
 from schemas.record import Record, decode, encode
-from schemas.routing import RoutingRule
+from schemas.routing import Condition, RoutingRule
 from schemas.setting_types import SettingsModel
 from schemas.topics import Topic
 
 
 def prefixed(scenario: Scenario, prefix: str) -> Scenario:
-    """The scenario with the prefix before its account, channel, agent and team ids."""
+    """The scenario with the prefix before the ids of its accounts, channels, agents (human and AI) and teams."""
     return scenario.model_copy(
         update={
             "agents": tuple(
@@ -32,12 +33,14 @@ def prefixed(scenario: Scenario, prefix: str) -> Scenario:
 
 def _channel(channel: ScenarioChannel, prefix: str) -> ScenarioChannel:
     rules = tuple(_rule(rule, prefix) for rule in channel.assignment.rules)
+    agents = tuple(agent.model_copy(update={"id": prefix + agent.id}) for agent in channel.ai.agents)
     return channel.model_copy(
         update={
             "id": prefix + channel.id,
             "account": prefix + channel.account,
             "human_agents": tuple(prefix + id for id in channel.human_agents),
             "assignment": channel.assignment.model_copy(update={"rules": rules}),
+            "ai": channel.ai.model_copy(update={"agents": agents}),
             # The sandbox tells its accounts apart by their keys.
             "dev_key": prefix + (channel.dev_key or f"key-of-{channel.id}"),
         }
@@ -45,9 +48,22 @@ def _channel(channel: ScenarioChannel, prefix: str) -> ScenarioChannel:
 
 
 def _rule(rule: RoutingRule, prefix: str) -> RoutingRule:
-    if rule.to.kind == "ai":
-        return rule
-    return rule.model_copy(update={"to": rule.to.model_copy(update={"id": prefix + rule.to.id})})
+    to = rule.to.model_copy(update={"id": prefix + rule.to.id})
+    return rule.model_copy(update={"to": to, "when": tuple(_condition(one, prefix) for one in rule.when)})
+
+
+def _condition(condition: Condition, prefix: str) -> Condition:
+    """A condition on the channel compares its id."""
+    value = condition.value
+    if condition.field == "channel":
+        match condition.op, value:
+            case "equals" | "not_equals" | "starts_with", str():
+                value = prefix + value
+            case "in", tuple():
+                value = tuple(f"{prefix}{id}" for id in value)
+            case "matches", str() if value.startswith("^"):
+                value = f"^{prefix}{value[1:]}"
+    return condition.model_copy(update={"value": value})
 
 
 def _step(step: Step, prefix: str) -> Step:
@@ -71,36 +87,53 @@ def _own(action: SettingsModel | SettingsChange, prefix: str) -> SettingsModel |
     match action:
         case CommandStep(by=by, to=to):
             update["by"] = prefix + by
-            if to is not None and to.kind != "ai":
+            if to is not None:
                 update["to"] = to.model_copy(update={"id": prefix + to.id})
+        case Presence(agent=agent):
+            update["agent"] = prefix + agent
         case Inbound(quotes=reference) if isinstance(reference, SettingsModel):
             update["quotes"] = _own(reference, prefix)
         case StatusUpdate(message=reference) if isinstance(reference, SettingsModel):
             update["message"] = _own(reference, prefix)
         case SettingsChange():
             update |= _settings(action.change, prefix)
-    if hasattr(action, "agent"):
-        update["agent"] = prefix + action.agent
     return action.model_copy(update=update)
 
 
 def _settings(change: Mapping[str, object], prefix: str) -> dict[str, object]:
-    agents = change.get("human_agents")
+    """The parts of a change that hold ids. What can't be saved stays: it is to be refused as it is."""
     changed: dict[str, object] = {}
-    if isinstance(agents, list):
-        changed["human_agents"] = [f"{prefix}{id}" for id in agents]
-    assignment = change.get("assignment")
-    if isinstance(assignment, dict) and isinstance(assignment.get("rules"), list):
-        rules = [_rule(RoutingRule.model_validate(rule), prefix) for rule in assignment["rules"]]
-        changed["assignment"] = {**assignment, "rules": [rule.model_dump(mode="json") for rule in rules]}
+    for name in ("account", "dev_key"):
+        if isinstance(value := change.get(name), str):
+            changed[name] = prefix + value
+    if isinstance(members := change.get("human_agents"), list):
+        changed["human_agents"] = [prefix + id if isinstance(id, str) else id for id in members]
+    for name, part, prefixed_part in (("assignment", "rules", _changed_rule), ("ai", "agents", _changed_agent)):
+        outer = change.get(name)
+        if isinstance(outer, dict) and isinstance(outer.get(part), list):
+            changed[name] = {**outer, part: [prefixed_part(one, prefix) for one in outer[part]]}
     return changed
+
+
+def _changed_rule(rule: object, prefix: str) -> object:
+    try:
+        return _rule(RoutingRule.model_validate(rule), prefix).model_dump(mode="json")
+    except ValidationError:
+        return rule
+
+
+def _changed_agent(agent: object, prefix: str) -> object:
+    if isinstance(agent, dict) and isinstance(id := agent.get("id"), str):
+        # A name that is left out is the id.
+        return {"name": id, **agent, "id": prefix + id}
+    return agent
 
 
 def stripped(finished: Finished, scenario: Scenario, prefix: str) -> Finished:
     """What came of a prefixed scenario, without the prefix."""
     result = Result.model_validate_json(orjson.dumps(finished.result.as_json()).replace(prefix.encode(), b""))
     records = tuple((topic, _strip(topic, record, prefix)) for topic, record in finished.evidence.records)
-    return Finished(scenario, result, Evidence(records, finished.evidence.log), finished.steps)
+    return Finished(scenario, result, Evidence(records, finished.evidence.log))
 
 
 def _strip(topic: Topic, record: Record, prefix: str) -> Record:

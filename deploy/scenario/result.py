@@ -1,7 +1,7 @@
 """A scenario's result, from what was written to the topics and what the provider was asked to send."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Final, Literal
@@ -9,11 +9,14 @@ from typing import Annotated, Final, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer
 
+from deploy.reports import Figures, summed
 from deploy.sandbox.provider import LogEntry
-from deploy.scenario.world import Evidence
+from deploy.scenario.format import Scenario
+from deploy.scenario.order import Origins
+from deploy.scenario.world import Evidence, step_of
 from schemas.conversation import (
     Assignee,
-    Command,
+    ConversationAssigned,
     ConversationCommandRefused,
     ConversationEvent,
     ConversationMessageReceived,
@@ -23,10 +26,12 @@ from schemas.conversation import (
     Header,
     Status,
 )
+from schemas.csat import CsatEvent, SurveyAnswered, SurveyExpired, SurveyFailed, SurveyRequested, SurveySent
 from schemas.ids import channel_of, contact_of
 from schemas.messaging import DeliveryError, MessageAnomaly, MessageStatusChanged, SendCommand
 from schemas.record import Record, body_text, encode, format_time
-from schemas.system import ChannelSaved, DeadLettered, WebhookReceived
+from schemas.reports import ReportUpdated
+from schemas.system import DeadLettered, WebhookReceived
 from schemas.topics import Topic
 
 AGENTS_KINDS: Final = frozenset({"reply", "ai"})
@@ -40,7 +45,7 @@ class _Part(BaseModel):
 
 
 class ConversationResult(_Part):
-    """One conversation as it is at the end. assigned_because: the explanation of its last routing."""
+    """One conversation as it is at the end. assigned_because: the explanation of its last routing or assignment."""
 
     id: str
     channel: str
@@ -88,12 +93,41 @@ class MessageResult(_Part):
     anomalies: tuple[AnomalyResult, ...] = ()
 
 
+class SurveyResult(_Part):
+    """One survey. resolution: which of the conversation's it asks about. agent: who is credited."""
+
+    conversation: str
+    contact: str
+    resolution: int
+    state: Literal["requested", "sent", "answered", "expired", "failed"]
+    rating: int | None
+    agent: str | None
+
+
 class RefusedResult(_Part):
     """A save or command that was refused. step counts from 0."""
 
     step: int
     code: str
     reason: str
+
+
+class OpenResult(_Part):
+    """What a probe found. next_opening: the first instant after it at which the channel, closed till then, opens."""
+
+    at: Time
+    channel: str
+    open: bool
+    next_opening: Time | None
+
+
+class ReportResult(_Part):
+    """A channel's figures. Percentages: of the answers, and of the surveys sent."""
+
+    surveys_sent: int
+    answers: int
+    satisfaction_pct: float
+    response_rate_pct: float
 
 
 class DeadLetterResult(_Part):
@@ -118,10 +152,10 @@ class Result(_Part):
     conversations: tuple[ConversationResult, ...]
     sent: tuple[SentResult, ...]
     messages: tuple[MessageResult, ...]
-    surveys: tuple[dict[str, JsonValue], ...] = ()
+    surveys: tuple[SurveyResult, ...]
     refused: tuple[RefusedResult, ...]
-    open: tuple[dict[str, JsonValue], ...] = ()
-    report: dict[str, JsonValue] = {}
+    open: tuple[OpenResult, ...]
+    report: dict[str, ReportResult]
     dead_letters: tuple[DeadLetterResult, ...]
     records: tuple[RecordResult, ...] | None = None
 
@@ -133,19 +167,26 @@ class Result(_Part):
         return data
 
 
-def collect(name: str, evidence: Evidence, refused: Iterable[RefusedResult], *, with_records: bool = False) -> Result:
-    """The result of what happened."""
+def collect(
+    scenario: Scenario,
+    evidence: Evidence,
+    refused: Iterable[RefusedResult],
+    probes: Iterable[OpenResult],
+    *,
+    with_records: bool = False,
+) -> Result:
+    """The result of what happened. refused: at the front door; what conversations refused is among the evidence."""
+    origins = Origins.of(evidence)
     return Result(
-        name=name,
-        conversations=_conversations(evidence),
+        name=scenario.name,
+        conversations=_conversations(evidence, origins),
         sent=sent_messages(evidence),
-        messages=_messages(evidence),
-        refused=tuple(sorted(refused, key=lambda one: one.step)),
-        dead_letters=tuple(
-            DeadLetterResult(reason=record.event.reason, stage=record.event.stage)
-            for _, record in evidence.records
-            if isinstance(record.event, DeadLettered)
-        ),
+        messages=_messages(evidence, origins),
+        surveys=_surveys(evidence, origins),
+        refused=tuple(sorted((*refused, *_refused_commands(evidence)), key=lambda one: one.step)),
+        open=tuple(probes),
+        report=_report(scenario, evidence),
+        dead_letters=_dead_letters(evidence, origins),
         records=tuple(_as_written(*one) for one in evidence.records) if with_records else None,
     )
 
@@ -155,19 +196,20 @@ def collect(name: str, evidence: Evidence, refused: Iterable[RefusedResult], *, 
 
 @dataclass
 class _Thread:
+    opened: Record
     header: Header
     messages: dict[str, datetime] = field(default_factory=dict)
     notes: int = 0
     because: dict[str, JsonValue] | None = None
 
 
-def _conversations(evidence: Evidence) -> tuple[ConversationResult, ...]:
+def _conversations(evidence: Evidence, origins: Origins) -> tuple[ConversationResult, ...]:
     threads: dict[str, _Thread] = {}
     for _, record in evidence.records:
         event = record.event
         if not isinstance(event, ConversationEvent):
             continue
-        thread = threads.setdefault(event.header.conversation_id, _Thread(event.header))
+        thread = threads.setdefault(event.header.conversation_id, _Thread(record, event.header))
         thread.header = event.header
         match event:
             case ConversationMessageReceived(message_id=id, at=at):
@@ -177,8 +219,10 @@ def _conversations(evidence: Evidence) -> tuple[ConversationResult, ...]:
             case ConversationNoteAdded():
                 thread.notes += 1
             case ConversationRouted(explanation=explanation):
-                thread.because = explanation
-    in_order = sorted(threads.values(), key=lambda thread: thread.header.opened_at)
+                thread.because = explanation or thread.because
+            case ConversationAssigned(explanation=explanation, by=by):
+                thread.because = explanation or ({} if by is None else {"by": by})
+    in_order = sorted(threads.values(), key=lambda one: (one.header.opened_at, *origins.place(one.opened)))
     return tuple(_conversation(thread) for thread in in_order)
 
 
@@ -192,7 +236,7 @@ def _conversation(thread: _Thread) -> ConversationResult:
         assignee=header.assignee,
         opened_at=header.opened_at,
         messages=tuple(sorted(thread.messages, key=lambda id: thread.messages[id])),
-        labels=(),
+        labels=header.labels,
         notes=thread.notes,
         assigned_because=thread.because,
     )
@@ -224,7 +268,7 @@ def sent_messages(evidence: Evidence) -> tuple[SentResult, ...]:
         )
         # Asked again after a refusal it is the same message; after that, the customer may get it twice.
         taken[key, id] += entry.outcome != "refused"
-    return tuple(sorted(found.values(), key=lambda sent: (sent.at, sent.contact)))
+    return tuple(sorted(found.values(), key=lambda sent: (sent.at, sent.contact, sent.channel)))
 
 
 def _conversation_key(entry: LogEntry) -> str:
@@ -235,8 +279,9 @@ def _commands(evidence: Evidence) -> Iterable[tuple[Record, SendCommand]]:
     return ((record, record.event) for _, record in evidence.records if isinstance(record.event, SendCommand))
 
 
-def _messages(evidence: Evidence) -> tuple[MessageResult, ...]:
+def _messages(evidence: Evidence, origins: Origins) -> tuple[MessageResult, ...]:
     found: dict[tuple[str, str], MessageResult] = {}
+    first: dict[tuple[str, str], Record] = {}
     for _, record in evidence.records:
         match record.event:
             case ConversationMessageReceived(message_id=id):
@@ -251,7 +296,11 @@ def _messages(evidence: Evidence) -> tuple[MessageResult, ...]:
                 known = found.get((record.subject, id)) or _message(record, id, "outbound")
                 anomaly = AnomalyResult(standing=event.standing, reported=event.reported, at=event.at)
                 found[record.subject, id] = known.model_copy(update={"anomalies": (*known.anomalies, anomaly)})
-    return tuple(found.values())
+            case _:
+                continue
+        first.setdefault((record.subject, id), record)
+    in_order = sorted(found, key=lambda one: (first[one].time, *origins.place(first[one]), found[one].direction))
+    return tuple(found[one] for one in in_order)
 
 
 def _message(record: Record, id: str, direction: Literal["inbound", "outbound"]) -> MessageResult:
@@ -259,44 +308,77 @@ def _message(record: Record, id: str, direction: Literal["inbound", "outbound"])
     return MessageResult(id=id, contact=contact_of(key), channel=channel_of(key), direction=direction)
 
 
-# --- which step a record is from -----------------------------------------------------------------------------------
-
-Root = tuple[str, str, str]
-"""Topic, key and, of a command, its id: what tells records handed in apart, but for their order."""
+# --- surveys -------------------------------------------------------------------------------------------------------
 
 
-def root_of(topic: Topic, record: Record) -> Root | None:
-    """The root of a record that was handed in; None for what the pipeline made of it."""
-    match record.event:
-        case WebhookReceived():
-            return topic.name, record.subject, ""
-        case Command(command_id=id):
-            return topic.name, record.subject, id
-        case ChannelSaved() if record.settings_revision > 1:
-            return topic.name, record.channel or "", ""
-    return None
-
-
-def steps_of(evidence: Evidence, handed_in: Iterable[tuple[int, Root]]) -> Mapping[str, int]:
-    """Record id -> step, of the records handed in: the nth with a root is from the nth step with it."""
-    waiting: defaultdict[Root, list[int]] = defaultdict(list)
-    for step, handed in handed_in:
-        waiting[handed].append(step)
-    found: dict[str, int] = {}
-    for topic, record in evidence.records:
-        root = root_of(topic, record)
-        if root is not None and waiting[root]:
-            found[record.id] = waiting[root].pop(0)
-    return found
-
-
-def refused_commands(evidence: Evidence, steps: Mapping[str, int]) -> Iterable[RefusedResult]:
-    """The commands that conversations refused."""
+def _surveys(evidence: Evidence, origins: Origins) -> tuple[SurveyResult, ...]:
+    found: dict[str, SurveyResult] = {}
+    first: dict[str, Record] = {}
     for _, record in evidence.records:
         event = record.event
-        step = steps.get(record.causation_id or "")
+        if isinstance(event, CsatEvent):
+            first.setdefault(event.survey_id, record)
+            found[event.survey_id] = _survey(event, found.get(event.survey_id))
+    in_order = sorted(found, key=lambda id: (first[id].time, *origins.place(first[id])))
+    return tuple(found[id] for id in in_order)
+
+
+def _survey(event: CsatEvent, before: SurveyResult | None) -> SurveyResult:
+    state, rating = ("requested", None) if before is None else (before.state, before.rating)
+    match event:
+        case SurveyRequested():
+            pass
+        case SurveySent() if state == "requested":
+            state = "sent"
+        case SurveyAnswered():
+            state, rating = "answered", event.rating
+        case SurveyExpired():
+            state = "expired"
+        case SurveyFailed():
+            state = "failed"
+    return SurveyResult(
+        conversation=event.conversation_id,
+        contact=event.contact,
+        resolution=event.resolution,
+        state=state,
+        rating=rating,
+        agent=event.agent,
+    )
+
+
+def _report(scenario: Scenario, evidence: Evidence) -> dict[str, ReportResult]:
+    sums = summed((r.subject, r.event) for _, r in evidence.records if isinstance(r.event, ReportUpdated))
+    return {channel.id: _figures(sums.get(channel.id, Figures({}))) for channel in scenario.channels}
+
+
+def _figures(sums: Figures) -> ReportResult:
+    return ReportResult(
+        surveys_sent=sums.surveys_sent,
+        answers=sums.answers,
+        satisfaction_pct=sums.satisfaction_pct,
+        response_rate_pct=sums.response_rate_pct,
+    )
+
+
+# --- what went wrong -----------------------------------------------------------------------------------------------
+
+
+def _refused_commands(evidence: Evidence) -> Iterable[RefusedResult]:
+    """The commands that conversations refused."""
+    for _, record in evidence.records:
+        event, step = record.event, step_of(record.causation_id)
         if isinstance(event, ConversationCommandRefused) and step is not None:
             yield RefusedResult(step=step, code=event.code, reason=event.reason)
+
+
+def _dead_letters(evidence: Evidence, origins: Origins) -> tuple[DeadLetterResult, ...]:
+    letters = [record for _, record in evidence.records if isinstance(record.event, DeadLettered)]
+    in_order = sorted(letters, key=lambda letter: (letter.time, *origins.place(letter)))
+    return tuple(
+        DeadLetterResult(reason=letter.event.reason, stage=letter.event.stage)
+        for letter in in_order
+        if isinstance(letter.event, DeadLettered)
+    )
 
 
 def _as_written(topic: Topic, record: Record) -> RecordResult:

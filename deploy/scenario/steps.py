@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from datetime import datetime
 from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 import orjson
@@ -13,7 +12,6 @@ from pydantic import (
     Discriminator,
     Field,
     JsonValue,
-    PlainValidator,
     StringConstraints,
     Tag,
     model_validator,
@@ -21,19 +19,10 @@ from pydantic import (
 
 from deploy.sandbox.accounts import Answer, Behaviour
 from schemas.phone import InvalidPhoneNumber, digits
-from schemas.setting_types import Flag, Id, SettingsModel
+from schemas.setting_types import Flag, Id, Instant, SettingsModel, Text
+from schemas.system import PresenceState
 
 _T = TypeVar("_T")
-
-
-def _instant(value: object) -> datetime:
-    try:
-        instant = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise ValueError("must be an instant with its zone, such as 2026-06-01T10:00:00Z")
-    return instant
 
 
 def _contact(text: str) -> str:
@@ -43,6 +32,13 @@ def _contact(text: str) -> str:
         raise ValueError(f"is not a phone number with its country code: {error}") from None
 
 
+def not_blank(text: str) -> str:
+    """Refuses a text of blanks: nobody can send it."""
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 def not_empty(items: tuple[_T, ...]) -> tuple[_T, ...]:
     """Refuses an empty list. Unlike min_length, says nothing where an item is wrong."""
     if not items:
@@ -50,7 +46,6 @@ def not_empty(items: tuple[_T, ...]) -> tuple[_T, ...]:
     return items
 
 
-Instant = Annotated[datetime, PlainValidator(_instant, json_schema_input_type=str)]
 Contact = Annotated[str, AfterValidator(_contact)]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -207,15 +202,36 @@ class CommandStep(SettingsModel):
             raise ValueError(f"{self.type} has no {', '.join(strange)}")
         return self
 
+    @property
+    def body(self) -> dict[str, JsonValue]:
+        """What is posted to the control API, but for the id."""
+        data = self.model_dump(exclude={"contact", "channel", "id"}, exclude_unset=True)
+        # Not mode="json": pydantic (2.14) can't write an Instant as JSON without a warning.
+        body: dict[str, JsonValue] = orjson.loads(orjson.dumps(data))
+        return body
+
 
 class Presence(SettingsModel):
-    """An agent comes, goes, or leaves for good. member false without a channel: leaves every channel."""
+    """An agent comes, goes, or leaves for good.
+
+    source: of the state; one that a desk's heartbeat told holds for 90 s. member: of the channel; without a channel, of
+    every one.
+    """
 
     agent: Id
     channel: Id | None = None
-    state: Literal["online", "busy", "idle", "offline"] | None = None
+    state: PresenceState | None = None
+    source: Literal["person", "heartbeat"] = "person"
     member: Flag | None = None
     deleted: Flag = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.state is not None) + (self.member is not None) + self.deleted != 1:
+            raise ValueError("must have one of state, member and deleted")
+        if self.channel is not None and self.member is None:
+            raise ValueError("presence and deletion are the account's: leave the channel out")
+        return self
 
 
 class SettingsChange(BaseModel):
@@ -252,9 +268,9 @@ class ProviderAnswer(SettingsModel):
 
 
 class AiAnswer(SettingsModel):
-    """How the AI agent answers from now on: a text, or error, or handoff."""
+    """How the AI agents answer from now on: a text, or `error`, or `handoff`."""
 
-    answer: str
+    answer: Annotated[Text, AfterValidator(not_blank)]
 
 
 class Probe(SettingsModel):

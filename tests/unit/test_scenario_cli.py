@@ -13,7 +13,8 @@ from tests.unit.scenario_files import data, inbound
 AT = "2026-03-09T08:00:00Z"
 GOOD = data(inbound(AT, "in-1"), name="good one", expect={"sent_count": {"greeting": 1}})
 BAD = data(inbound(AT, "in-1"), name="bad one", expect={"sent_count": {"greeting": 3}})
-TOO_NEW = data({"at": AT, "ai": {"answer": "error"}}, name="one of tomorrow")
+TWILIO: JsonValue = {"id": "shop", "phone_number": "+34910222333", "provider": "twilio"}
+TOO_NEW = data({"at": AT}, name="one of tomorrow", channels=[TWILIO])
 
 
 def lines(path: Path, *scenarios: dict[str, JsonValue]) -> str:
@@ -49,8 +50,8 @@ def test_json_gives_a_line_a_scenario_and_nothing_else_on_standard_output(tmp_pa
 
     results = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [result["name"] for result in results] == ["good one", "one of tomorrow", "bad one"]
-    assert results[0]["records"][0]["topic"] == "channels"
-    assert "ai is not supported" in results[1]["error"]
+    assert results[0]["records"][0]["topic"] == "directory"
+    assert "twilio is not supported" in results[1]["error"]
     assert "1 passed, 1 failed" in ran.stderr
 
 

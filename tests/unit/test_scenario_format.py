@@ -44,6 +44,16 @@ AT = "2026-03-09T08:00:00Z"
         ({"at": AT, "callback": {}}, "steps[0].callback: must have one of body, body_text and body_base64"),
         ({"at": AT, "callback": {"body_base64": "%"}}, "steps[0].callback: body_base64 is not base64"),
         (
+            {"at": AT, "presence": {"agent": "nadia"}},
+            "steps[0].presence: must have one of state, member and deleted",
+        ),
+        (
+            {"at": AT, "presence": {"agent": "nadia", "channel": "shop", "state": "idle"}},
+            "steps[0].presence: presence and deletion are the account's: leave the channel out",
+        ),
+        ({"at": AT, "probe": {"channel": "other"}}, "steps[0].probe.channel: there is no channel 'other'"),
+        ({"at": AT, "ai": {"answer": " "}}, "steps[0].ai.answer: must not be blank"),
+        (
             {"at": AT, "provider": {"answer": "refuse"}},
             "steps[0].provider: a refusal has a code, such as 2002, and nothing else has",
         ),
@@ -78,8 +88,9 @@ def test_every_kind_of_step_of_the_format_is_read() -> None:
     command: dict[str, JsonValue] = {"contact": CONTACT, "by": "nadia"}
     steps: list[dict[str, JsonValue]] = [
         {"at": AT, "ai": {"answer": "handoff"}},
-        {"at": AT, "presence": {"agent": "nadia", "state": "offline"}},
+        {"at": AT, "presence": {"agent": "nadia", "state": "offline", "source": "heartbeat"}},
         {"at": AT, "presence": {"agent": "nadia", "member": False}},
+        {"at": AT, "presence": {"agent": "nadia", "member": True, "channel": "shop"}},
         {"at": AT, "presence": {"agent": "nadia", "deleted": True}},
         {"at": AT, "probe": {"channel": "shop"}},
         {"at": AT, "command": {"type": "note", "text": "call back", **command}},
