@@ -308,7 +308,10 @@ def _time_passed(books: Books, timer: str) -> None:
     elif timer == _GO_ON:
         for name in list(books.names(_REMOVAL, Mark)):
             _, agent, channel = name.split("/")
-            _take_away(books, agent, channel)
+            if _is_here(books, channel, agent) if channel else not books.agent(agent).deleted:
+                books.put(name, None)  # they came back meanwhile
+            else:
+                _take_away(books, agent, channel)
         books.changed.update(books.channels())
     elif timer.startswith(FAIR):
         channel = timer.removeprefix(FAIR)

@@ -390,3 +390,18 @@ def test_somebody_without_a_limit_gets_them_all_in_parts_and_their_conversations
     assert not list(desk.rows("held/ana/", "removal/"))
     assert len(list(desk.rows("waiting/"))) == 1_000
     assert max(len(value) for _, _, value in desk.state.rows()) < 8 << 10
+
+
+def test_who_comes_back_while_their_conversations_are_taken_keeps_the_rest() -> None:
+    desk = crowd(600)
+    desk.save("ana", workload=None, teams="night")
+    desk.present("ana")
+    for _ in range(4):
+        desk.answer_all()
+        desk.wait(timedelta(milliseconds=1))
+    desk.change("kiosk", human_agents=["bob"])
+    desk.change("kiosk", human_agents=["ana", "bob"])
+    desk.wait(timedelta(seconds=1))
+    desk.answer_all()
+    assert not list(desk.rows("waiting/", "removal/"))
+    assert {desk.holder(id) for id in desk.talks} == {"ana"}
