@@ -164,7 +164,15 @@ def test_an_accepted_message_is_told_to_status_and_to_conversations() -> None:
     )
     assert bench.end(accepted(), 1) == [
         SendAccepted(message_id="r1", provider_message_id="p1"),
-        DeliverySent(message_id="r1", conversation_id="c1", kind="reply", by="eva", text="Guten Tag", via="session"),
+        DeliverySent(
+            message_id="r1",
+            provider_message_id="p1",
+            conversation_id="c1",
+            kind="reply",
+            by="eva",
+            text="Guten Tag",
+            via="session",
+        ),
     ]
     assert bench.names() == ["seen/r1"]
 
@@ -390,7 +398,14 @@ def test_the_key_waits_for_the_proof_and_goes_on_with_it() -> None:
     told = bench.take(confirmed("g1"), 5)
     assert told == [
         SendAccepted(message_id="g1", provider_message_id="p7"),
-        DeliverySent(message_id="g1", conversation_id="c1", kind="greeting", text="Willkommen", via="session"),
+        DeliverySent(
+            message_id="g1",
+            provider_message_id="p7",
+            conversation_id="c1",
+            kind="greeting",
+            text="Willkommen",
+            via="session",
+        ),
     ]
     assert bench.attempts[-1].message_id == "r1"
     bench.until(70)

@@ -71,6 +71,7 @@ def test_a_message_goes_to_its_conversation_in_inbox() -> None:
         text="Moin",
         sent_at=AT,
         quotes="wamid.Z9",
+        quotes_provider_message_id="12",
     )
     assert emitted == Emitted(INBOX, KEY, received)
 
