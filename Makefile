@@ -28,7 +28,8 @@ help:
 	@echo "make test      all tests, those against a real Kafka included"
 	@echo "make check     linter, formatting, types, import rules"
 	@echo "make contract  write the models' JSON Schemas and AsyncAPI document to schemas/generated"
-	@echo "make bench     measure the throughput on this machine"
+	@echo "make bench     measure on this machine, beside what people would use instead; a quarter of an hour"
+	@echo "               make bench BENCH=--help, BENCH='idle restore --full' (docs/performance.md)"
 	@echo "make chaos     break the running system at random moments, then check that nothing is lost or doubled:"
 	@echo "               make chaos SEED=2 MINUTES=30 (docs/reliability.md)"
 	@echo "make lock      resolve the dependencies of pyproject.toml anew into requirements.lock"
@@ -49,10 +50,10 @@ check: $(INSTALLED)
 contract: $(INSTALLED)
 	@$(PY) -m deploy.contract
 
+BENCH ?=
+
 bench: $(INSTALLED)
-	@set -e; for file in tests/bench/bench_*.py; do \
-	    echo "$$file"; $(PY) -m "tests.bench.$$(basename "$$file" .py)"; \
-	done
+	@$(PY) -m tests.bench $(BENCH)
 
 SEED ?= 1
 MINUTES ?= 5

@@ -258,7 +258,10 @@ class EmbeddedBroker:
 
     def _did_not_start(self, what: str) -> LiveDeskError:
         tail = _without_stack_trace(self.log_file.read_text(errors="replace").splitlines())
-        return LiveDeskError(f"Apache Kafka {what}. The end of its log:\n{tail}", f"The whole log: {self.log_file}")
+        hint = f"The whole log: {self.log_file}"
+        if "UnsupportedVersionException" in tail:
+            hint = f"A newer Kafka wrote {self._log_dir}: move that folder away to begin anew.\n{hint}"
+        return LiveDeskError(f"Apache Kafka {what}. The end of its log:\n{tail}", hint)
 
     def _reap(self) -> None:
         if self._child is not None:

@@ -1,6 +1,6 @@
-"""Ingress against an aiohttp server that only reads and answers: python -m tests.bench.bench_ingress
+"""Ingress beside aiohttp servers: one that only reads and answers, one that awaits a send for each request.
 
-Both in a process of their own, loaded in turns by this one over the same number of kept-alive connections.
+Each in a process of its own, loaded in turns by this one over the same number of kept-alive connections.
 """
 
 import asyncio
@@ -8,34 +8,34 @@ import json
 import multiprocessing
 import os
 import statistics
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
+from multiprocessing.connection import Connection as Pipe
 
-import typer
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
-from deploy.broker import EmbeddedBroker, free_port
 from deploy.ingress_process import IngressServer
 from deploy.settings import Settings, load_settings
 from deploy.topics import apply
 from schemas.channels_file import parse_channels_file
-from schemas.connection import KafkaConnection
-from schemas.topics import CHANNELS, INBOX, WEBHOOKS
+from schemas.connection import client_options
+from schemas.topics import TOPICS, WEBHOOKS
+from tests.bench.connection import Connection, connect, post_request
+from tests.bench.report import Report, Verdict
+from tests.bench.session import NoResult, Session, broker
 
 BODY_BYTES = 927
-TARGET = 0.6
+CONNECTIONS = 64
+CHANNEL = "bench"
+_PATH = f"/webhooks/engagelab/{'t' * 43}"
 _KEY = "YmVuY2gta2V5LWJlbmNoLWtleS1iZW5jaC1rZXktMDE="
+_OK = b'{"status":"ok"}'
 
 Serve = Callable[[Settings, Callable[[str], Awaitable[None]]], Coroutine[None, None, None]]
+"""(settings, whom to tell the URL; returns when it is time to stop)"""
 
 
 def callback_body() -> bytes:
@@ -54,32 +54,54 @@ async def serve_noop(_: Settings, started: Callable[[str], Awaitable[None]]) -> 
 
     async def post(request: web.Request) -> web.Response:
         await request.read()
-        return web.Response(body=b'{"status":"ok"}', content_type="application/json")
+        return web.Response(body=_OK, content_type="application/json")
 
+    await _serve(post, started)
+
+
+async def serve_send(settings: Settings, started: Callable[[str], Awaitable[None]]) -> None:
+    """What one would write by hand: a send for each request, awaited."""
+    async with AIOKafkaProducer(**client_options(settings.kafka), acks="all") as producer:
+        topic = WEBHOOKS.full_name(settings.topic_prefix)
+
+        async def post(request: web.Request) -> web.Response:
+            await producer.send_and_wait(topic, await request.read(), key=CHANNEL.encode())
+            return web.Response(body=_OK, content_type="application/json")
+
+        await _serve(post, started)
+
+
+async def serve_ingress(settings: Settings, started: Callable[[str], Awaitable[None]]) -> None:
+    """The real thing."""
+    file = parse_channels_file({"channels": [{"id": CHANNEL, "phone_number": "+34600000001"}]})
+    async with IngressServer(settings, channels=file) as server:
+        await started(server.webhook_url(server.channels[0]))
+
+
+async def _serve(
+    post: Callable[[web.Request], Awaitable[web.Response]], started: Callable[[str], Awaitable[None]]
+) -> None:
     app = web.Application()
     app.add_routes([web.post("/webhooks/engagelab/{token}", post)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    await started(f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks/engagelab/{'t' * 43}")
+    await started(f"http://127.0.0.1:{runner.addresses[0][1]}{_PATH}")
     await runner.cleanup()
 
 
-async def serve_ingress(settings: Settings, started: Callable[[str], Awaitable[None]]) -> None:
-    """The real thing."""
-    file = parse_channels_file({"channels": [{"id": "bench", "phone_number": "+34600000001"}]})
-    async with IngressServer(settings, channels=file) as server:
-        await started(server.webhook_url(server.channels[0]))
+NOOP, SEND, INGRESS = "aiohttp that only reads the body", "aiohttp, one awaited send a request", "ingress"
+SERVERS: dict[str, Serve] = {NOOP: serve_noop, SEND: serve_send, INGRESS: serve_ingress}
 
 
-def run_server(serve: Serve, settings: Settings, pipe: Connection) -> None:
+def run_server(name: str, settings: Settings, pipe: Pipe) -> None:
     """Main function of a server's process: sends its URL, then runs until the other end closes."""
 
     async def started(url: str) -> None:
         pipe.send(url)
         await asyncio.to_thread(pipe.poll, None)
 
-    asyncio.run(serve(settings, started))
+    asyncio.run(SERVERS[name](settings, started))
 
 
 @dataclass
@@ -99,131 +121,96 @@ class Round:
         return statistics.quantiles(self.latencies, n=100)[percent - 1] * 1000
 
 
-class Client(asyncio.Protocol):
-    """One connection: a request as soon as the last one is answered."""
-
-    def __init__(self, request: bytes, stop_at: float, latencies: list[float]) -> None:
-        self._request, self._stop_at, self._latencies = request, stop_at, latencies
-        self._loop = asyncio.get_running_loop()
-        self._received = b""
-        self._sent_at = 0.0
-        self.done: asyncio.Future[None] = self._loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._send()
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if not found or len(body) < int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]):
-            return
-        if not head.startswith(b"HTTP/1.1 200"):
-            self.done.set_exception(RuntimeError(f"answered {head[:40]!r}"))
-            self._transport.close()
-            return
-        now = self._loop.time()
-        self._latencies.append(now - self._sent_at)
-        self._received = b""
-        if now < self._stop_at:
-            self._send()
-        else:
-            self.done.set_result(None)
-            self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(exc or ConnectionError("closed by the server"))
-
-    def _send(self) -> None:
-        self._sent_at = self._loop.time()
-        self._transport.write(self._request)
-
-
-async def load(url: str, connections: int, seconds: float) -> Round:
-    """Load a server for so long."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
-    body = callback_body()
-    head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-    request = f"{head}User-Agent: bench\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-    loop, result = asyncio.get_running_loop(), Round()
+async def load(url: str, seconds: float) -> Round:
+    """Load a server for so long: on each connection a request as soon as the last one is answered."""
+    loop, result, request = asyncio.get_running_loop(), Round(), post_request(url, callback_body())
+    connections = await connect(url, CONNECTIONS)
     started = loop.time()
-    clients = [
-        (await loop.create_connection(lambda: Client(request, started + seconds, result.latencies), host, port))[1]
-        for _ in range(connections)
-    ]
-    await asyncio.gather(*(client.done for client in clients))
+
+    def ask(connection: Connection, finished: asyncio.Future[None]) -> None:
+        sent_at = loop.time()
+
+        def answered(status: int) -> None:
+            now = loop.time()
+            result.latencies.append(now - sent_at)
+            if status != 200:
+                finished.set_exception(NoResult(f"a server answered {status}"))
+            elif now - started < seconds:
+                ask(connection, finished)
+            else:
+                finished.set_result(None)
+
+        connection.ask(request, answered)
+
+    all_finished = [loop.create_future() for _ in connections]
+    for connection, finished in zip(connections, all_finished, strict=True):
+        ask(connection, finished)
+    await asyncio.gather(*all_finished)
     result.seconds = loop.time() - started
+    for connection in connections:
+        connection.close()
     return result
 
 
 @asynccontextmanager
-async def process(serve: Serve, settings: Settings) -> AsyncIterator[str]:
+async def process(name: str, settings: Settings) -> AsyncIterator[str]:
     """A server in a process of its own; gives the URL to post to."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    child = context.Process(target=run_server, args=(serve, settings, theirs))
+    child = context.Process(target=run_server, args=(name, settings, theirs))
     child.start()
     theirs.close()  # so that its end is noticed here, should it not start
     try:
         yield await asyncio.to_thread(ours.recv)
+    except EOFError as error:
+        raise NoResult(f"{name} did not start") from error
     finally:
         ours.close()
         await asyncio.to_thread(child.join)
 
 
-async def compare(settings: Settings, connections: int, seconds: float, rounds: int) -> list[tuple[Round, Round]]:
-    """(server that does nothing, ingress), round by round, after one round to warm up."""
-    await apply(settings.kafka, settings.topic_prefix, [WEBHOOKS, INBOX, CHANNELS], settings.partitions, 1)
-    async with process(serve_noop, settings) as noop, process(serve_ingress, settings) as ingress:
-        results = [
-            (await load(noop, connections, seconds), await load(ingress, connections, seconds))
-            for _ in range(rounds + 1)
-        ]
-    return results[1:]
+async def run(session: Session) -> Sequence[Report]:
+    """Load the servers in turns, after a round of each to warm up."""
+    rounds, seconds = session.pick((1, 0.5), (5, 4.0), (9, 6.0))
+    results: list[dict[str, Round]] = []
+    with broker(session) as found:
+        changes = {"kafka": found.kafka, "topic_prefix": f"bench{os.getpid()}.", "secret_key": SecretStr(_KEY)}
+        settings = load_settings().model_copy(update=changes)
+        await apply(settings.kafka, settings.topic_prefix, TOPICS, settings.partitions, 1)
+        async with AsyncExitStack() as stack:
+            urls = {name: await stack.enter_async_context(process(name, settings)) for name in SERVERS}
+            for number in range(rounds + 1):
+                session.say(f"round {number} of {rounds}, {seconds:.0f} s each" if number else "warming up")
+                results.append({name: await load(url, seconds) for name, url in urls.items()})
+    return [report(results[1:])]
 
 
-def show(results: list[tuple[Round, Round]], console: Console) -> float:
-    """Print the table; returns the median ratio."""
-    table = Table("round", "server", "requests/s", "p50 ms", "p99 ms", "ratio", title=f"{BODY_BYTES}-byte callbacks")
-    ratios = []
-    for number, (noop, ingress) in enumerate(results, 1):
-        ratios.append(ingress.rate / noop.rate)
-        for name, round_, ratio in (("noop", noop, ""), ("ingress", ingress, f"{ratios[-1]:.2f}")):
-            figures = (f"{round_.rate:,.0f}", f"{round_.percentile(50):.1f}", f"{round_.percentile(99):.1f}")
-            table.add_row(str(number), name, *figures, ratio)
-    console.print(table)
-    return statistics.median(ratios)
+def report(rounds: list[dict[str, Round]]) -> Report:
+    """Medians of the rounds; the ratios are those within a round."""
 
+    def middle(name: str, figure: Callable[[Round], float]) -> float:
+        return statistics.median(figure(found[name]) for found in rounds)
 
-def main(
-    connections: Annotated[int, typer.Option(help="Kept-alive connections.")] = 64,
-    seconds: Annotated[float, typer.Option(help="Length of a round.")] = 4.0,
-    rounds: Annotated[int, typer.Option(help="Rounds of each server.")] = 5,
-) -> None:
-    """Measure. Uses KAFKA_BOOTSTRAP_SERVERS, or an embedded broker of its own."""
-    found = load_settings()
-    console = Console()
-    with tempfile.TemporaryDirectory() as folder:
-        broker = EmbeddedBroker(
-            port=free_port(), data_dir=Path(folder), cache_dir=found.cache_dir, heap="1g", jvm_flags=()
+    def ratio(other: str) -> list[float]:
+        return [found[INGRESS].rate / found[other].rate for found in rounds]
+
+    def cells(name: str) -> tuple[str, ...]:
+        ratios = sorted(ratio(name))
+        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
+        rate, p50, p99 = (
+            middle(name, figure)
+            for figure in (lambda r: r.rate, lambda r: r.percentile(50), lambda r: r.percentile(99))
         )
-        external = "KAFKA_BOOTSTRAP_SERVERS" in os.environ
-        if not external:
-            broker.start()
-        try:
-            kafka = found.kafka if external else KafkaConnection(bootstrap_servers=broker.bootstrap_servers)
-            prefix = f"bench{os.getpid()}."
-            settings = found.model_copy(update={"kafka": kafka, "topic_prefix": prefix, "secret_key": SecretStr(_KEY)})
-            results = asyncio.run(compare(settings, connections, seconds, rounds))
-        finally:
-            if not external:
-                broker.stop()
-    ratio = show(results, console)
-    console.print(f"median ratio {ratio:.2f}, target {TARGET}: {'met' if ratio >= TARGET else 'missed'}")
+        return name, f"{rate:,.0f}", f"{p50:.1f}", f"{p99:.1f}", "1" if name == INGRESS else spread
 
-
-if __name__ == "__main__":
-    typer.run(main)
+    p99_over = statistics.median(found[INGRESS].percentile(99) / found[SEND].percentile(99) for found in rounds)
+    verdicts = (
+        Verdict("ingress over aiohttp that only reads", statistics.median(ratio(NOOP)), 0.8),
+        Verdict("ingress over aiohttp with an awaited send", statistics.median(ratio(SEND)), 1.1),
+        Verdict("99th percentile over that of aiohttp with an awaited send", p99_over, 1.0, most=True),
+    )
+    title = (
+        f"Ingress: {BODY_BYTES}-byte callbacks, {CONNECTIONS} connections, acks=all; medians of {len(rounds)} rounds"
+    )
+    columns = ("server", "requests/s", "p50 ms", "p99 ms", "ingress over it (lowest - highest)")
+    return Report(title, columns, [cells(name) for name in SERVERS], verdicts)

@@ -1,1 +1,4 @@
-"""The contenders of bench_stage, each a program that says FIRST and a monotonic time when its first record comes."""
+"""What the benchmarks compare with, and our side of it where the product has no program for it.
+
+No part of the product; what they need beside its dependencies is installed into the cache folder.
+"""

@@ -1,10 +1,8 @@
-"""Our runtime, the counting stage: `python -m tests.bench.peers.ours BOOTSTRAP PREFIX`. Runs until SIGTERM."""
+"""Our runtime, the counting stage: `python -m tests.bench.peers.ours BOOTSTRAP PREFIX WARM_UP`. Runs until SIGTERM."""
 
 import asyncio
-import os
 import signal
 import sys
-import time
 from dataclasses import replace
 
 from agents.stage import Context, Decision, Rows, TimerFired
@@ -15,29 +13,24 @@ from streams.environment import Environment
 from streams.metrics import Metrics
 from streams.settings_store import SettingsStore
 from streams.worker import Worker
+from tests.bench.peers.first import FirstRecord
 from tests.broker.counting import COUNT, decide
 
 
-class FirstRecord:
-    """The stage's decision, which says when the first record came."""
+async def main(bootstrap: str, prefix: str, warm_up: int) -> None:
+    first = FirstRecord(warm_up)
 
-    said = False
-
-    def decide(self, rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
-        if not self.said:
-            self.said = True
-            os.write(1, f"FIRST {time.monotonic()}\n".encode())
+    def seen(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
+        first.see()
         return decide(rows, event, ctx)
 
-
-async def main(bootstrap: str, prefix: str) -> None:
     connection = KafkaConnection(bootstrap_servers=bootstrap)
     env = Environment(connection, prefix, SettingsStore(str), wall_clock, Metrics())
-    stage = replace(COUNT, decide=FirstRecord().decide)
+    stage = replace(COUNT, decide=seen)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await Worker(env, [stage], topology=(stage,)).run(stop)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -1,11 +1,13 @@
-"""Our runtime, with the peers' work: `python -m tests.bench.peers.runtime BOOTSTRAP PREFIX`. No step(), no envelope."""
+"""Our runtime, with the peers' work: `python -m tests.bench.peers.runtime BOOTSTRAP PREFIX WARM_UP`.
+
+No step(), no envelope.
+"""
 
 import asyncio
-import os
 import signal
 import sys
-import time
 from collections.abc import Iterable
+from typing import ClassVar
 
 import orjson
 from aiokafka.structs import ConsumerRecord
@@ -18,6 +20,7 @@ from streams.processor import Batch, Processor
 from streams.settings_store import SettingsStore
 from streams.state import Changes, TaskState
 from streams.worker import Worker
+from tests.bench.peers.first import FirstRecord
 from tests.broker.counting import COUNT, COUNTS
 
 ROW = "count"
@@ -26,12 +29,11 @@ ROW = "count"
 class PlainProcessor(Processor):
     """Counts per key, as the peers do. All the rest is the runtime's: fence, restore, transactions, positions."""
 
-    said = False
+    first: ClassVar[FirstRecord]
 
     async def process(self, records: Iterable[ConsumerRecord], state: TaskState) -> Batch:
-        if not PlainProcessor.said:
-            PlainProcessor.said = True
-            os.write(1, f"FIRST {time.monotonic()}\n".encode())
+        records = list(records)
+        self.first.see(len(records))
         batch = Batch(Changes(state))
         outputs = batch.messages[COUNTS.full_name(self._env.prefix), self._partition]
         counts: dict[bytes, int] = {}
@@ -48,7 +50,8 @@ class PlainProcessor(Processor):
         return batch
 
 
-async def main(bootstrap: str, prefix: str) -> None:
+async def main(bootstrap: str, prefix: str, warm_up: int) -> None:
+    PlainProcessor.first = FirstRecord(warm_up)
     connection = KafkaConnection(bootstrap_servers=bootstrap)
     env = Environment(connection, prefix, SettingsStore(str), wall_clock, Metrics())
     stop = asyncio.Event()
@@ -57,4 +60,4 @@ async def main(bootstrap: str, prefix: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
