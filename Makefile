@@ -24,7 +24,7 @@ endef
 .PHONY: help demo test check contract bench chaos lock clean
 
 help:
-	@echo "make demo      a customer's message through the whole pipeline, on a Kafka of its own"
+	@echo "make demo      customers, agents and an AI agent on the whole pipeline, on a Kafka of its own, counted and checked"
 	@echo "make test      all tests, those against a real Kafka included"
 	@echo "make check     linter, formatting, types, import rules"
 	@echo "make contract  write the models' JSON Schemas and AsyncAPI document to schemas/generated"

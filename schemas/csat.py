@@ -60,7 +60,7 @@ class SurveyFailed(CsatEvent):
 class SurveySkipped(Event):
     """A resolution that nobody is asked about. survey_id: where it was proposed, and refused.
 
-    reason: disabled, blocked, auto_resolved, labels, asked_before, or why the proposal was refused.
+    reason: blocked, auto_resolved, labels, asked_before, or why the proposal was refused.
     """
 
     type: ClassVar[str] = "survey.skipped"

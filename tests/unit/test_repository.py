@@ -136,7 +136,7 @@ def test_the_readme_names_every_environment_variable_and_no_other() -> None:
 
 
 def test_the_readme_s_diagram_is_the_topology() -> None:
-    drawn = set(re.findall(r"^    (\w+) -- ([\w-]+) --> (\w+)$", README, re.MULTILINE))
+    drawn = set(re.findall(r"^    ([\w-]+) -- ([\w-]+) --> ([\w-]+)$", README, re.MULTILINE))
     stages = {stage.name for stage in TOPOLOGY}
     wired = {
         (writer.name, topic.name, reader.name)
