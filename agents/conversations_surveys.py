@@ -26,6 +26,8 @@ from schemas.messaging import SendMessage
 
 _STARS: Final = re.compile("(?:⭐\N{VARIATION SELECTOR-16}?){1,5}")
 _DIGIT: Final = re.compile(r"(\d)(?:[/／](\d))?")
+_IN_WORDS: Final = frozenset({"text", "button", "interactive"})
+"""Kinds of messages whose text is all that they say: a survey's template may have buttons. A caption is none."""
 
 # --- csat proposes -------------------------------------------------------------------------------------------------
 
@@ -133,7 +135,7 @@ def survey_answered_by(draft: Draft, event: MessageReceived) -> tuple[Survey, in
     A quoted survey gets its own answer, none where its window is over; else the newest does, while no conversation is
     live.
     """
-    rating = read_rating(event.text) if event.kind == "text" and event.text else None
+    rating = read_rating(event.text) if event.kind in _IN_WORDS and event.text else None
     if rating is None:
         return None
     quoted = {event.quotes, event.quotes_provider_message_id} - {None}

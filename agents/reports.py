@@ -256,10 +256,9 @@ class _Books:
         return is_open(self._ctx.settings(self._channel).business_hours, at)
 
     def day(self, at: datetime) -> date:
-        """The local day of an instant: in the zone of the business hours, else UTC."""
+        """The local day of an instant: in the zone of the business hours, ticked or not; without one, of UTC."""
         name = f"zones/{self._channel}"
-        hours = self._ctx.settings(self._channel).business_hours
-        zone = hours.timezone if hours.enabled else "UTC"
+        zone = self._ctx.settings(self._channel).business_hours.timezone
         zones = self._rows.get(name, Zones)
         if zones is None:
             zones = self._writes[name] = Zones(zone=zone)

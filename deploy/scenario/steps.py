@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Annotated, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
 
 import orjson
 from pydantic import (
@@ -247,8 +247,15 @@ class SettingsChange(BaseModel):
         return dict(self.model_extra or {})
 
 
+_REFUSED: Final = 5002
+"""Refused by Meta (EngageLab docs, confirmed)."""
+
+
 class ProviderAnswer(SettingsModel):
-    """How the provider answers the next sends of a channel, or of all. times: for so many; None: from now on."""
+    """How the provider answers the next sends of a channel, or of all. times: for so many; None: from now on.
+
+    code: of a refusal; left out, one that is final.
+    """
 
     answer: Answer
     code: int | None = None
@@ -257,14 +264,15 @@ class ProviderAnswer(SettingsModel):
 
     @model_validator(mode="after")
     def _code_of_a_refusal(self) -> Self:
-        if (self.answer == "refuse") != (self.code is not None):
-            raise ValueError("a refusal has a code, such as 2002, and nothing else has")
+        if self.answer != "refuse" and self.code is not None:
+            raise ValueError("only a refusal has a code")
         return self
 
     @property
     def behaviour(self) -> Behaviour:
         """What the sandbox is told."""
-        return Behaviour(answer=self.answer, code=self.code, times=self.times)
+        code = _REFUSED if self.answer == "refuse" and self.code is None else self.code
+        return Behaviour(answer=self.answer, code=code, times=self.times)
 
 
 class AiAnswer(SettingsModel):

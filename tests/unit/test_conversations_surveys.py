@@ -208,8 +208,9 @@ def test_anything_else_is_an_ordinary_message(text: str) -> None:
     assert desk.statuses == [RESOLVED, OPEN]
 
 
-def test_only_a_text_is_an_answer() -> None:
-    assert ratings(asked().message("m1", text="5", kind="button")) == []
+@pytest.mark.parametrize(("kind", "rated"), [("button", True), ("interactive", True), ("image", False)])
+def test_a_tap_on_a_button_is_an_answer_and_a_caption_is_none(kind: str, rated: bool) -> None:
+    assert ratings(asked().message("m1", text="5", kind=kind)) == ([("s1", 5)] if rated else [])
 
 
 def test_an_automatic_resolution_credits_nobody() -> None:

@@ -265,6 +265,13 @@ def test_days_are_those_of_the_business_hours_zone_else_of_utc(zone: str | None,
     assert set(reports.of("satisfaction")) == {(day, "nadia", "sent")}
 
 
+def test_hours_that_are_switched_off_leave_their_zone() -> None:
+    late = MONDAY + 11 * HOUR + minutes(30)
+    reports = Reports(REPORTS_CSAT, channel("Asia/Tokyo", enabled=False))
+    reports.tell(sent(asked_at=late), late)
+    assert set(reports.of("satisfaction")) == {(TUESDAY, "nadia", "sent")}
+
+
 def test_an_answer_counts_on_its_survey_s_day_though_the_zone_was_changed_in_between() -> None:
     late = MONDAY + 11 * HOUR + minutes(30)
     reports = Reports(REPORTS_CSAT, channel("Asia/Tokyo"))

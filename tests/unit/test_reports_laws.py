@@ -134,8 +134,7 @@ def recounted(round: Sequence[Fact], settings: ChannelSettings) -> Counter[Count
 
 
 def local_day(settings: ChannelSettings, at: datetime) -> date:
-    hours = settings.business_hours
-    return at.astimezone(ZoneInfo(hours.timezone if hours.enabled else "UTC")).date()
+    return at.astimezone(ZoneInfo(settings.business_hours.timezone)).date()
 
 
 @given(

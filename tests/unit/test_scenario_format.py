@@ -54,8 +54,8 @@ AT = "2026-03-09T08:00:00Z"
         ({"at": AT, "probe": {"channel": "other"}}, "steps[0].probe.channel: there is no channel 'other'"),
         ({"at": AT, "ai": {"answer": " "}}, "steps[0].ai.answer: must not be blank"),
         (
-            {"at": AT, "provider": {"answer": "refuse"}},
-            "steps[0].provider: a refusal has a code, such as 2002, and nothing else has",
+            {"at": AT, "provider": {"answer": "timeout", "code": 2002}},
+            "steps[0].provider: only a refusal has a code",
         ),
     ],
 )
