@@ -34,7 +34,7 @@ class Kill:
 
 async def run(session: Session) -> Sequence[Report]:
     """New customers at a steady rate; the kills a quarter and five eighths into it."""
-    rate, seconds = session.pick((5.0, 40.0), (20.0, 80.0), (50.0, 240.0))
+    rate, seconds = session.pick((5.0, 40.0), (20.0, 64.0), (50.0, 240.0))
     async with (
         Cluster(session) as cluster,
         Customers(receipts=True) as customers,

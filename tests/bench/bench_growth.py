@@ -44,7 +44,7 @@ class Setup:
 
 async def run(session: Session) -> Sequence[Report]:
     """One thing grows at a time."""
-    seconds = session.pick(2.0, 10.0, 20.0)
+    seconds = session.pick(2.0, 8.0, 20.0)
     workers: Sequence[int] = session.pick((1, 2), (1, 2, 4), (1, 2, 4))
     partitions: Sequence[int] = session.pick((1, 8), (1, 8, 32), (1, 8, 32))
     conversations: Sequence[int] = session.pick((1_000, 2_000), (10_000, 100_000), (10_000, 100_000, 1_000_000))

@@ -23,7 +23,7 @@ FAUST_PREFIX = "stock."
 
 async def run(session: Session) -> Sequence[Report]:
     """One after the other, on one broker."""
-    rest, seconds = session.pick((1.0, 2.0), (10.0, 60.0), (20.0, 120.0))
+    rest, seconds = session.pick((1.0, 2.0), (10.0, 30.0), (20.0, 60.0))
     with broker(session) as found:
         async with (
             Customers(receipts=False) as customers,

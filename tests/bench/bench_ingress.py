@@ -171,7 +171,7 @@ async def process(name: str, settings: Settings) -> AsyncIterator[str]:
 
 async def run(session: Session) -> Sequence[Report]:
     """Load the servers in turns, after a round of each to warm up."""
-    rounds, seconds = session.pick((1, 0.5), (5, 4.0), (9, 6.0))
+    rounds, seconds = session.pick((1, 0.5), (5, 2.5), (9, 6.0))
     results: list[dict[str, Round]] = []
     with broker(session) as found:
         changes = {"kafka": found.kafka, "topic_prefix": f"bench{os.getpid()}.", "secret_key": SecretStr(_KEY)}

@@ -34,7 +34,7 @@ class Found:
 
 async def run(session: Session) -> Sequence[Report]:
     """One after the other, on one broker; first a run of each to warm up, at the higher rate."""
-    seconds, warm_up = session.pick((2.0, 1.0), (20.0, 10.0), (60.0, 20.0))
+    seconds, warm_up = session.pick((2.0, 1.0), (12.0, 15.0), (60.0, 60.0))
     rates = session.pick((10.0, 30.0), RATES, RATES)
     found: list[Found] = []
     with broker(session) as kafka:

@@ -57,7 +57,7 @@ class Result:
 
 async def run(session: Session) -> Sequence[Report]:
     """Run the contenders one after the other."""
-    warm_up, records = session.pick((2_000, 10_000), (100_000, 500_000), (100_000, 500_000))
+    warm_up, records = session.pick((2_000, 10_000), (50_000, 200_000), (100_000, 500_000))
     notes: list[str] = []
     entries = contenders(session, warm_up, records, notes)
     results = []
