@@ -5,9 +5,10 @@ answered yet. conversations answers each proposal once; what comes meanwhile wai
 
 Every proposal says why, in an explanation that is kept with assignment.decided (or assignment.waiting) and travels on
 to conversation.routed and conversation.assigned. Its keys never change their meaning; those without a use are left out:
-    decision            rule, ai, former (who held it before), kept (reopened by a person), workload, sequential, nobody
+    decision            rule, ai, former (who held it before), kept (reopened by a person), replied (reopened by a
+                        person's reply: the sender), workload, sequential, nobody
     because             rule_matched, team_rule_matched, first_ai_agent, former_agent, former_team, still_available,
-                        lowest_load, longest_not_served, nobody_available, others_wait_longer
+                        former_not_available, lowest_load, longest_not_served, nobody_available, others_wait_longer
     reason              why somebody is needed: as in assignment.requested, or removed (its agent left the channel)
     team                the team that a person gave it to
     rules               those tried, in order: {rule: its number from 1, name, to, result: taken|no_match|skipped, and
@@ -146,6 +147,7 @@ def _need(event: AssignmentRequested) -> Need:
         labels=event.labels,
         former=event.former,
         team=event.team,
+        replied_by=event.replied_by,
     )
 
 
@@ -431,7 +433,7 @@ class Question:
 
     def choice(self, assignee: Assignee, decision: str, because: str, *, turn: bool = False) -> Choice:
         explanation = {"decision": decision, "because": because, **self.told}
-        return Choice(assignee, explanation, turn, counts=decision != "kept")
+        return Choice(assignee, explanation, turn, counts=decision not in ("kept", "replied"))
 
 
 def _choose(books: Books, conversation: Conversation) -> Choice:
@@ -521,7 +523,10 @@ def _why_not_ai(question: Question, agent: str) -> str | None:
 
 
 def _by_former(question: Question) -> Choice | None:
-    """Reopened by its customer: the former agent, or team, before others. By a person: kept, which assigns nothing."""
+    """Reopened by its customer: the former agent, or team, before others. By a person: kept, which assigns nothing.
+
+    By a person's reply: else the sender's, as a person chose.
+    """
     former, reason = question.need.former, question.need.reason
     if former is None or former.kind == "ai" or reason not in ("reopened", "reopened_by_person"):
         return None
@@ -537,6 +542,9 @@ def _by_former(question: Question) -> Choice | None:
     else:
         return None  # not theirs any more: it waited meanwhile
     question.told["former"] = {_WORD[former.kind]: former.id, "why": why}
+    sender = question.need.replied_by
+    if sender is not None and _is_here(question.books, question.settings.id, sender):
+        return question.choice(Assignee(kind="human", id=sender), "replied", "former_not_available")
     return None
 
 

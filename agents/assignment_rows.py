@@ -63,6 +63,7 @@ class Need(Row):
     labels: tuple[str, ...] = ()
     former: Assignee | None = None
     team: str | None = None
+    replied_by: str | None = None
 
 
 class Proposal(Row):

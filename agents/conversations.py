@@ -10,7 +10,7 @@ from typing import Final, Literal
 from pydantic import JsonValue
 
 from agents.conversations_draft import AUTO_RESOLVE, DUE_TIMER, KEEP, SEEN_FOR, WAKE, Draft
-from agents.conversations_notes import AI_FAILED, AI_HANDED_OVER, unsent_note
+from agents.conversations_notes import AI_FAILED, AI_HANDED_OVER, AI_SWITCHED_OFF, unsent_note
 from agents.conversations_rows import (
     ASKED,
     DUE,
@@ -162,7 +162,9 @@ def _join(draft: Draft, event: MessageReceived, at: datetime) -> Draft:
     """An ordinary message: the AI agent is asked about it, at once or as soon as it is settled who is to answer."""
     draft, message = draft.receive(event, at), _held(event, at)
     if draft.current.status is Status.AI_REPLYING:
-        return draft.ask_ai(message)
+        if _ai_serves(draft, draft.current.assignee):
+            return draft.ask_ai(message)
+        return _hand_over(draft, "ai_failed", "ai_failed", note=AI_SWITCHED_OFF)
     return draft if draft.current.routed else draft.write(f"{HELD}{draft.current.messages_in:08d}", message)
 
 
@@ -175,7 +177,7 @@ def _reopen_by_customer(draft: Draft, event: MessageReceived, at: datetime) -> D
 
 def _wake_by_customer(draft: Draft, event: MessageReceived, at: datetime) -> Draft:
     row, former = draft.current, draft.current.assignee
-    if former is not None and former.kind == "ai" and _ai_serves(draft, former.id):
+    if _ai_serves(draft, former):
         woken = row.model_copy(update={"status": Status.AI_REPLYING})
         return _join(draft.change(woken, reason="customer_message"), event, at)
     draft = _join(_woken(draft, "customer_message"), event, at)
@@ -273,8 +275,8 @@ def _why_no_assignment(draft: Draft, to: Assignee) -> Refusal | None:
     match to.kind:
         case "human" if to.id not in settings.human_agents:
             return "not_a_member", "the agent is not a member of the channel"
-        case "ai" if to.id not in {agent.id for agent in settings.ai.agents}:
-            return "not_a_member", "the AI agent is none of the channel's"
+        case "ai" if not _ai_serves(draft, to):
+            return "not_a_member", "the AI agent is none of the channel's, or it is switched off"
         case "ai" if row.status is not Status.AI_REPLYING:
             return _why_no_move(row, Status.AI_REPLYING)
     return None
@@ -353,10 +355,14 @@ def _start(draft: Draft, agent: str) -> Draft:
 
 
 def _reopen_by_reply(draft: Draft, agent: str) -> Draft:
-    row = draft.current
-    holder = row.assignee if row.assignee is not None and row.assignee.kind == "human" else _human(agent)
-    reopened = {"status": Status.OPEN, "assignee": holder, "routed": True, "reopened": True, "muted": False}
+    """Another human who held it keeps it if they are available, which assignment knows; else its sender has it."""
+    row, sender = draft.current, _human(agent)
+    holder = row.assignee if row.assignee is not None and row.assignee.kind == "human" else sender
+    is_sender = holder == sender
+    reopened = {"status": Status.OPEN, "assignee": holder, "routed": is_sender, "reopened": True, "muted": False}
     draft = draft.change(row.model_copy(update=reopened), reason="reopened", by=agent)
+    if not is_sender:
+        return _request(draft, "reopened_by_person", former=holder, replied_by=agent)
     return draft if row.routed else _settle(draft, {"decision": "reply", "by": agent}, first=False)
 
 
@@ -477,6 +483,7 @@ def _request(
     *,
     former: Assignee | None = None,
     team: str | None = None,
+    replied_by: str | None = None,
 ) -> Draft:
     row = draft.current
     request = AssignmentRequested(
@@ -489,10 +496,11 @@ def _request(
         text=None if message is None else message.text,
         message_kind=None if message is None else message.kind,
         contact_name=draft.contact.name,
-        returning=draft.header.returning,
+        returning=draft.header.returning or reason == "reopened",
         labels=row.labels,
         former=former,
         team=team,
+        replied_by=replied_by,
     )
     return draft.tell_account(request)
 
@@ -750,9 +758,10 @@ def _is_member(draft: Draft, assignee: Assignee | None) -> bool:
     return assignee is not None and assignee.kind == "human" and assignee.id in draft.settings.human_agents
 
 
-def _ai_serves(draft: Draft, agent: str) -> bool:
+def _ai_serves(draft: Draft, assignee: Assignee | None) -> bool:
     ai = draft.settings.ai
-    return ai.enabled and agent in {one.id for one in ai.agents}
+    served = {one.id for one in ai.agents} if ai.enabled else set()
+    return assignee is not None and assignee.kind == "ai" and assignee.id in served
 
 
 def _held(event: MessageReceived, at: datetime) -> Held:

@@ -29,3 +29,4 @@ def unsent_note(event: DeliveryUnsent) -> str:
 
 AI_HANDED_OVER: Final = "The AI agent asked for a human to take over."
 AI_FAILED: Final = "The AI agent gave no answer: a human is to take over."
+AI_SWITCHED_OFF: Final = "The AI agent is switched off: a human is to take over."

@@ -29,6 +29,7 @@ _BECAUSE: Final[Mapping[str, str]] = {
     "former_agent": "they had the conversation before",
     "former_team": "their team had the conversation before",
     "still_available": "they have it and are available, so they keep it",
+    "former_not_available": "they replied to it, and whoever had it is not available",
     "lowest_load": "of those who can take it they have the fewest open conversations; equals take turns",
     "longest_not_served": "of those who can take it they were not served for longest",
     "nobody_available": "nobody can take it now",

@@ -45,7 +45,8 @@ class AssignmentRequested(Event):
     """A conversation needs somebody. Key: account id. Written by conversations.
 
     at, text, message_kind: of the customer's message that asks, which rules judge; None where there is none. former:
-    who held it last. team: a person gave it to that team.
+    who held it last. team: a person gave it to that team. replied_by: whose reply reopened it, who has it where the
+    former one is not available.
     """
 
     type: ClassVar[str] = "assignment.requested"
@@ -63,6 +64,7 @@ class AssignmentRequested(Event):
     labels: tuple[str, ...] = ()
     former: Assignee | None = None
     team: str | None = None
+    replied_by: str | None = None
 
 
 class ConversationChanged(Event):

@@ -280,18 +280,28 @@ def test_an_agent_s_first_template_opens_a_conversation_that_is_theirs(earlier: 
     assert (the(SendMessage, emitted).not_after is None) is not earlier
 
 
-def test_in_single_mode_a_reply_reopens_and_the_assignee_stays() -> None:
+def test_in_single_mode_a_reply_reopens_what_its_sender_held() -> None:
     desk = single()
     desk.message("m1")
-    desk.propose(BEN)
+    desk.propose(ANA)
     desk.resolve("c1")
     emitted = desk.reply("o1")
     assert types(emitted) == [ConversationStatusChanged.type, ConversationChanged.type, SendMessage.type]
     changed = the(ConversationStatusChanged, emitted)
-    assert (changed.by, changed.header.assignee, changed.header.routed) == ("ana", BEN, True)
+    assert (changed.by, changed.header.assignee, changed.header.routed) == ("ana", ANA, True)
     desk.wait(3 * DAY)
     assert desk.statuses == [OPEN]
     assert desk.bench.timers(KEY) == {"sweep"}
+
+
+def test_in_single_mode_a_reply_to_another_s_asks_whether_they_are_available() -> None:
+    desk = single()
+    desk.message("m1")
+    desk.propose(BEN)
+    desk.resolve("c1")
+    request = the(AssignmentRequested, desk.reply("o1"))
+    assert (request.reason, request.former, request.replied_by) == ("reopened_by_person", BEN, "ana")
+    assert (desk.latest.assignee, desk.latest.routed) == (BEN, False)
 
 
 def test_in_single_mode_a_reply_to_what_nobody_held_makes_it_the_sender_s() -> None:

@@ -167,7 +167,7 @@ def test_a_reopening_by_its_customer_names_whoever_had_it() -> None:
     desk.label(("vip",))
     desk.resolve("c1")
     request = the(AssignmentRequested, desk.message("m2"))
-    assert (request.reason, request.former, request.labels, request.returning) == ("reopened", ANA, ("vip",), False)
+    assert (request.reason, request.former, request.labels, request.returning) == ("reopened", ANA, ("vip",), True)
 
 
 def test_a_message_between_opening_and_routing_waits_for_the_one_first_routing() -> None:
