@@ -7,10 +7,7 @@ from agents.stage import Stage
 from schemas.codec import from_kafka, to_kafka
 from schemas.messaging import EffectEnded
 from schemas.record import Record
-from schemas.system import TimersFired
-from schemas.topics import TIMERS, Topic
-from streams.replay import Input, replay
-from streams.state import TaskState
+from schemas.topics import Topic
 from streams.step import Outgoing
 from tests.chaos.history import History, State
 from tests.chaos.violation import Violation
@@ -18,21 +15,11 @@ from tests.chaos.violation import Violation
 
 def check_state(history: History) -> Iterator[Violation]:
     """Rows, and outputs byte for byte and in order within a key."""
-    firings = defaultdict[tuple[str, int], list[TimersFired]](list)
-    for record in history.records(TIMERS):
-        if isinstance(record.event, TimersFired):
-            firings[record.event.stage, record.event.partition].append(record.event)
     for stage in history.stages:
-        inputs = defaultdict[int, list[Input]](list)
-        for message in history.messages.get(stage.input, ()):
-            taken = Input(message.offset, message.key, message.value or b"", message.headers, message.timestamp)
-            inputs[message.partition].append(taken)
         written: dict[int, list[Outgoing]] = defaultdict(list)
         states = history.states.get(stage.name, {})
-        for partition in inputs.keys() | states.keys():
-            state = TaskState()
-            timers = firings[stage.name, partition]
-            for replayed in replay(stage, inputs[partition], timers, history.settings, state, partition=partition):
+        for partition, state, steps in history.replayed(stage):
+            for replayed in steps:
                 written[partition] += replayed.step.outgoing
             rows = {(key, name): row for key, name, row in state.rows()}
             yield from _row_differences(stage, rows, states.get(partition, {}))

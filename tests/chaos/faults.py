@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from tests.chaos.points import CALLS, Order, Point
+from tests.chaos.points import Order, Point
 from tests.chaos.schedule import OF_BROKER, OF_PROVIDER, Fault, Kind
 from tests.chaos.system import CHANNELS, ChaosWorker, System
 
@@ -142,7 +142,7 @@ class Saboteur:
             return False
         within = RESTORED_WITHIN_S if fault.point is Point.RESTORE else REACHED_WITHIN_S
         hit = await self._until(lambda: worker.orders_reached > before, within)
-        if not hit and fault.point not in CALLS and fault.stage is not None and fault.point is not Point.RESTORE:
+        if not hit and fault.stage is not None and fault.point is not Point.RESTORE:
             # That stage runs elsewhere: any other will do.
             await worker.order(order.model_copy(update={"stage": None}))
             hit = await self._until(lambda: worker.orders_reached > before, REACHED_WITHIN_S)
@@ -202,19 +202,14 @@ class Saboteur:
     # --- the broker and the provider -------------------------------------------------------------------------------
 
     async def _to_broker(self, fault: Fault) -> bool:
-        broker = self._system.broker
         match fault.kind:
             case Kind.KILL_BROKER:
-                await asyncio.to_thread(broker.kill)
-                await asyncio.sleep(fault.seconds)
-                await asyncio.to_thread(broker.start)
+                await self._system.restart_broker(fault.seconds, by_force=True)
             case Kind.RESTART_BROKER:
-                await asyncio.to_thread(broker.stop)
-                await asyncio.sleep(fault.seconds)
-                await asyncio.to_thread(broker.start)
+                await self._system.restart_broker(fault.seconds, by_force=False)
             case _:
                 # To its clients a stopped process is a machine that is cut off: no answer, no reset.
-                pid = (await asyncio.to_thread(broker.status)).pid
+                pid = (await asyncio.to_thread(self._system.broker.status)).pid
                 assert pid is not None
                 os.kill(pid, signal.SIGSTOP)
                 try:

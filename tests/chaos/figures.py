@@ -1,13 +1,16 @@
 """Figures of a run, from its history: how long callbacks took, and the worst after each kind of fault. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
+from schemas.ai import AiRequested
 from schemas.codec import from_kafka
-from schemas.conversation import ConversationMessageReceived
-from schemas.topics import CONVERSATIONS
+from schemas.conversation import AiEnd, ConversationMessageReceived
+from schemas.csat import SurveyAnswered
+from schemas.messaging import SendCommand
+from schemas.topics import AI_REQUESTS, CONVERSATIONS, CSAT, INBOX, OUTBOUND
 from tests.chaos.history import History, InboundRow
 
 AFTER_MS = 5_000
@@ -27,7 +30,7 @@ class FaultSpan:
 class Figures:
     """Seconds from a callback's acknowledgement to its message in the conversation; counts by topic.
 
-    worst_after: by name of the fault.
+    worst_after: by name of the fault. sent: commands to send, by kind. questions, ends: the AI agent's. rated: surveys.
     """
 
     median_s: float
@@ -35,6 +38,10 @@ class Figures:
     longest_s: float
     worst_after: Mapping[str, float]
     records: Mapping[str, int]
+    sent: Counter[str]
+    questions: int
+    ends: Counter[str]
+    rated: int
 
 
 def figures(history: History, faults: Sequence[FaultSpan]) -> Figures:
@@ -47,7 +54,22 @@ def figures(history: History, faults: Sequence[FaultSpan]) -> Figures:
         hit = [delay / 1000 for at, delay in delays if fault.began <= at <= fault.ended + AFTER_MS]
         worst[fault.name] = max(worst[fault.name], *hit, 0.0)
     records = {topic.name: len(messages) for topic, messages in history.messages.items()}
-    return Figures(cuts[49], cuts[98], max(seconds, default=0.0), dict(worst), records)
+    ends = Counter(record.event.type for record in history.records(INBOX, AiEnd) if isinstance(record.event, AiEnd))
+    return Figures(
+        cuts[49],
+        cuts[98],
+        max(seconds, default=0.0),
+        dict(worst),
+        records,
+        sent=Counter(
+            record.event.kind
+            for record in history.records(OUTBOUND, SendCommand)
+            if isinstance(record.event, SendCommand)
+        ),
+        questions=sum(isinstance(record.event, AiRequested) for record in history.records(AI_REQUESTS, AiRequested)),
+        ends=ends,
+        rated=sum(isinstance(record.event, SurveyAnswered) for record in history.records(CSAT, SurveyAnswered)),
+    )
 
 
 def _delays(history: History) -> list[tuple[int, int]]:

@@ -1,45 +1,73 @@
-"""The load: numbered callbacks of customers, commands of agents. What got no answer is asked again."""
+"""The load: customers' numbered callbacks and their ratings, agents' commands."""
 
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
 
+import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
-from deploy.sandbox.callbacks import Business, Customer, callback_body, content, message_row
+from deploy.sandbox.callbacks import (
+    Business,
+    Customer,
+    Quote,
+    callback_body,
+    channel_message_id,
+    content,
+    message_row,
+    provider_message_id,
+)
 from deploy.stack import Stack
-from schemas.ids import conversation_key
+from schemas.ids import channel_of, contact_of, conversation_key
 from streams.clock import wall_clock
-from tests.chaos.system import CHANNELS
+from tests.chaos.desk import Desk
+from tests.chaos.posting import Asked, Poster
+from tests.chaos.system import AI_AGENT, AI_CHANNEL, SURVEY, phone_number
 
 LANES = 64
 TALKING = 10
 """Customers of a lane who talk at a time."""
 MESSAGES = 20
 """What each of them writes."""
-AGAIN_S = 0.3
+CHANNEL_OF_LANE: Final = (0, 1, 0, 3, 1, 0, 2, 1, 0, 3, 1, 0, 2, 1, 0, 3)
+"""The AI agent's channel has the fewest customers: there each of their messages is answered."""
+LATE: Final[Mapping[int, timedelta]] = MappingProxyType(
+    {3: timedelta(hours=25), 7: timedelta(hours=24) - timedelta(seconds=15)}
+)
+"""By how much some customers' clocks are behind: nothing may be sent to them, or only for a moment."""
 
-
-@dataclass
-class Asked:
-    """What was acknowledged: message or command id -> conversation key."""
-
-    messages: dict[str, str] = field(default_factory=dict)
-    replies: dict[str, str] = field(default_factory=dict)
-    resolves: dict[str, str] = field(default_factory=dict)
-    requests: int = 0
-    not_taken: int = 0
+COMMANDS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "reply": 0.02,
+        "resolve": 0.02,
+        "reopen": 0.004,
+        "note": 0.003,
+        "label": 0.004,
+        "snooze": 0.004,
+        "assign": 0.006,
+        "hand_over": 0.002,
+    }
+)
+"""How many there are of each for a callback."""
+RECENT: Final = 500
+RESOLVED: Final = 20
+"""Messages and resolutions back from now, whose conversations agents do something with."""
+ANSWERS: Final = 0.7
+"""The share of resolutions after which the customer writes a rating; half of those quote their survey."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """A second: customers' callbacks, replies, resolutions. duplicates: the share of callbacks that come twice."""
+    """callbacks: a second. duplicates: the share of them that come twice. commands: for each callback, by kind."""
 
     callbacks: float
-    replies: float = 0.02
-    resolves: float = 0.005
     duplicates: float = 0.03
+    commands: Mapping[str, float] = field(default_factory=lambda: COMMANDS)
 
     def __post_init__(self) -> None:
         if self.callbacks <= 0:
@@ -52,70 +80,123 @@ class Load:
     def __init__(self, stack: Stack, seed: int, rates: Rates) -> None:
         self._stack, self._rates = stack, rates
         self._rng = random.Random(f"load:{seed}")
-        self._urls = [stack.webhook_url(channel) for channel in stack.channels.channels]
+        self._desk = Desk(stack.control_url, random.Random(f"desk:{seed}"))
+        self._urls = {channel.id: stack.webhook_url(channel) for channel in stack.channels.channels}
         self._recent: list[str] = []
+        self._resolved: list[str] = []
         self.asked = Asked()
 
     async def run(self, seconds: float, began: float) -> None:
         """Returns when all is acknowledged. began: time.monotonic() of second 0."""
         timeout = ClientTimeout(total=10)
         async with ClientSession(timeout=timeout, connector=TCPConnector(limit=0)) as http:
+            poster = Poster(http, self.asked)
             total = int(seconds * self._rates.callbacks)
             async with asyncio.TaskGroup() as tasks:
                 for lane in range(LANES):
                     rng = random.Random(self._rng.random())
-                    tasks.create_task(self._post_lane(http, range(lane, total, LANES), began, rng))
-                tasks.create_task(self._command(http, "reply", self._rates.replies * total, seconds, began))
-                tasks.create_task(self._command(http, "resolve", self._rates.resolves * total, seconds, began))
+                    tasks.create_task(self._post_lane(poster, range(lane, total, LANES), began, rng))
+                for kind, share in self._rates.commands.items():
+                    rng = random.Random(self._rng.random())
+                    tasks.create_task(self._command(poster, tasks, kind, share * total, seconds, began, rng))
+                tasks.create_task(self._desk.run(poster, self.asked, seconds, began))
 
-    async def _post_lane(self, http: ClientSession, numbers: range, began: float, rng: random.Random) -> None:
+    async def _post_lane(self, poster: Poster, numbers: range, began: float, rng: random.Random) -> None:
         # A customer's messages are of one lane, which posts the next only when this one is taken: so their order is
         # the numbers' order.
         for number in numbers:
             await asyncio.sleep(max(0.0, began + number / self._rates.callbacks - time.monotonic()))
             channel, key, body = callback(number)
             for _ in range(1 + (rng.random() < self._rates.duplicates)):
-                await self._until_taken(http, self._urls[channel], body, 200)
-            self.asked.messages[message_id(number)] = key
+                answer = await poster.ask("POST", self._urls[channel], body, {200})
+                if not answer.unexpected:
+                    self.asked.messages[message_id(number)] = key
             self._recent.append(key)
-            del self._recent[:-500]
+            del self._recent[:-RECENT]
 
-    async def _command(self, http: ClientSession, kind: str, count: float, seconds: float, began: float) -> None:
-        asked = self.asked.replies if kind == "reply" else self.asked.resolves
-        rng = random.Random(self._rng.random())
+    # --- agents ----------------------------------------------------------------------------------------------------
+
+    async def _command(
+        self,
+        poster: Poster,
+        tasks: asyncio.TaskGroup,
+        kind: str,
+        count: float,
+        seconds: float,
+        began: float,
+        rng: random.Random,
+    ) -> None:
         for number in range(int(count)):
             await asyncio.sleep(max(0.0, began + (number + 0.5) * seconds / count - time.monotonic()))
-            if not self._recent:
+            key = self._about(kind, rng)
+            if key is None:
                 continue
-            key = rng.choice(self._recent)
-            channel, _, contact = key.partition(":")
-            url = f"{self._stack.control_url}/v1/channels/{channel}/conversations/{contact}/commands"
+            url = f"{self._stack.control_url}/v1/channels/{channel_of(key)}/conversations/{contact_of(key)}/commands"
             id = f"{kind}{number}"
-            body = {"type": kind, "id": id, "by": "a1"} | ({"text": "yes"} if kind == "reply" else {})
-            await self._until_taken(http, url, body, 202)
-            asked[id] = key
+            body = {"type": kind, "id": id, "by": rng.choice(("a1", "a1", "a2", "a3", "a4")), **command(kind, key, rng)}
+            # 409: whom it names was deleted meanwhile.
+            answer = await poster.ask("POST", url, body, {202, 409})
+            if answer.status != 202:
+                continue
+            self.asked.commands[id] = key
+            if kind == "reply":
+                self.asked.replies[id] = key
+            if kind == "resolve":
+                self._resolved.append(key)
+            if kind == "resolve" and rng.random() < ANSWERS:
+                tasks.create_task(self._rate(poster, key, f"rating{number}", random.Random(rng.random())))
 
-    async def _until_taken(self, http: ClientSession, url: str, body: bytes | dict[str, str], wanted: int) -> None:
-        while True:
-            if await self._taken(http, url, body, wanted):
-                return
-            await asyncio.sleep(AGAIN_S)
+    def _about(self, kind: str, rng: random.Random) -> str | None:
+        """A conversation that the command is likely to make sense for."""
+        wanted = self._resolved[-RESOLVED:] if kind == "reopen" else self._recent
+        if kind == "hand_over":
+            wanted = [key for key in wanted if channel_of(key) == AI_CHANNEL]
+        return rng.choice(wanted) if wanted else None
 
-    async def _taken(self, http: ClientSession, url: str, body: bytes | dict[str, str], wanted: int) -> bool:
-        json = body if isinstance(body, dict) else None
-        data = body if isinstance(body, bytes) else None
-        headers = {"Content-Type": "application/json"}
-        self.asked.requests += 1
+    # --- customers who rate ------------------------------------------------------------------------------------------
+
+    async def _rate(self, poster: Poster, key: str, id: str, rng: random.Random) -> None:
+        await asyncio.sleep(rng.uniform(1.5, 6))
+        channel, contact = channel_of(key), contact_of(key)
+        number = phone_number(channel)
+        quote = None
+        if rng.random() < 0.5 and (survey := await self._survey(contact)) is not None:
+            quote = Quote(provider_message_id(number, survey), channel_message_id(number, survey), number)
+        said = content("text", str(rng.randint(1, 5)))
+        row = message_row(Business(number), Customer(contact, "Eva"), id, wall_clock(), said, quote=quote)
+        answer = await poster.ask("POST", self._urls[channel], callback_body([row]), {200})
+        if not answer.unexpected:
+            self.asked.messages[id] = key
+
+    async def _survey(self, contact: str) -> str | None:
+        """The id of the last survey that the customer got, if the sandbox tells."""
+        url = f"{self._stack.sandbox_url}/sandbox/log?contact={contact}"
         try:
-            async with http.post(url, json=json, data=data, headers=headers) as response:
-                if response.status not in (wanted, 503):
-                    raise RuntimeError(f"{url.partition('/webhooks')[0]}: answered {response.status}")
-                if response.status == wanted:
-                    return True
+            async with ClientSession(timeout=ClientTimeout(total=2)) as http, http.get(url) as response:
+                heard = orjson.loads(await response.read())
         except (ClientError, TimeoutError, OSError):
-            pass
-        self.asked.not_taken += 1
-        return False
+            return None
+        return next((entry["id"] for entry in reversed(heard) if entry["text"] == SURVEY), None)
+
+
+def command(kind: str, key: str, rng: random.Random) -> dict[str, object]:
+    """What the body of a command has besides its kind, id and agent."""
+    match kind:
+        case "reply":
+            return {"text": "yes"}
+        case "note":
+            return {"text": "look"}
+        case "label":
+            return {rng.choice(("add", "add", "remove")): ["vip"]}
+        case "snooze":
+            until = wall_clock() + timedelta(seconds=rng.uniform(2, 12))
+            return {"until": until.isoformat()} if rng.random() < 0.7 else {}
+        case "assign":
+            to = [{"kind": "human", "id": f"a{rng.randint(1, 6)}"}, {"kind": "team", "id": "day"}]
+            if channel_of(key) == AI_CHANNEL:
+                to.append({"kind": "ai", "id": AI_AGENT})
+            return {"to": rng.choice(to)}
+    return {}
 
 
 def message_id(number: int) -> str:
@@ -123,12 +204,13 @@ def message_id(number: int) -> str:
     return f"m{number}"
 
 
-def callback(number: int) -> tuple[int, str, bytes]:
-    """Channel number, conversation key and body of a numbered callback."""
+def callback(number: int) -> tuple[str, str, bytes]:
+    """Channel, conversation key and body of a numbered callback."""
     lane, turn = number % LANES, number // LANES
     generation, place = turn // (TALKING * MESSAGES), turn % TALKING
     contact = f"346{lane:02d}{generation * TALKING + place:06d}"
-    channel = lane % CHANNELS
-    business, customer = Business(f"+3460000000{channel}"), Customer(contact, "Eva")
-    row = message_row(business, customer, message_id(number), wall_clock(), content("text", f"number {number}"))
-    return channel, conversation_key(f"wa{channel}", contact), callback_body([row])
+    channel = f"wa{CHANNEL_OF_LANE[lane % len(CHANNEL_OF_LANE)]}"
+    business, customer = Business(phone_number(channel)), Customer(contact, "Eva")
+    at = wall_clock() - LATE.get(place, timedelta())
+    row = message_row(business, customer, message_id(number), at, content("text", f"number {number}"))
+    return channel, conversation_key(channel, contact), callback_body([row])

@@ -1,53 +1,104 @@
 """Reads a run's history from Kafka and the sandbox, and tells when nothing is under way any more."""
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from aiohttp import ClientSession
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from pydantic import TypeAdapter
 
 from deploy.demo.clients import Callbacks
 from deploy.sandbox.provider import LogEntry
+from schemas.connection import client_options
 from schemas.record import milliseconds
 from schemas.topics import CHANNELS, TOPICS, Topic, state_topic
 from streams.clock import wall_clock
+from streams.faust_internals import believe_loaded_offsets_only
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.settings_store import SettingsStore
 from streams.state import META, OFFSET_KEY, Meta, split_row_key
 from streams.topology import TOPOLOGY
-from tests.chaos.history import Customers, History, Message, State
-from tests.chaos.load import Asked
+from tests.chaos.history import Acknowledged, History, Message, State
+from tests.chaos.posting import Asked
 from tests.chaos.system import System
 from tests.reading import committed_messages
 
 LOOK_S = 0.5
 QUIET_LOOKS = 4
-FAR = timedelta(minutes=10)
-"""Timers beyond it (sweeps after days) are not waited for."""
+ANSWER_S = 30.0
+FAR = timedelta(minutes=3)
+"""Timers beyond it (sweeps and surveys after days, most midnights) are not waited for."""
+ERROR = re.compile(rb"^.* ERROR (.*)$", re.MULTILINE)
+MOST_OF_A_LINE = 160
+NUMBER = re.compile(r"[\w.:-]*\d[\w.:-]*")
 
 _LOG = TypeAdapter(list[LogEntry])
 _CALLBACKS = TypeAdapter(Callbacks)
 
 
-async def settle(system: System, seconds: float) -> list[str]:
-    """Wait until every stage is at the end of its input, and no effect, timer or callback is to come.
+@dataclass(frozen=True)
+class Rest:
+    """What was still under way when the time was up, and the stages of whose groups Kafka told nothing then."""
 
-    What still was, when the time was up.
-    """
+    unfinished: list[str]
+    silent: list[str]
+
+
+async def settle(system: System, seconds: float) -> Rest:
+    """Wait until every stage is at the end of its input, and no effect, timer or callback is to come."""
     deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        left = await _still_to_do(system, deadline)
+        if not left or asyncio.get_running_loop().time() > deadline:
+            return Rest(left, await _silent(system) if left else [])
+        await asyncio.sleep(LOOK_S)
+
+
+async def _still_to_do(system: System, deadline: float) -> list[str]:
+    """Looks until there is nothing, the time is up, or Kafka gives no answer."""
     progress = Progress(system.settings.kafka, system.settings.topic_prefix, TOPOLOGY, Metrics())
-    await progress.start()
     try:
+        async with asyncio.timeout(ANSWER_S):
+            await progress.start()
         while True:
-            left = await _lagging(progress) or await _to_come(system)
+            async with asyncio.timeout(ANSWER_S):
+                left = await _lagging(progress)
+            left = left or await _to_come(system)
             if not left or asyncio.get_running_loop().time() > deadline:
                 return left
             await asyncio.sleep(LOOK_S)
+    except (KafkaError, TimeoutError, OSError) as error:
+        return [f"Kafka gives no answer: {type(error).__name__}"]
     finally:
         await progress.stop()
+
+
+async def _silent(system: System) -> list[str]:
+    """The groups whose coordinator does not tell their offsets."""
+    admin = AIOKafkaAdminClient(**client_options(system.settings.kafka))
+    believe_loaded_offsets_only(admin)
+    silent = []
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await admin.start()
+        for stage in TOPOLOGY:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await admin.list_consumer_group_offsets(f"{system.settings.topic_prefix}{stage.name}")
+            except (KafkaError, TimeoutError, OSError) as error:
+                silent.append(f"{stage.name}: {type(error).__name__}")
+    except (KafkaError, TimeoutError, OSError) as error:
+        return [f"all: {type(error).__name__}"]
+    finally:
+        await admin.close()
+    return silent
 
 
 async def _lagging(progress: Progress) -> list[str]:
@@ -96,7 +147,7 @@ async def read_states(system: System) -> Mapping[str, Mapping[int, State]]:
     return found
 
 
-async def read_history(system: System, asked: Asked, unfinished: list[str]) -> History:
+async def read_history(system: System, asked: Asked, rest: Rest) -> History:
     """All of it. The workers have stopped, so that nothing changes meanwhile."""
     store = SettingsStore(system.secrets.decrypt)
     messages = {topic: await _read(system, topic) for topic in TOPICS}
@@ -113,10 +164,21 @@ async def read_history(system: System, asked: Asked, unfinished: list[str]) -> H
         messages=messages,
         states=await read_states(system),
         settings=store.lookup,
-        acknowledged=Customers(asked.messages, asked.replies, asked.resolves),
+        acknowledged=Acknowledged(asked.messages, asked.replies, asked.commands, asked.settings, asked.unexpected),
         sent=sent,
+        answered=system.ai.said,
         receipts=Counter(attempt.size for attempt in attempts if attempt.delivered),
-        unfinished=unfinished,
+        unfinished=rest.unfinished,
+        silent=rest.silent,
+    )
+
+
+def broker_errors(logs: Iterable[Path]) -> Counter[str]:
+    """The ERROR lines of the broker's logs, each without its numbers, with how often it came."""
+    return Counter(
+        NUMBER.sub("#", line.decode(errors="replace"))[:MOST_OF_A_LINE]
+        for log in logs
+        for line in ERROR.findall(log.read_bytes())
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from tests.chaos.checker import Verdict, check
 from tests.chaos.faults import Saboteur
 from tests.chaos.figures import FaultSpan, Figures, figures
 from tests.chaos.history import History
-from tests.chaos.load import Asked, Load, Rates
-from tests.chaos.reading import read_history, settle
+from tests.chaos.load import Load, Rates
+from tests.chaos.posting import Asked
+from tests.chaos.reading import Rest, broker_errors, read_history, settle
 from tests.chaos.schedule import Fault, Limits, draw
 from tests.chaos.system import CHANNELS, System
 from tests.chaos.watch import Watch
@@ -54,7 +56,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of it. exits: exit codes of workers that ended by themselves or were killed."""
+    """What came of it. exits: exit codes of workers that ended by themselves or were killed.
+
+    broker_starts: how often Kafka was started; broker_errors: its log's ERROR lines, with how often each came.
+    """
 
     plan: Plan
     folder: Path
@@ -64,8 +69,9 @@ class Report:
     done: tuple[tuple[str, bool], ...]
     skipped: int
     exits: dict[int, int]
-    requests: int
-    not_taken: int
+    asked: Asked
+    broker_starts: int
+    broker_errors: Counter[str]
     longest_stall: tuple[float, str]
     settled_s: float
 
@@ -73,7 +79,7 @@ class Report:
 async def run(plan: Plan, folder: Path, show: Callable[[Progress], None]) -> Report:
     """The whole run. show is called about twice a second."""
     progress = Progress(schedule=draw(plan.seed, plan.seconds, plan.limits))
-    async with System(folder, workers=plan.workers, partitions=plan.partitions) as system:
+    async with System(folder, workers=plan.workers, partitions=plan.partitions, seed=plan.seed) as system:
         showing = asyncio.create_task(_show(progress, system, show))
         watch = Watch(system.settings.kafka, system.settings.topic_prefix)
         watching = asyncio.create_task(watch.run())
@@ -87,9 +93,9 @@ async def run(plan: Plan, folder: Path, show: Callable[[Progress], None]) -> Rep
                 tasks.create_task(load.run(plan.seconds, began))
                 tasks.create_task(saboteur.run(progress.schedule, began))
             progress.phase = "settling"
-            unfinished, took = await _come_to_rest(system)
+            rest, took = await _come_to_rest(system)
             progress.phase = "reading and checking"
-            history = await read_history(system, load.asked, unfinished)
+            history = await read_history(system, load.asked, rest)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -108,14 +114,15 @@ async def run(plan: Plan, folder: Path, show: Callable[[Progress], None]) -> Rep
             tuple((d.fault.name, d.hit) for d in saboteur.done),
             saboteur.skipped.total(),
             dict(system.exits),
-            load.asked.requests,
-            load.asked.not_taken,
+            load.asked,
+            len(system.broker_logs),
+            broker_errors(system.broker_logs),
             watch.longest_stall,
             took,
         )
 
 
-async def _come_to_rest(system: System) -> tuple[list[str], float]:
+async def _come_to_rest(system: System) -> tuple[Rest, float]:
     """Heal everything, wait until nothing is under way, stop the workers. What still was, and the seconds it took."""
     began = time.monotonic()
     for process in (system.stack.sandbox, system.stack.ingress, *system.workers.values()):
@@ -125,13 +132,12 @@ async def _come_to_rest(system: System) -> tuple[list[str], float]:
             body = {"answer": "accept", "dev_key": f"key{number}"}
             async with http.post(f"{system.stack.sandbox_url}/sandbox/behaviour", json=body) as response:
                 assert response.status == 200
-    unfinished: list[str] = []
     with suppress(TimeoutError):
         await system.all_ready()
-    unfinished = await settle(system, SETTLE_S)
+    rest = await settle(system, SETTLE_S)
     took = time.monotonic() - began
     await system.stop_workers()
-    return unfinished, took
+    return rest, took
 
 
 async def _show(progress: Progress, system: System, show: Callable[[Progress], None]) -> None:

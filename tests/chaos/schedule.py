@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from streams.topology import TOPOLOGY
 from tests.chaos.points import CALLS, Point
 
-STAGES: Final = ("intake", "conversations", "assignment", "hours", "greeting", "status", "delivery")
+STAGES: Final = tuple(stage.name for stage in TOPOLOGY)
+CALLING: Final = ("delivery", "delivery", "ai")
+"""Stages that call somebody outside, the busier one more often."""
 
 
 class Kind(StrEnum):
@@ -111,7 +114,7 @@ def _kinds(rng: random.Random) -> Iterator[tuple[Kind, Point | None]]:
 
 
 def _fault(rng: random.Random, at: float, kind: Kind, point: Point | None, limits: Limits) -> Fault:
-    stage = None if point is None else "delivery" if point in CALLS else rng.choice(STAGES)
+    stage = None if point is None else rng.choice(CALLING if point in CALLS else STAGES)
     if kind is Kind.STOP_BRIEFLY:
         seconds = rng.uniform(1, SESSION_S - 2)
     elif kind is Kind.PAUSE_BROKER:

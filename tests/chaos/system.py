@@ -1,10 +1,11 @@
-"""The system under test: broker, sandbox, ingress and any number of workers, each a process of its own."""
+"""The system under test: broker, sandbox, ingress and any number of workers, each a process, and an AI agent."""
 
 import asyncio
 import logging
+import shutil
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +19,7 @@ from deploy.secrets import load_secrets
 from deploy.settings import load_settings
 from deploy.stack import Ports, Stack
 from schemas.connection import KafkaConnection
+from tests.chaos.ai_agent import AiAgent
 from tests.chaos.points import REACHED, Order
 
 logger = logging.getLogger(__name__)
@@ -25,23 +27,77 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.2
 RECEIPT_FAULTS = {"duplicate": 0.1, "reorder": 0.1, "batch": 0.2, "delay": 0.05, "sent_failed": 0.02, "silence": 0.02}
 RECEIPT_PACE = {"pace": 0.3, "delay_seconds": 5.0}
+ACCOUNTS = ("acme0", "acme1")
+AGENTS = ("a1", "a2", "a3", "a4", "a5", "a6")
 CHANNELS = 4
-CHANNELS_FILE = """
-agents: [{id: a1, name: Ana, state: online}]
-channels:
-""" + "".join(
-    f"""
-  - id: wa{n}
-    account: acme{n % 2}
-    phone_number: "+3460000000{n}"
-    dev_key: key{n}
-    dev_secret: secret{n}
-    human_agents: [a1]
-    greeting: {{enabled: true, text: "Hi"}}
-    conversation: {{close_after: 15s}}
+AI_CHANNEL, AI_AGENT, CLOSED_CHANNEL = "wa2", "bot", "wa3"
+SURVEY = "How was it, from 1 to 5?"
+"""Each channel has a way of its own: limits; rules, turns and one conversation a customer; the AI agent; closed hours.
+
+Those with limits share an account, as an agent's load is of the whole account.
 """
-    for n in range(CHANNELS)
-)
+CHANNELS_FILE = f"""
+agents:
+  - {{id: a1, name: Ana, state: online}}
+  - {{id: a2, name: Ben, state: online, teams: [day]}}
+  - {{id: a3, name: Bo, state: online, teams: [day]}}
+  - {{id: a4, name: Cleo, state: online, workload: 6}}
+  - {{id: a5, name: Dan, state: online, workload: null}}
+  - {{id: a6, name: Flo, state: offline}}
+channels:
+  - id: wa0
+    account: acme0
+    phone_number: "+34600000000"
+    dev_key: key0
+    dev_secret: secret0
+    human_agents: [a1, a2, a3, a4, a5, a6]
+    greeting: {{enabled: true, text: "Hi"}}
+    csat: {{enabled: true, text: "{SURVEY}"}}
+    assignment: {{strategy: workload, workload_default: 10}}
+    conversation: {{close_after: 15s}}
+  - id: wa1
+    account: acme1
+    phone_number: "+34600000001"
+    dev_key: key1
+    dev_secret: secret1
+    human_agents: [a1, a2, a3, a4, a5, a6]
+    greeting: {{enabled: true, text: "Hi"}}
+    csat: {{enabled: true, text: "{SURVEY}", repeat: per_conversation}}
+    assignment:
+      strategy: sequential
+      fair_window: {{limit: 6, window: 5s}}
+      rules:
+        - {{name: two, when: [{{field: text, op: matches, value: "2$"}}], to: {{kind: human, id: a2}}}}
+        - {{name: five, when: [{{field: text, op: contains, value: "5"}}], to: {{kind: team, id: day}}}}
+    conversation: {{close_after: 15s, single_conversation: true}}
+  - id: {AI_CHANNEL}
+    account: acme1
+    phone_number: "+34600000002"
+    dev_key: key2
+    dev_secret: secret2
+    human_agents: [a1, a2, a3, a4, a5]
+    greeting: {{enabled: true, text: "Hi"}}
+    csat: {{enabled: true, text: "{SURVEY}"}}
+    assignment: {{strategy: sequential}}
+    ai: {{enabled: true, agents: [{{id: {AI_AGENT}, name: Bot}}]}}
+    conversation: {{close_after: 15s}}
+  - id: {CLOSED_CHANNEL}
+    account: acme0
+    phone_number: "+34600000003"
+    dev_key: key3
+    dev_secret: secret3
+    human_agents: [a1, a2, a3, a4, a5, a6]
+    greeting: {{enabled: true, text: "Hi"}}
+    csat: {{enabled: true, text: "{SURVEY}"}}
+    assignment: {{strategy: workload, workload_default: 12}}
+    business_hours: {{enabled: true, timezone: Europe/Madrid, unavailable_message: "Closed"}}
+    conversation: {{close_after: 15s, auto_resolve_after: 20s, goodbye_message: "Bye"}}
+"""
+
+
+def phone_number(channel: str) -> str:
+    """The channel's own number."""
+    return f"+3460000000{channel.removeprefix('wa')}"
 
 
 class ChaosWorker(ManagedProcess):
@@ -108,7 +164,7 @@ class ChaosWorker(ManagedProcess):
 class System:
     """All of it, in a folder of its own, inside `async with`. exits: how workers ended that nobody had stopped."""
 
-    def __init__(self, folder: Path, *, workers: int, partitions: int) -> None:
+    def __init__(self, folder: Path, *, workers: int, partitions: int, seed: int) -> None:
         settings = load_settings()
         data = folder / "data"
         self.broker = EmbeddedBroker(
@@ -136,6 +192,7 @@ class System:
             Ports.free(0),
             sandbox_options=["--redeliver", *faults],
         )
+        self.ai = AiAgent(seed)
         self._count = workers
         self.workers: dict[str, ChaosWorker] = {}
         self.retired: list[ChaosWorker] = []
@@ -145,6 +202,7 @@ class System:
     async def __aenter__(self) -> "System":
         await asyncio.to_thread(self.broker.start)
         try:
+            await self.ai.__aenter__()
             await self.stack.__aenter__()
             await self.start_workers()
         except BaseException:
@@ -158,7 +216,36 @@ class System:
         await self.stop_workers()
         self.stack.sandbox.signal(signal.SIGCONT)
         await self.stack.__aexit__(kind, error, traceback)
-        await asyncio.to_thread(self.broker.stop)
+        await self.ai.__aexit__(kind, error, traceback)
+        await self.stop_broker()
+
+    # --- the broker ------------------------------------------------------------------------------------------------
+
+    async def stop_broker(self, *, by_force: bool = False) -> None:
+        """End it, politely or by kill -9, and keep what it wrote to its log since its start."""
+        await asyncio.to_thread(self.broker.kill if by_force else self.broker.stop)
+        self._keep_log()
+
+    async def restart_broker(self, seconds: float, *, by_force: bool) -> None:
+        """End it and, after so many seconds, start it again."""
+        await self.stop_broker(by_force=by_force)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.broker.start)
+
+    def _keep_log(self) -> None:
+        # A broker keeps the logs of its last two starts only.
+        if self.broker.log_file.exists():
+            number = len(list(self._kept_logs())) + 1
+            shutil.move(self.broker.log_file, self.folder / f"broker-{number:03d}.log")
+
+    def _kept_logs(self) -> Iterator[Path]:
+        return self.folder.glob("broker-*.log")
+
+    @property
+    def broker_logs(self) -> list[Path]:
+        """The log of each start of the broker, the present one's last."""
+        present = [self.broker.log_file] if self.broker.log_file.exists() else []
+        return sorted(self._kept_logs()) + present
 
     # --- workers ---------------------------------------------------------------------------------------------------
 
@@ -182,7 +269,8 @@ class System:
 
     def add(self, name: str, order: Order | None = None) -> ChaosWorker:
         """Start one more worker, or another process under the name of one that there is."""
-        worker = ChaosWorker(name, self.stack.environment, self.folder, order)
+        env = {**self.stack.environment, "LIVEDESK_AI_URL": self.ai.url}
+        worker = ChaosWorker(name, env, self.folder, order)
         before = self.workers.get(name)
         if before is not None:
             before.wanted = False

@@ -1,29 +1,51 @@
 """The checker finds faults planted in a clean history, and finds none in the clean one."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
+import orjson
 import pytest
 
 from schemas.codec import from_kafka, to_kafka
-from schemas.conversation import ConversationMessageReceived, ConversationMessageSent, ConversationOpened
+from schemas.conversation import (
+    AiAnswered,
+    Assignee,
+    ConversationEvent,
+    ConversationMessageReceived,
+    ConversationMessageSent,
+    ConversationOpened,
+    ConversationRated,
+    ConversationStatusChanged,
+    ConversationSurveyRequested,
+    ProposeAssignee,
+    ProposeSurvey,
+    Status,
+)
+from schemas.csat import SurveySent, SurveySkipped
 from schemas.event import Event
-from schemas.messaging import MessageStatusChanged, SendGreeting, SendMessage
-from schemas.system import ProposalAnswered
+from schemas.messaging import MessageStatusChanged, SendGreeting, SendMessage, SendUnavailable
+from schemas.record import Record
+from schemas.reports import ReportUpdated
+from schemas.system import ChannelChanged, ConversationChanged, ProposalAnswered
 from schemas.topics import (
     ACCOUNT_INBOX,
     CONVERSATIONS,
+    CSAT,
     GATED,
     INBOX,
     OUTBOUND,
+    REPORTS,
     STATUSES,
     TIMERS,
     WEBHOOKS,
     Topic,
 )
-from tests.chaos.checker import check
-from tests.chaos.clean_history import CUSTOMERS, clean_history, key_of
-from tests.chaos.history import Customers, History, Message, State
+from tests.chaos.checker import check, find
+from tests.chaos.clean_history import CUSTOMERS, clean_history
+from tests.chaos.clean_run import ACCOUNT, BOT, key_of
+from tests.chaos.history import Acknowledged, History, Message, State
 from tests.chaos.story import smallest, story
 
 Plant = Callable[[History], History]
@@ -75,8 +97,44 @@ def changed(history: History, topic: Topic, index: int, **update: object) -> His
     return with_topic(history, topic, messages)
 
 
+def record_of(history: History, topic: Topic, index: int) -> Record:
+    message = history.messages[topic][index]
+    return from_kafka(topic, message.value, message.headers)
+
+
+def added(history: History, topic: Topic, record: Record) -> History:
+    value, headers = to_kafka(topic, record)
+    last = history.messages[topic][-1]
+    message = Message(0, last.offset + 1, last.timestamp, record.subject.encode(), value, tuple(headers))
+    return with_topic(history, topic, [*history.messages[topic], message])
+
+
+def with_acknowledged(
+    history: History,
+    replies: Mapping[str, str] | None = None,
+    commands: Mapping[str, str] | None = None,
+    settings: Collection[tuple[str, int]] = (),
+    unexpected: Mapping[str, int] | None = None,
+) -> History:
+    known = history.acknowledged
+    more = Acknowledged(
+        known.messages,
+        {**known.replies, **(replies or {})},
+        {**known.commands, **(commands or {})},
+        {*known.settings, *settings},
+        unexpected or {},
+    )
+    return replace(history, acknowledged=more)
+
+
 def with_state(history: History, stage: str, rows: State) -> History:
     return replace(history, states={**history.states, stage: {0: rows}})
+
+
+def with_row(history: History, stage: str, key: str, name: str, **update: object) -> History:
+    rows = dict(history.states[stage][0])
+    rows[key, name] = orjson.dumps(orjson.loads(rows[key, name]) | update)
+    return with_state(history, stage, rows)
 
 
 def heard_again(history: History, id: str) -> History:
@@ -149,9 +207,7 @@ def repeat_not_marked(history: History) -> History:
 
 
 def reply_lost(history: History) -> History:
-    replies = {**history.acknowledged.replies, "reply9": key_of(CUSTOMERS[0])}
-    acknowledged = Customers(history.acknowledged.messages, replies, history.acknowledged.resolves)
-    return replace(history, acknowledged=acknowledged)
+    return with_acknowledged(history, replies={"reply9": key_of(CUSTOMERS[0])})
 
 
 def reply_not_sent(history: History) -> History:
@@ -191,6 +247,202 @@ def proposal_answered_twice(history: History) -> History:
     return doubled(history, ACCOUNT_INBOX, place(history, ACCOUNT_INBOX, ProposalAnswered))
 
 
+def proposal_unanswered(history: History) -> History:
+    return dropped(history, ACCOUNT_INBOX, place(history, ACCOUNT_INBOX, ProposalAnswered))
+
+
+def place_leaked(history: History) -> History:
+    return with_row(history, "assignment", ACCOUNT, "agent/a1", load=9)
+
+
+def proposed_above_the_limit(history: History) -> History:
+    """What the other agent took is told as the same one's."""
+    for index, message in enumerate(history.messages[ACCOUNT_INBOX]):
+        event = event_of(ACCOUNT_INBOX, message)
+        if isinstance(event, ConversationChanged) and event.assignee == Assignee(kind="human", id="a2"):
+            history = changed(history, ACCOUNT_INBOX, index, assignee=Assignee(kind="human", id="a1"))
+    return history
+
+
+def proposed_who_is_away(history: History) -> History:
+    last = place(history, INBOX, ProposeAssignee, -1)
+    return changed(history, INBOX, last, assignee=Assignee(kind="human", id="a1"))
+
+
+def waits_though_somebody_is_free(history: History) -> History:
+    return with_row(history, "assignment", ACCOUNT, "agent/a1", state="online", load=0)
+
+
+def forgotten_by_assignment(history: History) -> History:
+    rows = dict(history.states["assignment"][0])
+    for (key, name), value in list(rows.items()):
+        if name.startswith("conversation/") and orjson.loads(value).get("waiting"):
+            del rows[key, name]
+    return with_state(history, "assignment", rows)
+
+
+def answered_500(history: History) -> History:
+    return with_acknowledged(history, unexpected={"PATCH /v1/channels/shop/settings: 500": 1})
+
+
+def settings_lost(history: History) -> History:
+    return with_acknowledged(history, settings={("shop", 99)})
+
+
+def settings_not_told(history: History) -> History:
+    return dropped(history, ACCOUNT_INBOX, place(history, ACCOUNT_INBOX, ChannelChanged, -1))
+
+
+def command_lost(history: History) -> History:
+    return with_acknowledged(history, commands={"resolve9": key_of(CUSTOMERS[0])})
+
+
+def two_live_conversations(history: History) -> History:
+    index = place(history, CONVERSATIONS, ConversationOpened, 1)
+    record = record_of(history, CONVERSATIONS, index)
+    assert isinstance(record.event, ConversationOpened)
+    header = record.event.header.model_copy(update={"conversation_id": "another"})
+    event = record.event.model_copy(update={"header": header})
+    return added(history, CONVERSATIONS, replace(record, id="another", event=event))
+
+
+def status_that_may_not_follow(history: History) -> History:
+    index = next(
+        i
+        for i, message in enumerate(history.messages[CONVERSATIONS])
+        if isinstance(event := event_of(CONVERSATIONS, message), ConversationStatusChanged)
+        and event.header.status is Status.RESOLVED
+    )
+    event = event_of(CONVERSATIONS, history.messages[CONVERSATIONS][index])
+    assert isinstance(event, ConversationStatusChanged)
+    header = event.header.model_copy(update={"status": Status.CLOSED})
+    return changed(history, CONVERSATIONS, index, header=header)
+
+
+def unavailable_twice_a_day(history: History) -> History:
+    record = record_of(history, OUTBOUND, place(history, OUTBOUND, SendUnavailable))
+    event = record.event.model_copy(update={"message_id": "once more"})
+    return added(history, OUTBOUND, replace(record, id="once more", event=event))
+
+
+def unavailable_missing(history: History) -> History:
+    return dropped(history, OUTBOUND, place(history, OUTBOUND, SendUnavailable))
+
+
+def unavailable_heard_twice(history: History) -> History:
+    event = event_of(OUTBOUND, history.messages[OUTBOUND][place(history, OUTBOUND, SendUnavailable)])
+    assert isinstance(event, SendUnavailable)
+    return heard_again(history, event.message_id)
+
+
+def greeting_while_closed(history: History) -> History:
+    record = record_of(history, OUTBOUND, place(history, OUTBOUND, SendUnavailable))
+    assert isinstance(record.event, SendUnavailable)
+    greeting = SendGreeting(
+        message_id="hello", conversation_id=record.event.conversation_id, kind="greeting", text="Hi"
+    )
+    return added(history, OUTBOUND, replace(record, id="hello", event=greeting))
+
+
+def ai_question_unanswered(history: History) -> History:
+    return dropped(history, INBOX, place(history, INBOX, AiAnswered))
+
+
+def ai_question_ended_twice(history: History) -> History:
+    return doubled(history, INBOX, place(history, INBOX, AiAnswered))
+
+
+def ai_answer_made_up(history: History) -> History:
+    return changed(history, INBOX, place(history, INBOX, AiAnswered), text="Nee")
+
+
+def ai_message(history: History) -> int:
+    return next(
+        i
+        for i, message in enumerate(history.messages[OUTBOUND])
+        if isinstance(event := event_of(OUTBOUND, message), SendMessage) and event.kind == "ai"
+    )
+
+
+def ai_message_without_an_answer(history: History) -> History:
+    record = record_of(history, OUTBOUND, ai_message(history))
+    event = record.event.model_copy(update={"message_id": "idle talk"})
+    return added(history, OUTBOUND, replace(record, id="idle talk", event=event))
+
+
+def ai_answer_dropped(history: History) -> History:
+    return dropped(history, OUTBOUND, ai_message(history))
+
+
+def ai_answer_to_a_human_s_customer(history: History) -> History:
+    """All that is said of the conversation is that a human holds it."""
+    key = key_of(CUSTOMERS[0], BOT).encode()
+    taken = {"status": Status.OPEN, "assignee": Assignee(kind="human", id="a1")}
+    for index, message in enumerate(history.messages[CONVERSATIONS]):
+        event = event_of(CONVERSATIONS, message)
+        if message.key == key and isinstance(event, ConversationEvent):
+            history = changed(history, CONVERSATIONS, index, header=event.header.model_copy(update=taken))
+    return history
+
+
+def survey_asked_twice(history: History) -> History:
+    record = record_of(history, CONVERSATIONS, place(history, CONVERSATIONS, ConversationSurveyRequested))
+    event = record.event.model_copy(update={"survey_id": "another"})
+    return added(history, CONVERSATIONS, replace(record, id="another", event=event))
+
+
+def survey_proposal_unanswered(history: History) -> History:
+    record = record_of(history, INBOX, place(history, INBOX, ProposeSurvey))
+    event = record.event.model_copy(update={"survey_id": "another"})
+    return added(history, INBOX, replace(record, id="another", causation_id="another", event=event))
+
+
+def survey_not_commanded(history: History) -> History:
+    index = next(
+        i
+        for i, message in enumerate(history.messages[OUTBOUND])
+        if isinstance(event := event_of(OUTBOUND, message), SendMessage) and event.kind == "survey"
+    )
+    return dropped(history, OUTBOUND, index)
+
+
+def resolution_not_judged(history: History) -> History:
+    return dropped(history, CSAT, place(history, CSAT, SurveySkipped))
+
+
+def rating_misread(history: History) -> History:
+    return changed(history, CONVERSATIONS, place(history, CONVERSATIONS, ConversationRated), rating=1)
+
+
+def csat_forgets(history: History) -> History:
+    return dropped(history, CSAT, place(history, CSAT, SurveySent))
+
+
+def report_miscounts(history: History) -> History:
+    return changed(history, REPORTS, place(history, REPORTS, ReportUpdated, -1), counts={"opened": 77})
+
+
+def report_forgets(history: History) -> History:
+    key = history.messages[REPORTS][-1].key
+    return with_topic(history, REPORTS, [message for message in history.messages[REPORTS] if message.key != key])
+
+
+def shared_row_changed(history: History) -> History:
+    rows = dict(history.states["reports-conversations"][0])
+    name = next(name for _, name in rows if name.startswith("partial/"))
+    return with_row(history, "reports-conversations", "partition", name, counts={"opened": 77})
+
+
+def text_outside_the_window(history: History) -> History:
+    first, *others = history.sent
+    return replace(history, sent=[replace(first, at=first.at + timedelta(hours=25)), *others])
+
+
+def heard_something_else(history: History) -> History:
+    first, *others = history.sent
+    return replace(history, sent=[replace(first, text="Boe"), *others])
+
+
 def conversation_opened_twice(history: History) -> History:
     return doubled(history, CONVERSATIONS, place(history, CONVERSATIONS, ConversationOpened))
 
@@ -227,6 +479,39 @@ PLANTED: dict[Plant, str] = {
     conversation_opened_twice: "conversation begins wrongly",
     timers_forgotten: "state differs from a replay",
     input_applied_twice: "record doubled",
+    proposal_unanswered: "proposal not answered once",
+    place_leaked: "place leaked",
+    proposed_above_the_limit: "above the limit",
+    proposed_who_is_away: "proposed to somebody who is not there",
+    waits_though_somebody_is_free: "waits, though somebody is free",
+    forgotten_by_assignment: "nobody is found for it",
+    answered_500: "unexpected answer of ingress",
+    settings_lost: "settings lost",
+    settings_not_told: "settings not told once",
+    command_lost: "command lost",
+    two_live_conversations: "two live conversations",
+    status_that_may_not_follow: "status may not follow",
+    unavailable_twice_a_day: "unavailable twice a day",
+    unavailable_missing: "unavailable message missing",
+    unavailable_heard_twice: "unavailable heard twice",
+    greeting_while_closed: "greeting not due",
+    ai_question_unanswered: "AI question not ended once",
+    ai_question_ended_twice: "AI question not ended once",
+    ai_answer_made_up: "not what the AI agent said",
+    ai_message_without_an_answer: "AI message without its answer",
+    ai_answer_dropped: "AI answer not sent",
+    ai_answer_to_a_human_s_customer: "AI answer after its conversation was taken away",
+    survey_asked_twice: "survey asked twice",
+    survey_proposal_unanswered: "survey proposal not answered once",
+    survey_not_commanded: "survey not commanded once",
+    resolution_not_judged: "resolution not judged once",
+    rating_misread: "rating differs from the answer",
+    csat_forgets: "csat differs from conversations",
+    report_miscounts: "report differs from a recount",
+    report_forgets: "report differs from a recount",
+    shared_row_changed: "state differs from a replay",
+    text_outside_the_window: "text outside the window",
+    heard_something_else: "heard something else",
 }
 
 
@@ -241,11 +526,17 @@ def test_a_clean_history_is_clean(clean: History) -> None:
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_a_planted_fault_is_found(clean: History, plant: Plant) -> None:
-    assert PLANTED[plant] in kinds(plant(clean))
+    assert PLANTED[plant] in (violation.kind for violation in find(plant(clean), Counter()))
 
 
 def test_what_was_still_under_way_is_told(clean: History) -> None:
     assert kinds(replace(clean, unfinished=["delivery: 3 effects"])) == {"unfinished"}
+
+
+def test_a_coordinator_that_is_silent_is_told_and_not_what_follows_from_it(clean: History) -> None:
+    stuck = callback_lost(replace(clean, unfinished=["intake: 9 records behind"], silent=["intake: TimeoutError"]))
+    assert kinds(stuck) == {"a group's coordinator never answered"}
+    assert kinds(input_applied_twice(stuck)) == {"a group's coordinator never answered", "record doubled"}
 
 
 def test_the_smallest_history_shows_what_happened_to_one_key(clean: History) -> None:

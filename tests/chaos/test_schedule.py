@@ -1,9 +1,15 @@
 """The schedule and the load repeat with their seed, and every kind of fault has its turn."""
 
+import random
+from pathlib import Path
+
 import pytest
 
+from streams.topology import TOPOLOGY
+from tests.chaos.desk import draw_change
 from tests.chaos.load import LANES, Rates, callback
-from tests.chaos.points import Point
+from tests.chaos.points import CALLS, Point
+from tests.chaos.reading import broker_errors
 from tests.chaos.schedule import LAST_S, STOP_POINTS, Kind, Limits, draw
 
 
@@ -18,6 +24,12 @@ def test_half_an_hour_has_two_hundred_faults_of_every_kind() -> None:
     assert {fault.kind for fault in schedule} == set(Kind)
     assert {fault.point for fault in schedule if fault.kind is Kind.KILL_AT} == set(Point)
     assert {fault.point for fault in schedule if fault.kind is Kind.STOP_AT} == set(STOP_POINTS)
+
+
+def test_every_stage_has_its_turn_and_calls_are_interrupted_where_calls_are_made() -> None:
+    schedule = draw(1, 3600, Limits(per_minute=20))
+    assert {fault.stage for fault in schedule if fault.point is not None} == {stage.name for stage in TOPOLOGY}
+    assert {fault.stage for fault in schedule if fault.point in CALLS} == {"delivery", "ai"}
 
 
 def test_faults_come_in_order_and_end_before_the_load() -> None:
@@ -43,3 +55,19 @@ def test_a_customers_callbacks_are_posted_in_order_by_one_lane() -> None:
 def test_no_load_is_refused() -> None:
     with pytest.raises(ValueError, match="0 callbacks a second"):
         Rates(0)
+
+
+def test_the_administrator_changes_everything_that_there_is_to_change() -> None:
+    rng = random.Random(1)
+    paths = {change.path for _ in range(500) for change in draw_change(rng)}
+    assert {f"/channels/wa{number}/settings" for number in range(4)} <= paths
+    assert {"/accounts/acme1/agents/a6", "/accounts/acme0/agents/a6/memberships", "/channels/wa0/agents/a4"} <= paths
+
+
+def test_errors_in_kafka_s_logs_are_counted_by_what_they_say(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.log", tmp_path / "2.log"
+    first.write_text(
+        "2026-04-07 10:00:00.001 [main] WARN k.Log - careful\n2026-04-07 10:00:00.002 [main] ERROR k.Log - id 17\n"
+    )
+    second.write_text("2026-04-07 10:00:09.000 [main] ERROR k.Log - id 4\n\tat kafka.Log\n")
+    assert broker_errors([first, second]) == {"k.Log - id #": 2}

@@ -12,6 +12,7 @@ from tests.chaos.story import smallest, story
 
 SHOWN = 5
 """Violations of one kind that are listed."""
+SHOWN_ERRORS = 3
 STORY_FILE = "smallest-history.txt"
 
 
@@ -23,7 +24,7 @@ def live(plan: Plan, progress: Progress) -> Group:
     table = Table.grid(padding=(0, 2))
     table.add_row("seed", f"{plan.seed}   {progress.phase}, {elapsed:.0f} of {plan.seconds:.0f} s of load")
     asked = progress.asked
-    table.add_row("acknowledged", f"{len(asked.messages)} callbacks, {len(asked.replies)} replies")
+    table.add_row("acknowledged", f"{len(asked.messages)} callbacks, {len(asked.commands)} commands")
     table.add_row("not taken", f"{asked.not_taken} of {asked.requests} requests, posted again")
     table.add_row("lag", f"{progress.watch.lag if progress.watch else 0} records, {progress.workers} workers run")
     table.add_row("longest stall", f"{stall:.1f} s ({stage})")
@@ -67,8 +68,15 @@ def _figures(report: Report) -> Table:
     table = Table("figure", "", title=f"Chaos, seed {report.plan.seed}, {report.plan.seconds / 60:g} minutes")
     asked = report.history.acknowledged
     table.add_row("callbacks acknowledged", str(len(asked.messages)))
-    table.add_row("replies, resolutions", f"{len(asked.replies)}, {len(asked.resolves)}")
-    table.add_row("requests not taken and posted again", f"{report.not_taken} of {report.requests}")
+    table.add_row(
+        "commands, settings, presences", f"{len(asked.commands)}, {len(asked.settings)}, {report.asked.presences}"
+    )
+    kinds = told.sent.most_common()
+    table.add_row("commanded to be sent", ", ".join(f"{count} {kind}" for kind, count in kinds))
+    ends = ", ".join(f"{count} {kind}" for kind, count in told.ends.most_common())
+    table.add_row("questions to the AI agent", f"{told.questions}: {ends}")
+    table.add_row("surveys answered", str(told.rated))
+    table.add_row("requests not taken and posted again", f"{report.asked.not_taken} of {report.asked.requests}")
     table.add_row("records", str(sum(told.records.values())))
     table.add_row("messages heard by customers", str(report.history.heard.total()))
     latency = f"{told.median_s:.2f} s, {told.p99_s:.1f} s, {told.longest_s:.1f} s"
@@ -78,6 +86,10 @@ def _figures(report: Report) -> Table:
     table.add_row("settled after the load", f"{report.settled_s:.0f} s")
     exits = ", ".join(f"{code}: {count}" for code, count in sorted(report.exits.items()))
     table.add_row("workers' ends by exit code", exits or "none")
+    errors = report.broker_errors
+    table.add_row("ERROR lines in Kafka's log", f"{errors.total()} in {report.broker_starts} starts")
+    for line, count in errors.most_common(SHOWN_ERRORS):
+        table.add_row("", f"{count} × {line}")
     return table
 
 

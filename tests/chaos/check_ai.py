@@ -1,0 +1,146 @@
+"""The AI agent: each question one end, each answer its own words, sent only while it held the conversation. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schemas.ai import AiRequested
+from schemas.conversation import (
+    AiAnswered,
+    AiEnd,
+    AiFailed,
+    AiHandedOver,
+    Assignee,
+    ConversationEvent,
+    Header,
+    Status,
+)
+from schemas.messaging import SendMessage
+from schemas.record import Record
+from schemas.topics import AI_REQUESTS, CONVERSATIONS, INBOX, OUTBOUND
+from tests.chaos.history import History
+from tests.chaos.violation import Violation
+
+
+@dataclass
+class _Questions:
+    """asked: by id, in order. ends: by the question's id. ended_as: record id -> end."""
+
+    asked: dict[str, Record] = field(default_factory=dict)
+    times: Counter[str] = field(default_factory=Counter)
+    ends: dict[str, list[AiEnd]] = field(default_factory=lambda: defaultdict(list))
+    ended_as: dict[str, AiEnd] = field(default_factory=dict)
+
+    @classmethod
+    def gather(cls, history: History) -> "_Questions":
+        questions = cls()
+        for record in history.records(AI_REQUESTS, AiRequested):
+            if isinstance(record.event, AiRequested):
+                questions.asked[record.event.request_id] = record
+                questions.times[record.event.request_id] += 1
+        for record in history.records(INBOX, AiEnd):
+            if isinstance(record.event, AiEnd):
+                questions.ends[record.event.request_id].append(record.event)
+                questions.ended_as[record.id] = record.event
+        return questions
+
+
+def check_questions(history: History) -> Iterator[Violation]:
+    """Each question ends once; one that was dropped came after one of its conversation that went to a human."""
+    questions = _Questions.gather(history)
+    with_humans: set[str] = set()
+    for id, asked in questions.asked.items():
+        ends, conversation = questions.ends.get(id, []), _request(asked).conversation_id
+        dropped = not ends and conversation in with_humans
+        if questions.times[id] != 1 or not (len(ends) == 1 or dropped):
+            yield Violation("AI question not ended once", asked.subject, f"{id}: {len(ends)} ends")
+        if any(not isinstance(end, AiAnswered) for end in ends):
+            with_humans.add(conversation)
+        for end in ends:
+            if not _was_said(end, history):
+                yield Violation("not what the AI agent said", asked.subject, f"{id}: {end.type}")
+    for id in questions.ends.keys() - questions.asked.keys():
+        yield Violation("AI question not ended once", "", f"{id}: nobody asked it")
+
+
+def _was_said(end: AiEnd, history: History) -> bool:
+    said = history.answered.get(end.request_id, ())
+    match end:
+        case AiAnswered(text=text):
+            return any(answer.text == text for answer in said)
+        case AiHandedOver():
+            return any(answer.answer == "handoff" for answer in said)
+        case AiFailed():
+            return True  # nothing may have come of any attempt
+    return False
+
+
+def _request(asked: Record) -> AiRequested:
+    assert isinstance(asked.event, AiRequested)
+    return asked.event
+
+
+def check_ai_answers(history: History) -> Iterator[Violation]:
+    """An answer is sent once, as given, only while the AI agent holds the conversation; always where it kept it."""
+    questions = _Questions.gather(history)
+    sent = [
+        (record, record.event)
+        for record in history.records(OUTBOUND, SendMessage)
+        if isinstance(record.event, SendMessage) and record.event.kind == "ai"
+    ]
+    causes = Counter(record.causation_id for record, _ in sent)
+    told = _Told.gather(history, {asked.subject for asked in questions.asked.values()})
+    for record, message in sent:
+        end = questions.ended_as.get(record.causation_id or "")
+        if not isinstance(end, AiAnswered) or end.text != message.text or causes[record.causation_id] != 1:
+            yield Violation("AI message without its answer", record.subject, message.message_id)
+        elif end.request_id not in questions.asked:
+            yield Violation("AI message without its answer", record.subject, f"{message.message_id}: nobody asked")
+        elif True not in told.held(questions.asked[end.request_id], record.causation_id or ""):
+            detail = f"{message.message_id} of conversation {message.conversation_id}"
+            yield Violation("AI answer after its conversation was taken away", record.subject, detail)
+    for id, end in questions.ended_as.items():
+        asked = questions.asked.get(end.request_id)
+        if not isinstance(end, AiAnswered) or asked is None or causes[id]:
+            continue
+        if all(told.held(asked, id, since_asked=True)):
+            yield Violation("AI answer not sent", asked.subject, f"of question {end.request_id}")
+
+
+@dataclass
+class _Told:
+    """What was said of some keys' conversations, with where in inbox its cause was: None for what a timer did."""
+
+    offsets: Mapping[str, int]
+    headers: Mapping[str, Sequence[tuple[int | None, Header]]]
+
+    @classmethod
+    def gather(cls, history: History, keys: set[str]) -> "_Told":
+        wanted = {key.encode() for key in keys}
+        offsets: dict[str, int] = {}
+        for message, told in zip(history.messages.get(INBOX, ()), history.envelopes(INBOX), strict=True):
+            if message.key in wanted:
+                offsets[told.id] = message.offset
+        headers = defaultdict[str, list[tuple[int | None, Header]]](list)
+        for record in history.records(CONVERSATIONS, ConversationEvent):
+            if record.subject in keys and isinstance(record.event, ConversationEvent):
+                headers[record.event.header.conversation_id].append(
+                    (offsets.get(record.causation_id or ""), record.event.header)
+                )
+        return cls(offsets, headers)
+
+    def held(self, asked: Record, answer: str, *, since_asked: bool = False) -> list[bool]:
+        """Whether the AI agent held the conversation just before its answer came, or at each step since it was asked.
+
+        Just before: several, where timers did something that may have come before the answer or after it.
+        """
+        request = _request(asked)
+        begin, end = self.offsets.get(asked.causation_id or "", -1), self.offsets.get(answer, -1)
+        steps: list[Header] = []
+        for offset, header in self.headers.get(request.conversation_id, ()):
+            if offset is not None and offset >= end:
+                break
+            goes_on = offset is None or (since_asked and offset > begin)
+            steps = [*steps, header] if goes_on else [header]
+        ai = Assignee(kind="ai", id=request.agent)
+        return [header.status is Status.AI_REPLYING and header.assignee == ai for header in steps]

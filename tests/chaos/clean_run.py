@@ -1,0 +1,268 @@
+"""A small system without faults: the in-memory driver, the sandbox's provider, and an AI agent that does as told."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import orjson
+from pydantic import BaseModel, SecretStr
+
+from deploy.sandbox.accounts import Account, Behaviour, Credentials
+from deploy.sandbox.callbacks import (
+    Business,
+    Customer,
+    Quote,
+    callback_body,
+    channel_message_id,
+    content,
+    message_row,
+    provider_message_id,
+)
+from deploy.sandbox.provider import Provider
+from deploy.sandbox.receipts import Faults, ScheduledCallback
+from ingress.journal import Draft
+from schemas.ai import AiRequest, AiResult
+from schemas.business_hours import BusinessHours
+from schemas.channel import (
+    Ai,
+    AiAgent,
+    Assignment,
+    ChannelSettings,
+    ConversationSettings,
+    Csat,
+    Greeting,
+    apply_change,
+)
+from schemas.channels_file import Agent
+from schemas.codec import from_kafka, to_kafka
+from schemas.conversation import Command
+from schemas.ids import conversation_key
+from schemas.record import Record, milliseconds
+from schemas.sending import SendRequest, SendResult
+from schemas.system import PresenceState, TimersFired, WebhookReceived
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
+from streams.driver import Driver
+from streams.effects_contract import Done, Outcome, Unknown
+from streams.provider_client import done, read_answer, send_body
+from streams.settings_store import SettingsStore
+from streams.topology import TOPOLOGY
+from tests.chaos.history import Acknowledged, History, Message
+
+START: Final = datetime(2026, 4, 7, 9, 30, tzinfo=UTC)
+ACCOUNT: Final = "acme"
+_BY_INGRESS: Final[Mapping[str, Topic]] = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
+
+
+def _channel(id: str, number: int, **settings: object) -> ChannelSettings:
+    common = {
+        "id": id,
+        "account": ACCOUNT,
+        "revision": 1,
+        "phone_number": f"+3197000000{number}",
+        "dev_key": id,
+        "dev_secret": SecretStr("s"),
+        "human_agents": ("a1", "a2"),
+        "greeting": Greeting(enabled=True, text="Welkom"),
+        "csat": Csat(enabled=True, text="Van 1 tot 5?"),
+        "conversation": ConversationSettings(close_after=timedelta(minutes=5)),
+    }
+    return ChannelSettings.model_validate(common | settings)
+
+
+SHOP: Final = _channel("shop", 1, assignment=Assignment(strategy="workload", workload_default=2))
+BOT: Final = _channel(
+    "bot", 2, ai=Ai(enabled=True, agents=(AiAgent(id="robot"),)), assignment=Assignment(strategy="sequential")
+)
+NIGHT: Final = _channel(
+    "night", 3, business_hours=BusinessHours(enabled=True, timezone="Europe/Madrid", unavailable_message="Dicht")
+)
+
+
+def key_of(contact: str, channel: ChannelSettings = SHOP) -> str:
+    return conversation_key(channel.id, contact)
+
+
+class CleanRun:
+    """Customers write, agents and the AI agent answer, the provider reports; time passes as it is told to."""
+
+    def __init__(self) -> None:
+        self._store = SettingsStore(str)
+        accounts = [
+            Account(dev_key=one.id, dev_secret=SecretStr("s"), phone_number=one.phone_number)
+            for one in (SHOP, BOT, NIGHT)
+        ]
+        self._provider = Provider(accounts, faults=Faults(duplicate=0.3, reorder=0.2))
+        self._driver = Driver(self._store, self._perform, START)
+        self._posts: list[ScheduledCallback] = []
+        self._firings: list[Record] = []
+        self._ids = 0
+        self._messages: dict[str, str] = {}
+        self._commands: dict[str, str] = {}
+        self._replies: dict[str, str] = {}
+        self._settings: set[tuple[str, int]] = set()
+        self._answered: dict[str, list[AiResult]] = defaultdict(list)
+        self._receipts: Counter[int] = Counter()
+        self.ai = AiResult(answer="text", text="Hallo")
+        self._channels: dict[str, ChannelSettings] = {}
+
+    @property
+    def now(self) -> datetime:
+        return self._driver.now
+
+    # --- settings and people ---------------------------------------------------------------------------------------
+
+    def save(self, settings: ChannelSettings) -> None:
+        """A channel's next revision."""
+        draft, before = self._draft(), self._channels.get(settings.id)
+        draft.save_channel(settings, before)
+        self._channels[settings.id] = settings
+        self._store.add(settings)
+        self._settings.add((settings.id, settings.revision))
+        self._write(draft)
+
+    def change(self, channel: ChannelSettings, change: Mapping[str, object]) -> None:
+        """An administrator changes a channel's settings."""
+        self.save(apply_change(self._channels[channel.id], change))
+
+    def agent(self, agent: str, state: PresenceState) -> None:
+        """An agent is saved, and there or not."""
+        draft = self._draft()
+        draft.save_agent(ACCOUNT, Agent(id=agent))
+        draft.set_presence(ACCOUNT, agent, state)
+        self._write(draft)
+
+    def _draft(self) -> Draft:
+        return Draft("", self._id(), self._driver.now, lambda secret: secret)
+
+    def _write(self, draft: Draft) -> None:
+        for name, _, value, headers in draft.messages:
+            topic = _BY_INGRESS[name]
+            self._driver.write(topic, from_kafka(topic, value, headers))
+        self._driver.run()
+
+    # --- customers and agents --------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        contact: str,
+        id: str,
+        channel: ChannelSettings = SHOP,
+        text: str = "hoi",
+        *,
+        late: timedelta = timedelta(),
+        quotes: str | None = None,
+    ) -> None:
+        """A customer writes. late: how far the provider's clock is behind. quotes: the id of a message of ours."""
+        number, at = channel.phone_number, self._driver.now - late
+        quote = None
+        if quotes is not None:
+            quote = Quote(provider_message_id(number, quotes), channel_message_id(number, quotes), number)
+        row = message_row(Business(number), Customer(contact, "Bo"), id, at, content("text", text), quote=quote)
+        self._post(channel.id, callback_body([row]))
+        self._messages[id] = key_of(contact, channel)
+        self._driver.run()
+
+    def write_at_once(self, contact: str, ids: tuple[str, ...], channel: ChannelSettings) -> None:
+        """A customer's messages come in one callback, so that the second waits while the first is answered."""
+        business, customer, now = Business(channel.phone_number), Customer(contact, "Bo"), self._driver.now
+        self._post(channel.id, callback_body([message_row(business, customer, id, now, content()) for id in ids]))
+        self._messages.update(dict.fromkeys(ids, key_of(contact, channel)))
+        self._driver.run()
+
+    def ask(self, contact: str, command: Command, channel: ChannelSettings = SHOP) -> None:
+        """An agent asks something of a conversation."""
+        key = self._commands[command.command_id] = key_of(contact, channel)
+        if command.type == "command.reply":
+            self._replies[command.command_id] = key
+        record = Record(
+            self._id(), "/livedesk/ingress", self._driver.now, key, command, channel.id, self._stamp(channel)
+        )
+        self._driver.write(INBOX, record)
+        self._driver.run()
+
+    def provider(self, behaviour: Behaviour, channel: ChannelSettings = SHOP) -> None:
+        """How the next sends are answered."""
+        self._provider.set_behaviour(behaviour, channel.id)
+
+    def last_sent(self, contact: str) -> str:
+        """The id of the last message that the customer got."""
+        return next(entry.id for entry in reversed(self._provider.log) if entry.contact == contact and entry.id)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes: receipts come, timers fire and their positions are recorded."""
+        until = self._driver.now + timedelta(seconds=seconds)
+        while True:
+            posts = sorted((post.at, index) for index, post in enumerate(self._posts))
+            deadline = self._driver.next_deadline()
+            if posts and posts[0][0] <= min(until, deadline or until):
+                post = self._posts.pop(posts[0][1])
+                self._driver.now = max(self._driver.now, post.at)
+                self._receipts[len(post.body)] += 1
+                self._post(post.dev_key, post.body)
+                self._driver.run()
+            elif deadline is not None and deadline <= until:
+                self._record_firing(deadline)
+                self._driver.advance(deadline)
+            else:
+                self._driver.now = until
+                return
+
+    def history(self) -> History:
+        """All of it."""
+        messages: dict[Topic, list[Message]] = defaultdict(list)
+        for topic, record in [*self._driver.records, *((TIMERS, record) for record in self._firings)]:
+            value, headers = to_kafka(topic, record)
+            at = milliseconds(record.time)
+            message = Message(0, len(messages[topic]), at, record.subject.encode(), value, tuple(headers))
+            messages[topic].append(message)
+        return History(
+            stages=TOPOLOGY,
+            messages=messages,
+            states={
+                name: {0: {(key, row): value for key, row, value in state.rows()}}
+                for name, state in self._driver.states.items()
+            },
+            settings=self._store.lookup,
+            acknowledged=Acknowledged(self._messages, self._replies, self._commands, self._settings),
+            sent=self._provider.log,
+            answered=self._answered,
+            receipts=self._receipts,
+        )
+
+    def _post(self, channel: str, body: bytes) -> None:
+        event = WebhookReceived(provider="engagelab", body=body)
+        stamp = (channel, self._channels[channel].revision)
+        record = Record(self._id(), "/livedesk/ingress", self._driver.now, channel, event, *stamp)
+        self._driver.write(WEBHOOKS, record)
+
+    def _stamp(self, channel: ChannelSettings) -> int:
+        return self._channels[channel.id].revision
+
+    def _id(self) -> str:
+        self._ids += 1
+        return f"d{self._ids}"
+
+    def _record_firing(self, deadline: datetime) -> None:
+        for stage in TOPOLOGY:
+            due = self._driver.states[stage.name].next_deadline()
+            if due is not None and due <= deadline:
+                offset = sum(topic.name == stage.input.name for topic, _ in self._driver.records)
+                fired = TimersFired(stage=stage.name, partition=0, due=deadline, offset=offset)
+                subject = f"{stage.name}/0"
+                self._firings.append(Record(self._id(), f"/livedesk/{stage.name}", deadline, subject, fired))
+
+    def _perform(self, request: BaseModel, now: datetime) -> Outcome:
+        if isinstance(request, AiRequest):
+            self._answered[request.question.request_id].append(self.ai)
+            return Done(self.ai.model_dump(mode="json", exclude_defaults=True))
+        assert isinstance(request, SendRequest)
+        channel = self._channels[request.channel]
+        body = send_body(request, channel.phone_number)
+        assert not isinstance(body, SendResult)
+        answer = self._provider.handle_send(Credentials(channel.id, "s"), orjson.dumps(body), now)
+        self._posts.extend(answer.callbacks)
+        if answer.http_status is None:
+            return Unknown()
+        result = read_answer(answer.http_status, orjson.dumps(answer.body))
+        return Unknown() if result is None else done(result)
