@@ -149,6 +149,8 @@ def _attempt(draft: _Draft, head: Head) -> bool:
         template=command.template if via == "template" else None,
         # A person chose the template and is told of a refusal; the automat sends only what surely is approved.
         check_template=via == "template" and command.kind != "reply",
+        # The attempt may be late behind a backlog, and the clock of this decision with it.
+        not_after=command.not_after if via == "session" else None,
         repeat=head.repeat,
     )
     draft.effects.append(Effect(request.effect_id, request))
@@ -188,6 +190,10 @@ def _answered(draft: _Draft, head: Head, result: SendResult) -> None:
         case SendResult(answer="refused" | "template_unavailable"):
             _unsent(draft, head, result.answer, result.code, result.message)
             _next(draft)
+        case SendResult(answer="window_closed"):
+            # Known at the present time by now: the template goes, if there is one.
+            if not _attempt(draft, head):
+                _next(draft)
         case SendResult(answer="credentials"):
             # Nothing is lost while a channel's credentials are broken, so that the pause is no outage.
             _wait(draft, head.model_copy(update={"failing_since": None}), CREDENTIALS_WAIT)

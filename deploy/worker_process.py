@@ -35,7 +35,9 @@ async def environment(
     """What the tasks share, for as long as the block runs. send_seconds: until a send counts as unknown."""
     store, metrics = SettingsStore(secrets.decrypt), Metrics()
     async with _session() as session, _session() as ai_session:
-        client = EngageLabClient(session, store.newest, base_url=settings.engagelab_url, total_s=send_seconds)
+        client = EngageLabClient(
+            session, store.newest, clock=clock, base_url=settings.engagelab_url, total_s=send_seconds
+        )
         breaker = Breaker(client.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
         metrics.watch_paused(lambda: breaker.open)
         performers = {"delivery": breaker.perform, "ai": AiClient(ai_session, settings.ai_url).perform}

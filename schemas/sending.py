@@ -1,5 +1,6 @@
 """What delivery asks a provider's client to do, and what the client answers."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,7 @@ class SendRequest(BaseModel):
 
     effect_id: unique to the attempt; message_id is the same for each. conversation: its key. Either text (via session)
     or template (via template). check_template: look first whether the template is approved, and send nothing if not.
+    not_after: from then on the text must not be sent: the session window is over.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,6 +30,7 @@ class SendRequest(BaseModel):
     text: str | None = None
     template: Template | None = None
     check_template: bool = False
+    not_after: datetime | None = None
     repeat: bool = False
 
 
@@ -36,12 +39,13 @@ class SendResult(BaseModel):
 
     accepted: provider_message_id is there. refused: for good. credentials: those of the channel are broken. retry:
     surely not sent, later it may be; after retry_after_s seconds where the provider says so. template_unavailable:
-    not approved, or nobody could say. code: the provider's, 0 for none; http_status: 0 where there was no answer.
+    not approved, or nobody could say. window_closed: it was too late for the text, which was not sent. code: the
+    provider's, 0 for none; http_status: 0 where there was no answer.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    answer: Literal["accepted", "refused", "credentials", "retry", "template_unavailable"]
+    answer: Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
     provider_message_id: str | None = None
     code: int = 0
     message: str = ""

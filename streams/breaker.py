@@ -100,8 +100,10 @@ def _judge(outcome: Outcome) -> Verdict | None:
     return "failing"
 
 
-def _judge_answer(result: SendResult) -> Verdict:
+def _judge_answer(result: SendResult) -> Verdict | None:
     match result.answer:
+        case "window_closed":
+            return None  # there was no call
         case "credentials":
             return "credentials"
         case "retry":

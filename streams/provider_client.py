@@ -4,6 +4,7 @@ import base64
 import logging
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final
 
 from aiohttp import (
@@ -29,6 +30,7 @@ from schemas.engagelab_sending import (
     render_text,
 )
 from schemas.sending import SendRequest, SendResult
+from streams.clock import Clock, wall_clock
 from streams.effects import START_WITHIN
 from streams.effects_contract import Done, Outcome, Postponed, Unknown
 
@@ -48,6 +50,7 @@ _BAD_PARAMETERS: Final = 3002
 
 NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
 UNREACHABLE: Final = SendResult(answer="retry", message="the provider can't be reached")
+WINDOW_CLOSED: Final = SendResult(answer="window_closed", message="the 24-hour window closed before the call")
 LIST_UNREACHABLE: Final = SendResult(answer="template_unavailable", message="the list of templates can't be reached")
 
 
@@ -56,7 +59,7 @@ class EngageLabClient:
 
     session: as opened by `ClientSession()`; its idle connections are dropped after 15 s, before servers drop theirs (a
     request on a connection that the server just closed ends unknown). newest: a channel's newest settings; raises
-    LookupError. total_s: seconds for all that one send takes.
+    LookupError. clock: what a message's not_after is judged by. total_s: seconds for all that one send takes.
     """
 
     def __init__(
@@ -64,10 +67,11 @@ class EngageLabClient:
         session: ClientSession,
         newest: Callable[[str], ChannelSettings],
         *,
+        clock: Clock = wall_clock,
         base_url: str = BASE_URL,
         total_s: float = TOTAL_S,
     ) -> None:
-        self._session, self._newest = session, newest
+        self._session, self._newest, self._clock = session, newest, clock
         self._base_url, self._total_s = base_url.rstrip("/"), total_s
 
     async def perform(self, request: SendRequest) -> Outcome:
@@ -83,6 +87,8 @@ class EngageLabClient:
         body = send_body(request, settings.phone_number)
         if isinstance(body, SendResult):
             return _done(request, body)
+        if is_too_late(request, self._clock()):
+            return _done(request, WINDOW_CLOSED)
         if request.check_template and request.template is not None:
             missing = await self._missing(request.template, auth)
             if missing is not None:
@@ -130,6 +136,11 @@ class EngageLabClient:
                 return why_not_approved(template, response.status, await response.read())
         except (ClientError, TimeoutError):
             return LIST_UNREACHABLE
+
+
+def is_too_late(request: SendRequest, now: datetime) -> bool:
+    """Whether the text would go outside the session window. At its end to the second it does."""
+    return request.not_after is not None and now >= request.not_after
 
 
 def send_body(request: SendRequest, sender: str) -> dict[str, JsonValue] | SendResult:

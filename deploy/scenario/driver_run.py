@@ -35,7 +35,15 @@ from streams import ai_client
 from streams.breaker import Breaker
 from streams.driver import Driver
 from streams.effects_contract import Outcome, Unknown
-from streams.provider_client import LIST_UNREACHABLE, done, read_answer, send_body, why_not_approved
+from streams.provider_client import (
+    LIST_UNREACHABLE,
+    WINDOW_CLOSED,
+    done,
+    is_too_late,
+    read_answer,
+    send_body,
+    why_not_approved,
+)
 from streams.settings_store import SettingsStore
 
 _WRITTEN_BY_INGRESS: Final = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
@@ -186,6 +194,8 @@ class _Client:
         body = send_body(request, settings.phone_number)
         if isinstance(body, SendResult):
             return done(body)
+        if is_too_late(request, self._now()):
+            return done(WINDOW_CLOSED)
         if request.check_template and request.template is not None:
             missing = self._missing(credentials, request.template)
             if missing is not None:

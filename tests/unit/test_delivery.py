@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.delivery import DELIVERY, KEEP
+from agents.delivery import DELIVERY, KEEP, WINDOW_CLOSED
 from schemas.channel import ChannelSettings
 from schemas.conversation import DeliverySent, DeliveryUnsent, Template
 from schemas.event import Event
@@ -161,6 +161,7 @@ def test_an_accepted_message_is_told_to_status_and_to_conversations() -> None:
         kind="reply",
         via="session",
         text="Guten Tag",
+        not_after=NOON + timedelta(hours=20),
     )
     assert bench.end(accepted(), 1) == [
         SendAccepted(message_id="r1", provider_message_id="p1"),
@@ -175,6 +176,26 @@ def test_an_accepted_message_is_told_to_status_and_to_conversations() -> None:
         ),
     ]
     assert bench.names() == ["seen/r1"]
+
+
+TOO_LATE = SendResult(answer="window_closed")
+
+
+def test_a_text_whose_call_came_too_late_for_the_window_goes_as_template() -> None:
+    # Behind a backlog the decision's clock is behind the call's.
+    bench = Bench()
+    bench.take(survey(not_after=NOON + timedelta(seconds=30), template=TEMPLATE))
+    assert bench.end(TOO_LATE, 31) == []
+    assert [(attempt.via, attempt.template) for attempt in bench.attempts[1:]] == [("template", TEMPLATE)]
+
+
+def test_a_text_without_a_template_whose_call_came_too_late_is_told_as_not_sent() -> None:
+    bench = Bench()
+    late, next_one = reply("r1", not_after=NOON + timedelta(seconds=30)), reply("r2")
+    bench.take(late)
+    bench.take(next_one)
+    assert unsent(late, "window_closed", WINDOW_CLOSED) in bench.end(TOO_LATE, 31)
+    assert [attempt.message_id for attempt in bench.attempts] == ["r1", "r2"]
 
 
 def test_one_message_at_a_time_is_sent_in_the_order_of_the_commands() -> None:

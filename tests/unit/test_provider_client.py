@@ -5,6 +5,7 @@ import base64
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 
 import orjson
 import pytest
@@ -14,8 +15,9 @@ from pydantic import JsonValue, SecretStr
 from schemas.channel import ChannelSettings
 from schemas.conversation import Template
 from schemas.sending import SendRequest, SendResult
+from streams.clock import wall_clock
 from streams.effects_contract import Done, Outcome, Postponed, Unknown
-from streams.provider_client import EngageLabClient
+from streams.provider_client import WINDOW_CLOSED, EngageLabClient
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -124,6 +126,14 @@ async def perform(
 def result(outcome: Outcome) -> SendResult:
     assert isinstance(outcome, Done)
     return SendResult.model_validate(outcome.result)
+
+
+async def test_a_text_is_not_sent_once_its_window_is_over(server: Server) -> None:
+    late = TEXT_REQUEST.model_copy(update={"not_after": wall_clock()})
+    assert result(await perform(server.url, late)) == WINDOW_CLOSED
+    assert server.sends == []
+    in_time = TEXT_REQUEST.model_copy(update={"not_after": wall_clock() + timedelta(minutes=5)})
+    assert result(await perform(server.url, in_time)).answer == "accepted"
 
 
 async def test_a_text_goes_out_and_comes_back_with_the_providers_id(server: Server) -> None:
