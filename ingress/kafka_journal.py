@@ -100,7 +100,7 @@ class KafkaJournal:
             max_request_size=_MAX_REQUEST_BYTES,
         )
         try:
-            await producer.start()
+            await _start(producer)
             await self._read_on()
             written = await _write(producer, self._filled(fill, id))
         finally:
@@ -115,6 +115,14 @@ class KafkaJournal:
         except Exception as error:
             # Whatever stopped a follower, what it would have read is not known.
             raise NotDurable(f"the settings can't be read up to their end: {type(error).__name__}") from error
+
+
+async def _start(producer: AIOKafkaProducer) -> None:
+    try:
+        await producer.start()
+    except AssertionError as error:
+        # aiokafka asserts that a broker names itself (client.py l. 532): one that just came back may not yet.
+        raise NotDurable("Kafka is starting") from error
 
 
 async def _write(producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[RecordMetadata]:
