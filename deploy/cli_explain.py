@@ -164,12 +164,13 @@ def _print(console: Console, found: Sequence[Decided]) -> None:
     for decided in found:
         console.print()
         style = "yellow" if decided.assignee is None or decided.refused else "green"
-        console.print(f"{decided.time}  {_headline(decided)}", style=style, markup=False)
-        for line in _lines(decided.explanation):
+        console.print(f"{decided.time}  {headline(decided)}", style=style, markup=False)
+        for line in reasons(decided.explanation):
             console.print(f"  {line}", markup=False)
 
 
-def _headline(decided: Decided) -> str:
+def headline(decided: Decided) -> str:
+    """Who was chosen, and why, in a sentence."""
     because = _words(_BECAUSE, decided.explanation.get("because"))
     if decided.assignee is None:
         return f"It waits: {because}."
@@ -177,7 +178,8 @@ def _headline(decided: Decided) -> str:
     return f"To {_KIND[decided.assignee.kind]} {decided.assignee.id}: {because}.{late}"
 
 
-def _lines(told: Told) -> Iterator[str]:
+def reasons(told: Told) -> Iterator[str]:
+    """An explanation as a person would give it: a line for what was asked, each rule and each agent."""
     team = f" ({told['team']})" if "team" in told else ""
     yield f"Somebody is needed, as {_words(_REASON, told.get('reason'))}{team}."
     for rule in _entries(told.get("rules")):

@@ -104,6 +104,8 @@ class Progress:
     async def poll(self, now: datetime) -> None:
         """Read the offsets once; set the lag, and raise the barriers at `now` and those already under way."""
         # Commits first: what was committed before the ends were read covers at least what it says.
+        # Told at a poll that failed is told no more: an old answer looks like an offset that was lost.
+        self.told = {}
         committed = self.told = await self.committed()
         ends = await self.ends()
         for stage in self._stages:

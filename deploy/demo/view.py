@@ -12,8 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from deploy.cli_explain import _headline as headline
-from deploy.cli_explain import _lines as details
+from deploy.cli_explain import headline, reasons
 from deploy.demo.picture import KINDS, Picture
 from deploy.demo.result import Result
 from deploy.reports import Figures, Times
@@ -102,7 +101,7 @@ def _print_story(result: Result, console: Console) -> None:
         say(f"{moment.after.total_seconds():+8.1f} s  {moment.text}")
     for decided in result.decided[-1:]:
         say("\nWhy it is with whom it is (livedesk explain)")
-        for line in (headline(decided), *details(decided.explanation)):
+        for line in (headline(decided), *reasons(decided.explanation)):
             say(f"  {line}")
 
 

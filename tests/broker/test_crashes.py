@@ -109,6 +109,22 @@ class Bench:
         finally:
             await progress.stop()
 
+    async def rewind(self) -> None:
+        """Let the group tell the beginning, as a coordinator did that came back; returns when it does."""
+        topic = NUMBERS.full_name(self.prefix)
+        beginning = {TopicPartition(topic, n): OffsetAndMetadata(0, "") for n in range(PARTITIONS)}
+        async with transactional_producer(self.kafka, f"{self.prefix}rewind") as producer, producer.transaction():
+            await producer.send_offsets_to_transaction(beginning, f"{self.prefix}{COUNT.name}")
+        deadline = time.monotonic() + 20
+        progress = Progress(self.kafka, self.prefix, (COUNT,), Metrics())
+        await progress.start()
+        try:
+            while any((await progress.committed())[COUNT.name].values()):
+                assert time.monotonic() < deadline, "the group does not tell the older offset"
+                await asyncio.sleep(0.02)
+        finally:
+            await progress.stop()
+
     async def state(self) -> dict[tuple[str, str], bytes]:
         """The rows that a restart would restore."""
         rows: dict[tuple[str, str], bytes] = {}
@@ -259,12 +275,24 @@ async def test_a_group_that_tells_an_older_offset_than_was_committed_is_not_beli
     await bench.until_processed()
     worker.process.terminate()
     assert await worker.exit_code() == 0, worker.log
-    older = {TopicPartition(NUMBERS.full_name(bench.prefix), n): OffsetAndMetadata(0, "") for n in range(PARTITIONS)}
-    async with transactional_producer(bench.kafka, f"{bench.prefix}rewind") as producer, producer.transaction():
-        await producer.send_offsets_to_transaction(older, f"{bench.prefix}{COUNT.name}")
+    await bench.rewind()
     start("w1")
     await bench.produce(1000)
     await bench.until_processed()
+    assert await bench.damage() == []
+
+
+async def test_an_idle_task_commits_again_what_its_group_tells_no_more(
+    bench: Bench, start: Callable[..., CountWorker]
+) -> None:
+    worker = start("w1")
+    await worker.said("READY")
+    await bench.produce(1000)
+    await bench.until_processed()
+    worker.process.send_signal(signal.SIGSTOP)
+    await bench.rewind()
+    worker.process.send_signal(signal.SIGCONT)
+    await bench.until_processed(seconds=20)
     assert await bench.damage() == []
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import orjson
 import pytest
@@ -14,10 +14,8 @@ from schemas.ai import AiMessage, AiQuestion, AiRequest, AiResult
 from schemas.sending import SendRequest
 from streams.ai_client import AiClient
 from streams.effects_contract import Done, Outcome, Unknown
+from tests.unit.http_answers import CLOSING, Handler, answering, answering_bytes, hang_up, never_answer
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-CLOSING = web.AppKey("closing", asyncio.Event)
 SECRET_WORDS = "my card is lost"
 REQUEST = AiRequest(
     effect_id="e1",
@@ -29,31 +27,6 @@ REQUEST = AiRequest(
         message=AiMessage(id="m1", kind="text", text=SECRET_WORDS),
     ),
 )
-
-
-def answering(status: int, body: JsonValue, headers: dict[str, str] | None = None) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        return web.json_response(body, status=status, headers=headers)
-
-    return answer
-
-
-def answering_bytes(status: int, body: bytes) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=status, body=body)
-
-    return answer
-
-
-async def hang_up(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
-
-
-async def never_answer(request: web.Request) -> web.StreamResponse:
-    await request.app[CLOSING].wait()
-    return web.Response()
 
 
 class Server:

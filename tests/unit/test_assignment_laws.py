@@ -203,12 +203,16 @@ assignments = st.fixed_dictionaries(
 bots = st.sampled_from([{}, {"enabled": True, "agents": [{"id": "bot"}]}])
 
 
-def lawful(kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any]) -> LawfulDesk:
+def lawful(kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], online: int) -> LawfulDesk:
     channels = {
         "kiosk": channel(members=AGENTS, assignment=kiosk, ai=ai),
         "shop": channel("shop", AGENTS, assignment=shop),
     }
-    return LawfulDesk(channels)
+    desk = LawfulDesk(channels)
+    for agent in AGENTS[:online]:
+        desk.presence[agent] = "online"
+        desk.present(agent)
+    return desk
 
 
 @ANY
@@ -216,10 +220,7 @@ def lawful(kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any]) -> L
 def test_whoever_is_proposed_can_take_it_and_nobody_waits_for_somebody_who_could(
     kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], history: list[tuple[str, int]]
 ) -> None:
-    desk = lawful(kiosk, shop, ai)
-    for agent in AGENTS[: len(history) % 4]:
-        desk.presence[agent] = "online"
-        desk.present(agent)
+    desk = lawful(kiosk, shop, ai, online=len(history) % 4)
     for step, number in history:
         desk.play(step, number)
         if step == "settle":
@@ -232,10 +233,7 @@ def test_whoever_is_proposed_can_take_it_and_nobody_waits_for_somebody_who_could
 def test_no_place_is_ever_leaked(
     kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], history: list[tuple[str, int]]
 ) -> None:
-    desk = lawful(kiosk, shop, ai)
-    for agent in AGENTS[: len(history) % 4]:
-        desk.presence[agent] = "online"
-        desk.present(agent)
+    desk = lawful(kiosk, shop, ai, online=len(history) % 4)
     for step, number in history:
         desk.play(step, number)
         for agent in AGENTS:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import orjson
@@ -18,11 +18,9 @@ from schemas.sending import SendRequest, SendResult
 from streams.clock import wall_clock
 from streams.effects_contract import Done, Outcome, Postponed, Unknown
 from streams.provider_client import WINDOW_CLOSED, EngageLabClient
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from tests.unit.http_answers import CLOSING, Handler, answering, answering_bytes, hang_up, never_answer
 
 CHANNEL = ChannelSettings(id="shop", phone_number="+49 30 000099", dev_key="key", dev_secret=SecretStr("pässword"))
-CLOSING = web.AppKey("closing", asyncio.Event)
 TEMPLATE = Template(name="come_back", language="de", parameters=("Eva",))
 TEXT_REQUEST = SendRequest(
     effect_id="e1",
@@ -61,26 +59,6 @@ class Server:
         return await self.templates(request)
 
 
-def answering(status: int, body: JsonValue, headers: dict[str, str] | None = None) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        return web.json_response(body, status=status, headers=headers)
-
-    return answer
-
-
-def answering_bytes(status: int, body: bytes) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=status, body=body)
-
-    return answer
-
-
-async def hang_up(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
-
-
 async def break_off(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Length": "1000"})
     await response.prepare(request)
@@ -88,11 +66,6 @@ async def break_off(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.abort()
     return response
-
-
-async def never_answer(request: web.Request) -> web.StreamResponse:
-    await request.app[CLOSING].wait()
-    return web.Response()
 
 
 @pytest.fixture
