@@ -125,4 +125,4 @@ def _told(event: SurveyEvent) -> Event | None:
     return None  # one that was answered: its last answer stands
 
 
-CSAT = Stage("csat", input=CONVERSATIONS, outputs=(CSAT_TOPIC, INBOX), decide=decide)
+CSAT = Stage("csat", input=CONVERSATIONS, outputs=(CSAT_TOPIC, INBOX), decide=decide, unhurried=True)

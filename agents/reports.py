@@ -311,6 +311,7 @@ REPORTS_CONVERSATIONS = Stage(
     state=(Round, Partial, Zones),
     parks=False,
     shared=True,
+    unhurried=True,
 )
 REPORTS_CSAT = Stage(
     "reports-csat",
@@ -320,6 +321,7 @@ REPORTS_CSAT = Stage(
     state=(Partial, Zones),
     parks=False,
     shared=True,
+    unhurried=True,
 )
 REPORTS_STATUSES = Stage(
     "reports-statuses",
@@ -329,4 +331,5 @@ REPORTS_STATUSES = Stage(
     state=(Partial, Zones),
     parks=False,
     shared=True,
+    unhurried=True,
 )

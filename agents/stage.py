@@ -105,6 +105,7 @@ class Stage:
 
     parks: a record it fails on parks the key; intake's keys are channels, so there the record goes alone.
     shared: one set of rows serves the whole partition in place of one for each key; such a stage parks nothing.
+    unhurried: nobody notices a moment's delay, so it collects records meanwhile, to spend fewer transactions on them.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Stage:
     state: tuple[type[Row], ...] = ()
     parks: bool = True
     shared: bool = False
+    unhurried: bool = False
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -224,4 +224,11 @@ def _changed(id: str, message: Message, reported: str, previous: str | None) -> 
     )
 
 
-STATUS = Stage("status", input=RECEIPTS, outputs=(STATUSES, OUTBOUND), decide=decide, state=(Message, Owner, Early))
+STATUS = Stage(
+    "status",
+    input=RECEIPTS,
+    outputs=(STATUSES, OUTBOUND),
+    decide=decide,
+    state=(Message, Owner, Early),
+    unhurried=True,
+)

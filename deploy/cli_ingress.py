@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 
 from deploy.channels_file import load_channels_file
 from deploy.ingress_process import IngressServer
@@ -55,7 +56,7 @@ def ingress(
     settings = context.ensure_object(Settings)
     file = None if channels is None else load_channels_file(channels)
     configure_logging()
-    asyncio.run(_serve(settings, file, host, port, control_port))
+    uvloop.run(_serve(settings, file, host, port, control_port))
 
 
 async def _serve(settings: Settings, file: ChannelsFile | None, host: str, port: int, control_port: int) -> None:

@@ -1,10 +1,10 @@
 """The `livedesk worker` command."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+import uvloop
 from aiokafka.errors import KafkaConnectionError
 
 from agents.stage import Stage
@@ -56,7 +56,7 @@ def worker(
     configure_logging()
     settings = context.ensure_object(Settings)
     try:
-        asyncio.run(run_worker(settings, load_secrets(settings), chosen, instance_id=instance_id, host=host, port=port))
+        uvloop.run(run_worker(settings, load_secrets(settings), chosen, instance_id=instance_id, host=host, port=port))
     except StageCrashed as error:
         raise LiveDeskError(
             f"A stage gave up: {error}", "Look at the log above, then start the worker again."

@@ -25,7 +25,8 @@ def _opened() -> asyncio.Event:
 class Environment:
     """What the tasks of a worker share.
 
-    gate: while it is cleared no task begins anything. new_producer: (connection, transactional id) -> one not started.
+    gate: while it is cleared no task begins anything. collect: seconds for which an unhurried stage's task collects
+    records before it begins. new_producer: (connection, transactional id) -> one not started.
     """
 
     connection: KafkaConnection
@@ -35,6 +36,7 @@ class Environment:
     metrics: Metrics
     performers: Mapping[str, Performer] = field(default_factory=dict)
     gate: asyncio.Event = field(default_factory=_opened)
+    collect: float = 0.2
     new_producer: Callable[[KafkaConnection, str], AIOKafkaProducer] = transactional_producer
 
     def group(self, stage: Stage) -> str:

@@ -14,7 +14,9 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaError, for_code
+from aiokafka.producer import sender
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
@@ -22,7 +24,12 @@ from faust.types import TP
 
 VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
+BETWEEN_TRANSACTIONS_S = 0.002
 OFFSET_FETCH = OffsetFetchRequest.API_KEY
+
+FETCH_WAIT_MS = 100
+REST_WAIT_MS = 500
+COMMIT_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,37 @@ class Fetched:
 Deliver = Callable[[Fetched], None]
 
 
+class InLoop:
+    """In place of mode's WorkerThread (mode/threads.py l. 41): runs the service in the event loop that starts it.
+
+    With a thread for each stage's consumer, a dozen of them and the loop of the tasks wait for the interpreter's lock,
+    up to 5 ms each time: that was most of what a worker did (docs/adr/0012-one-event-loop.md).
+    """
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+
+    def start(self) -> None:
+        self._serving = asyncio.get_running_loop().create_task(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            await self._service._serve()
+        except Exception:  # noqa: BLE001 - it has told the app of its crash; who stops it must not wait (l. 215)
+            self._service.set_shutdown()
+
+    def stop(self) -> None:
+        """Nothing to join: whoever stops the service has waited for its shutdown."""
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Runs aiokafka's consumer, reads only what was committed, and tells positions along with records."""
+
+    Worker = InLoop
+
+    async def _gather_remaining_tasks(self) -> None:
+        # mode/threads.py l. 264 cancels everything in the loop, which is not the service's own here.
+        return
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,16 +92,27 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         # driver l. 571: read_committed comes only with processing_guarantee=exactly_once, which is not what it says.
         consumer._isolation_level = "read_committed"
-        # driver l. 615: hard-coded 1500 ms. One fetch is in flight per broker: a partition at rest delays the others.
-        consumer._fetch_max_wait_ms = self.app.fetch_wait_ms
+        # driver l. 615: hard-coded 1500 ms.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         believe_loaded_offsets_only(consumer)
         return consumer
 
+    async def on_start(self) -> None:
+        await super().on_start()
+        rest_longer(self._consumer._fetcher)
+
+    async def commit_positions(self, positions: dict[TopicPartition, int], generation: int) -> None:
+        """Commit the group's offsets, unless it has moved on from the generation. Raises KafkaError, TimeoutError.
+
+        Beside Consumer.commit (driver l. 790), which ends the app when the group rebalances meanwhile.
+        """
+        consumer = self._ensure_consumer()
+        if consumer._coordinator.generation == generation:
+            await asyncio.wait_for(consumer.commit(positions), COMMIT_WITHIN_S)
+
     async def fetch(self, partitions: set[TP], timeout: float) -> list[Fetched]:
         """What is there for the partitions, waiting up to `timeout` seconds. Replaces getmany (driver l. 1070)."""
-        return list(await self.call_thread(self._fetch, self._ensure_consumer(), partitions, timeout))
-
-    async def _fetch(self, consumer: Any, partitions: set[TP], timeout: float) -> list[Fetched]:
+        consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise driver.ConsumerStoppedError
@@ -102,7 +149,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return ConsumerThread(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     def on_buffer_drop(self, tp: TP) -> None:
         super().on_buffer_drop(tp)
@@ -146,12 +193,19 @@ class App(faust.App):  # type: ignore[misc]
     """A Faust app whose fetched batches go to `deliver` instead of to a channel."""
 
     deliver: Deliver
-    fetch_wait_ms: int = 100
     poll_seconds: float = 1.0
 
     def _new_transport(self) -> Transport:
         # app/base.py l. 1932: by URL only; there is no setting for another transport class.
         return Transport(self.conf.broker_consumer, self)
+
+    async def commit_positions(self, topic: str, positions: Mapping[int, int], generation: int) -> None:
+        """Commit the group's offsets of a topic, by partition, if it still is of that generation.
+
+        Raises KafkaError, TimeoutError.
+        """
+        offsets = {TopicPartition(topic, partition): offset for partition, offset in positions.items()}
+        await self.consumer._thread.commit_positions(offsets, generation)
 
     def pause_partition(self, topic: str, partition: int) -> None:
         """Fetch nothing more of the partition until it is resumed."""
@@ -160,6 +214,33 @@ class App(faust.App):  # type: ignore[misc]
     def resume_partition(self, topic: str, partition: int) -> None:
         """Fetch from the partition again."""
         self.consumer.on_buffer_drop(TP(topic, partition))
+
+
+def rest_longer(fetcher: Fetcher) -> None:
+    """Let a fetch wait longer at the broker if it asks for every partition there: whatever comes ends the wait.
+
+    One fetch is in flight per broker (consumer/fetcher.py l. 609). A partition that it does not ask for, because its
+    records were not taken yet, waits until it is back, so that one must be short. At rest short ones cost CPU time.
+    """
+    build = fetcher._get_actions_per_node
+
+    def build_resting(assignment: Any) -> Any:
+        actions = build(assignment)
+        for node, request in actions[0]:
+            asked = sum(len(partitions) for _, partitions in request.topics)
+            if asked == sum(fetcher._select_read_replica(tp) == node for tp in assignment.tps):
+                request._max_wait_ms = REST_WAIT_MS
+        return actions
+
+    fetcher._get_actions_per_node = build_resting
+
+
+def hurry_transactions() -> None:
+    """Let every producer of this process ask again soon while Kafka still writes the markers of its last transaction.
+
+    producer/sender.py l. 40: 20 ms, which is what a transaction right after another one took, of 3.
+    """
+    sender.BACKOFF_OVERRIDE = BETWEEN_TRANSACTIONS_S
 
 
 def believe_loaded_offsets_only(client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
@@ -186,14 +267,14 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
     Without the flush of its stop() (producer/message_accumulator.py l. 384), which waits for the batch that an
     idempotent producer never gives up.
     """
-    sender = producer._sender.sender_task
-    if sender is not None:
-        sender.cancel()
+    sending = producer._sender.sender_task
+    if sending is not None:
+        sending.cancel()
         # Cut the connections before waiting: the sender first waits for the answers that it is still owed.
         await producer.client.close()
-        while not sender.done():
-            await asyncio.wait([sender], timeout=1)
-            sender.cancel()
+        while not sending.done():
+            await asyncio.wait([sending], timeout=1)
+            sending.cancel()
         producer._message_accumulator.fail_all(KafkaError("the producer was replaced"))
     for future in _failures(producer):
         if future.done() and not future.cancelled():

@@ -100,8 +100,7 @@ class Processor:
     def keep(self, batch: Batch, offset: int | None) -> None:
         """Write the changed rows, as they are at the end of the batch, and the offset to the stage's changelog.
 
-        The offset is committed to the consumer group as well, but what the group tells after a broker came back can be
-        older than what was committed: here it stands and falls with the rows.
+        There the offset stands and falls with the rows. The consumer group is only told of it afterwards.
         """
         rows: list[Message] = [(row_key(key, name), row, []) for key, name, row in batch.changes.items()]
         if offset is not None:

@@ -9,6 +9,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.connection import KafkaConnection, client_options
+from streams.faust_internals import hurry_transactions
 
 MAX_BATCH_BYTES = 3_500_000
 """Under the topics' max.message.bytes. The largest record is a dead letter: a callback of 1 MiB, in base64."""
@@ -21,6 +22,7 @@ Message = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
 
 def transactional_producer(connection: KafkaConnection, transactional_id: str) -> AIOKafkaProducer:
     """The producer of a task: it fences all others with its transactional id."""
+    hurry_transactions()
     return AIOKafkaProducer(
         **client_options(connection),
         transactional_id=transactional_id,

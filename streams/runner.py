@@ -5,10 +5,12 @@ import logging
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.stage import Stage
@@ -26,6 +28,10 @@ QUEUE_LOW = 4000
 
 SESSION_TIMEOUT = 8.0
 """Seconds without a heartbeat until a worker is taken for dead: with a stopped one replaced within 15 s."""
+
+COMMIT_EVERY = 0.25
+"""Seconds between two commits of the group's offsets, so how old the lag may be that Kafka tells. Nothing else hangs on
+them: a task goes on from its changelog."""
 
 METADATA_MS = 5_000
 """How old a consumer's view of the topics may be."""
@@ -47,6 +53,7 @@ class StageRunner:
         self._topic = stage.input.full_name(env.prefix)
         self.tasks: dict[int, Task] = {}
         self._paused: set[int] = set()
+        self._committed: dict[int, int] = {}
         self._early: list[Fetched] = []
         self._assigned = asyncio.Event()
         self._rebalancing = False
@@ -98,7 +105,9 @@ class StageRunner:
     async def stop(self) -> None:
         """Finish what runs, then leave."""
         self._stopping = True
+        tasks = self.tasks
         await self._close_tasks()
+        await self._commit(tasks)
         await self.app.stop()
 
     async def _subscribe(self, stream: faust.StreamT[bytes]) -> None:
@@ -115,6 +124,7 @@ class StageRunner:
         generation = app.consumer_generation_id
         self.tasks = {p: self._new_task(p, generation) for p in partitions}
         self._paused.clear()
+        self._committed.clear()
         self._rebalancing = False
         self._assigned.set()
         early, self._early = self._early, []
@@ -147,13 +157,28 @@ class StageRunner:
             self._paused.add(fetched.partition)
             self.app.pause_partition(self._topic, fetched.partition)
 
-    def tick(self, barriers: Mapping[int, Barrier], told: Mapping[int, int]) -> None:
-        """Called regularly: hand on the barriers and the offsets that the group tells, let idle tasks commit theirs."""
-        for partition, task in self.tasks.items():
-            barrier = barriers.get(partition)
-            if barrier is not None:
-                task.allow(barrier)
-            task.tick(told.get(partition))
+    def allow(self, barriers: Mapping[int, Barrier]) -> None:
+        """Hand each task its barrier."""
+        for partition, barrier in barriers.items():
+            if partition in self.tasks:
+                self.tasks[partition].allow(barrier)
+
+    def check_committed(self, told: Mapping[int, int]) -> None:
+        """Commit again what the group tells no more: a coordinator that came back can tell an older offset for good."""
+        self._committed = {p: offset for p, offset in self._committed.items() if told.get(p, -1) >= offset}
+
+    async def commit(self) -> None:
+        """Commit how far the tasks have come, so that Kafka can tell the lag."""
+        if not self._rebalancing and not self._stopping:
+            await self._commit({partition: task for partition, task in self.tasks.items() if task.ready})
+
+    async def _commit(self, tasks: Mapping[int, Task]) -> None:
+        news = {p: task.next_offset for p, task in tasks.items() if task.next_offset > self._committed.get(p, 0)}
+        if news:
+            # What the group is not told now, it is told the next time.
+            with suppress(KafkaError, TimeoutError):
+                await self.app.commit_positions(self._topic, news, next(iter(tasks.values())).generation)
+                self._committed.update(news)
 
     def _on_taken(self, partition: int, queued: int) -> None:
         if partition in self._paused and queued <= QUEUE_LOW:

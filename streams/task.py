@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
+from aiokafka.structs import ConsumerRecord
 
 from agents.stage import Stage
 from schemas.connection import client_options
@@ -73,8 +73,6 @@ class Task:
         self.next_offset = 0
         self._position = 0
         self._told: int | None = None
-        self._untold = False
-        self._last_tick = -1
         self.queued = 0
         self.ready = False
         self.last_loop = time.monotonic()
@@ -92,22 +90,11 @@ class Task:
         if fetched.records or fetched.position > self._position:
             self._fetched.append(fetched)
             self.queued += len(fetched.records)
-        if fetched.records:
             self._wake.set()
 
     def allow(self, barrier: Barrier | None) -> None:
         """Let the timers due by the barrier's time fire, once the task is past its offset. None: none may."""
         self._barrier = barrier
-        self._wake.set()
-
-    def tick(self, told: int | None) -> None:
-        """Once in a while, with the offset that the group tells of the task's input.
-
-        A position that only transaction markers have moved is committed then, so that lag can reach zero; and one that
-        the group does not tell, though it was committed: a coordinator that came back can tell an older one for good.
-        """
-        self._untold = told is not None and told < self.next_offset == self._last_tick
-        self._last_tick = self.next_offset
         self._wake.set()
 
     @property
@@ -147,10 +134,12 @@ class Task:
             while not self._closing.is_set():
                 await self._wake.wait()
                 await self._env.gate.wait()
+                await self._collect()
                 self._wake.clear()
                 self.last_loop = time.monotonic()
                 while not self._closing.is_set() and await self._advance():
                     self.last_loop = time.monotonic()
+                    await self._collect()
             await self._effects.settle()
             if self._ends:
                 batch = Batch(Changes(self._state))
@@ -192,7 +181,8 @@ class Task:
         try:
             changelog = TopicPartition(state_topic(self.stage.name).full_name(self._env.prefix), self.partition)
             consumer.assign([changelog])
-            self.next_offset = told = await consumer.committed(self._input) or 0
+            # At most what the changelog says and transaction markers after it; often less, and then it does not count.
+            self.next_offset = await consumer.committed(self._input) or 0
             await self._restore(consumer, changelog)
         finally:
             await consumer.stop()
@@ -202,8 +192,6 @@ class Task:
         for key, effect_id in self._state.pending_effects():
             # The former owner may have made its call, or not.
             self._ends.append((key, ended(effect_id, Unknown())))
-        if told < self.next_offset:
-            await self._transact(Batch(Changes(self._state)), self.next_offset)
         self.ready = True
         self._wake.set()
         took = time.monotonic() - started
@@ -221,6 +209,10 @@ class Task:
                 key, name = split_row_key(message.key)
                 self._state.write(key, name, message.value)
 
+    async def _collect(self) -> None:
+        if self.stage.unhurried and self.queued < MAX_RECORDS:
+            await asyncio.sleep(self._env.collect)
+
     async def _advance(self) -> bool:
         """Do one transaction's worth, if there is any."""
         room = self._room()
@@ -235,10 +227,8 @@ class Task:
             self._write_ends(batch)
             await self._transact(batch, position if position > self.next_offset else None)
             return True
-        if position > self.next_offset or self._untold:
-            self._untold = False
-            await self._transact(Batch(Changes(self._state)), max(position, self.next_offset))
-            return True
+        # Past transaction markers alone: nothing depends on it but what the group is told.
+        self.next_offset = max(self.next_offset, position)
         return False
 
     def _room(self) -> int:
@@ -293,9 +283,6 @@ class Task:
             for (topic, partition), messages in batch.messages.items()
             for built in build_batches(producer.create_batch, messages)
         ]
-        if position is not None:
-            offsets = {self._input: OffsetAndMetadata(position, "")}
-            await producer.send_offsets_to_transaction(offsets, self._env.group(self.stage))
         # A failed send does not poison the transaction: each one must be awaited.
         await asyncio.gather(*sent)
         await producer.commit_transaction()

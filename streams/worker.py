@@ -14,7 +14,7 @@ from streams.environment import Environment
 from streams.faust_internals import quiet_loggers
 from streams.processor import Processor, topics_of
 from streams.progress import Progress
-from streams.runner import StageRunner
+from streams.runner import COMMIT_EVERY, StageRunner
 from streams.task import Task
 from streams.topology import TOPOLOGY
 
@@ -124,11 +124,6 @@ class Worker:
         """The tasks of every stage."""
         return [task for runner in self.runners for task in runner.tasks.values()]
 
-    def nudge(self) -> None:
-        """Let idle tasks commit their position."""
-        for runner in self.runners:
-            runner.tick({}, {})
-
     def rewind(self) -> None:
         """Forget how far time had come: the clock was set back."""
         self.progress.forget()
@@ -138,17 +133,25 @@ class Worker:
     async def _run_ticker(self, seconds: float) -> None:
         while True:
             await self.tick()
-            await asyncio.sleep(seconds)
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                await asyncio.sleep(min(left, COMMIT_EVERY))
+                await self._commit()
+
+    async def _commit(self) -> None:
+        await asyncio.gather(*(runner.commit() for runner in self.runners))
 
     async def tick(self) -> None:
-        """Look at Kafka's offsets once, let due timers fire and idle tasks commit their position."""
+        """Commit the groups' offsets, look at those that Kafka tells, and let due timers fire."""
+        await self._commit()
         try:
             await asyncio.wait_for(self.progress.poll(self._env.clock()), 10)
         except (KafkaError, TimeoutError) as error:
             logger.warning("Kafka does not tell its offsets now: %s", type(error).__name__)
         for runner in self.runners:
             name = runner.stage.name
-            runner.tick(self.progress.barriers.get(name, {}), self.progress.told.get(name, {}))
+            runner.allow(self.progress.barriers.get(name, {}))
+            runner.check_committed(self.progress.told.get(name, {}))
             ready = sum(task.ready for task in runner.tasks.values())
             self._env.metrics.tasks.labels(name).set(ready)
         self._last_tick = time.monotonic()

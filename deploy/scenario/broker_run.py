@@ -90,8 +90,7 @@ class Bench:
     async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         try:
             async with asyncio.timeout(QUIET_SECONDS):
-                while not await condition():
-                    self.worker.nudge()
+                while not await condition():  # noqa: ASYNC110 - rest is a condition, not an event
                     await asyncio.sleep(POLL_SECONDS / 2)
         except TimeoutError:
             raise NotQuiet(f"the stages did not come to rest within {QUIET_SECONDS:.0f} s") from None
@@ -125,7 +124,8 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         secrets = load_secrets(settings)
         env = await stack.enter_async_context(environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS))
         held = HeldEffects(tuple(stage.name for stage in TOPOLOGY))
-        env = replace(env, performers={stage: held.performer(stage, own) for stage, own in env.performers.items()})
+        performers = {stage: held.performer(stage, own) for stage, own in env.performers.items()}
+        env = replace(env, performers=performers, collect=0.0)
         worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
         await worker.start()
         stack.push_async_callback(worker.stop)

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 
+import uvloop
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
@@ -101,7 +102,7 @@ def run_server(name: str, settings: Settings, pipe: Pipe) -> None:
         pipe.send(url)
         await asyncio.to_thread(pipe.poll, None)
 
-    asyncio.run(SERVERS[name](settings, started))
+    uvloop.run(SERVERS[name](settings, started))
 
 
 @dataclass

@@ -28,8 +28,6 @@ class Point(StrEnum):
     BEGUN = "after begin"
     FIRST_SEND = "after the first send"
     SENT = "after all sends"
-    OFFSETS = "after offsets"
-    COMMIT = "before commit"
     COMMITTING = "during commit"
     COMMITTED = "after commit"
     CALL = "before the call"
@@ -99,7 +97,6 @@ class TriggeringProducer:
     def __init__(self, producer: AIOKafkaProducer, trigger: Trigger, stage: str) -> None:
         self._producer, self._trigger, self._stage = producer, trigger, stage
         self._sends = 0
-        self._offsets = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
@@ -109,7 +106,7 @@ class TriggeringProducer:
         self._reach(Point.RESTORE)
 
     async def begin_transaction(self) -> None:
-        self._sends, self._offsets = 0, False
+        self._sends = 0
         self._reach(Point.BEGIN)
         await self._producer.begin_transaction()
         self._reach(Point.BEGUN)
@@ -121,26 +118,11 @@ class TriggeringProducer:
             self._reach(Point.FIRST_SEND)
         return sent
 
-    async def send_offsets_to_transaction(self, *arguments: Any) -> None:
-        self._reach_sent()
-        await self._producer.send_offsets_to_transaction(*arguments)
-        self._offsets = True
-        self._reach(Point.OFFSETS)
-
     async def commit_transaction(self) -> None:
-        if not self._offsets:
-            self._reach_sent()
-        # A transaction that only moves a position is of no interest: there is nothing to lose or to double.
-        if self._sends:
-            self._reach(Point.COMMIT)
-            self._reach(Point.COMMITTING)
+        self._reach(Point.SENT)
+        self._reach(Point.COMMITTING)
         await self._producer.commit_transaction()
-        if self._sends:
-            self._reach(Point.COMMITTED)
-
-    def _reach_sent(self) -> None:
-        if self._sends:
-            self._reach(Point.SENT)
+        self._reach(Point.COMMITTED)
 
     def _reach(self, point: Point) -> None:
         self._trigger.reach(point, self._stage)

@@ -9,6 +9,7 @@ import signal
 import sys
 from dataclasses import replace
 
+import uvloop
 from aiohttp import web
 
 from deploy.logs import configure_logging
@@ -62,4 +63,4 @@ if __name__ == "__main__":
     parser.add_argument("--order", type=Order.model_validate_json)
     given = parser.parse_args()
     configure_logging()
-    sys.exit(asyncio.run(main(given.instance_id, given.port, given.order)))
+    sys.exit(uvloop.run(main(given.instance_id, given.port, given.order)))

@@ -5,6 +5,8 @@ import signal
 import sys
 from dataclasses import replace
 
+import uvloop
+
 from agents.stage import Context, Decision, Rows, TimerFired
 from schemas.connection import KafkaConnection
 from schemas.event import Event
@@ -33,4 +35,4 @@ async def main(bootstrap: str, prefix: str, warm_up: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import orjson
+import uvloop
 from aiokafka.structs import ConsumerRecord
 
 from schemas.connection import KafkaConnection
@@ -60,4 +61,4 @@ async def main(bootstrap: str, prefix: str, warm_up: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
