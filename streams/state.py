@@ -3,7 +3,7 @@
 import heapq
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import takewhile
 from types import MappingProxyType
@@ -100,8 +100,7 @@ class TaskState:
         ordered = self._ordered.get(key)
         if ordered is None:
             ordered = self._ordered[key] = sorted(rows)
-        start = bisect_left(ordered, prefix)
-        return takewhile(lambda name: name.startswith(prefix), (ordered[i] for i in range(start, len(ordered))))
+        return _beginning_with(prefix, ordered)
 
     def write(self, key: str, name: str, value: bytes | None) -> None:
         """Keep the row, or delete it when value is None."""
@@ -183,6 +182,8 @@ class Changes:
     def __init__(self, beneath: Reader) -> None:
         self._beneath = beneath
         self._rows: dict[str, dict[str, bytes | None]] = {}
+        # As in TaskState. A batch may change thousands of rows of one key, an account's, and scan it for each record.
+        self._ordered: dict[str, list[str]] = {}
 
     def read(self, key: str, name: str) -> bytes | None:
         rows = self._rows.get(key)
@@ -191,14 +192,24 @@ class Changes:
         return self._beneath.read(key, name)
 
     def names(self, key: str, prefix: str) -> Iterator[str]:
-        return _names_over(self._beneath.names(key, prefix), self._rows.get(key, {}), prefix)
+        names, changed = self._beneath.names(key, prefix), self._rows.get(key)
+        if not changed:
+            return names
+        ordered = self._ordered.get(key)
+        if ordered is None:
+            ordered = self._ordered[key] = sorted(changed)
+        return _names_over(names, changed, _beginning_with(prefix, ordered))
 
     def write(self, key: str, name: str, value: bytes | None) -> None:
-        self._rows.setdefault(key, {})[name] = value
+        self.update(key, {name: value})
 
     def update(self, key: str, rows: Mapping[str, bytes | None]) -> None:
         """Write several rows of a key."""
-        self._rows.setdefault(key, {}).update(rows)
+        changed = self._rows.setdefault(key, {})
+        if key in self._ordered:
+            for name in rows.keys() - changed.keys():
+                insort(self._ordered[key], name)
+        changed.update(rows)
 
     def items(self) -> Iterator[tuple[str, str, bytes | None]]:
         """Every changed row: key, name, value or None."""
@@ -212,10 +223,16 @@ class Changes:
             state.write(key, name, value)
 
 
-def _names_over(names: Iterator[str], changed: Mapping[str, bytes | None], prefix: str) -> Iterator[str]:
+def _beginning_with(prefix: str, ordered: list[str]) -> Iterator[str]:
+    start = bisect_left(ordered, prefix)
+    return takewhile(lambda name: name.startswith(prefix), (ordered[i] for i in range(start, len(ordered))))
+
+
+def _names_over(
+    names: Iterator[str], changed: Mapping[str, bytes | None], changed_names: Iterable[str]
+) -> Iterator[str]:
     kept = (name for name in names if name not in changed)
-    new = sorted(name for name, value in changed.items() if value is not None and name.startswith(prefix))
-    return heapq.merge(kept, new)
+    return heapq.merge(kept, [name for name in changed_names if changed[name] is not None])
 
 
 class KeyRows:
@@ -237,7 +254,8 @@ class KeyRows:
         return None if value is None else cast(RowT, model.__pydantic_validator__.validate_json(value))
 
     def scan(self, prefix: str, model: type[RowT]) -> Iterator[tuple[str, RowT]]:
-        for name in _names_over(self._reader.names(self._key, prefix), self._changed, prefix):
+        changed = sorted(name for name in self._changed if name.startswith(prefix))
+        for name in _names_over(self._reader.names(self._key, prefix), self._changed, changed):
             row = self.get(name, model)
             if row is not None:
                 yield name, row
