@@ -37,6 +37,7 @@ _OK = b'{"status":"ok"}'
 
 Serve = Callable[[Settings, Callable[[str], Awaitable[None]]], Coroutine[None, None, None]]
 """(settings, whom to tell the URL; returns when it is time to stop)"""
+Run = Callable[[Coroutine[None, None, None]], None]
 
 
 def callback_body() -> bytes:
@@ -92,7 +93,13 @@ async def _serve(
 
 
 NOOP, SEND, INGRESS = "aiohttp that only reads the body", "aiohttp, one awaited send a request", "ingress"
-SERVERS: dict[str, Serve] = {NOOP: serve_noop, SEND: serve_send, INGRESS: serve_ingress}
+NOOP_UVLOOP = f"{NOOP}, on uvloop"
+SERVERS: dict[str, tuple[Run, Serve]] = {
+    NOOP: (asyncio.run, serve_noop),
+    NOOP_UVLOOP: (uvloop.run, serve_noop),
+    SEND: (asyncio.run, serve_send),
+    INGRESS: (uvloop.run, serve_ingress),
+}
 
 
 def run_server(name: str, settings: Settings, pipe: Pipe) -> None:
@@ -102,7 +109,8 @@ def run_server(name: str, settings: Settings, pipe: Pipe) -> None:
         pipe.send(url)
         await asyncio.to_thread(pipe.poll, None)
 
-    uvloop.run(SERVERS[name](settings, started))
+    run_loop, serve = SERVERS[name]
+    run_loop(serve(settings, started))
 
 
 @dataclass
