@@ -27,12 +27,12 @@ BURST_S = 0.002
 class Customers:
     """Customers and provider, inside `async with`. Every customer is new and writes once.
 
-    receipts: whether the provider sends them. posted: contact -> when the callback was handed in (loop.time()); called:
+    receipts: whether the provider sends them from now on. posted: contact -> when the callback was handed in (loop.time()); called:
     contact -> when the provider was asked to send to the contact, each time. refused: answers that were not 200.
     """
 
     def __init__(self, *, receipts: bool, first_contact: int = 0) -> None:
-        self._receipts, self._next = receipts, first_contact
+        self.receipts, self._next = receipts, first_contact
         self._urls: Sequence[str] = ()
         self._connections: list[Connection] = []
         self._idle: list[Connection] = []
@@ -153,7 +153,7 @@ class Customers:
         contact = message["to"][0].lstrip("+")
         self.called[contact].append(now)
         id = f"el{contact}.{len(self.called[contact])}"
-        if self._receipts:
+        if self.receipts:
             self._asked += len(RECEIPTS)
             for status, after in RECEIPTS:
                 self._loop.call_later(after, self._receipt, contact, id, status, message.get("custom_args"))
