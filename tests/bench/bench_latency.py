@@ -35,9 +35,7 @@ class Load:
 
 
 FEW = Load("50 callbacks/s, each a new customer's", 50, receipts=False)
-MANY = Load(
-    f"500 callbacks/s, {500 // CALLBACKS} of new customers, the others receipts", 500 / CALLBACKS, receipts=True
-)
+MANY = Load("500 callbacks/s, one in six a new customer's, five receipts", 500 / CALLBACKS, receipts=True)
 LOADS = (FEW, MANY)
 
 

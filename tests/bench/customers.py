@@ -27,8 +27,9 @@ BURST_S = 0.002
 class Customers:
     """Customers and provider, inside `async with`. Every customer is new and writes once.
 
-    receipts: whether the provider sends them from now on. posted: contact -> when the callback was handed in (loop.time()); called:
-    contact -> when the provider was asked to send to the contact, each time. refused: answers that were not 200.
+    receipts: whether the provider sends them from now on. posted: contact -> when the callback was handed in
+    (loop.time()); called: contact -> when the provider was asked to send to the contact, each time. refused: answers
+    that were not 200.
     """
 
     def __init__(self, *, receipts: bool, first_contact: int = 0) -> None:
