@@ -84,7 +84,8 @@ class Processor:
         last = from_milliseconds(due[-1][0])
         fired = TimersFired(stage=self._stage.name, partition=self._partition, due=last, offset=offset)
         subject = f"{self._stage.name}/{self._partition}"
-        record_id = derived_id(subject, last, offset)
+        # By the earliest, not the last: what a timer sets may be due at the last's time too, and fire next, here.
+        record_id = derived_id(subject, *due[0], offset)
         record = Record(record_id, f"/livedesk/{self._stage.name}", last, subject, fired)
         self._write(batch, Outgoing(TIMERS, subject, record))
         self._env.metrics.timers.labels(self._stage.name).inc(len(due))

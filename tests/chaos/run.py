@@ -25,8 +25,9 @@ from tests.chaos.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-SETTLE_S = 300.0
-"""A reply in doubt waits a minute for its receipt, is repeated, may wait another; a breaker probes once a minute."""
+SETTLE_S = 600.0
+"""A reply in doubt waits a minute for its receipt, is repeated, may wait another; a breaker probes once a minute; who
+waits for an agent is served at the pace of a fair window."""
 
 
 @dataclass(frozen=True)

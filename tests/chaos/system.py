@@ -65,7 +65,7 @@ channels:
     csat: {{enabled: true, text: "{SURVEY}", repeat: per_conversation}}
     assignment:
       strategy: sequential
-      fair_window: {{limit: 6, window: 5s}}
+      fair_window: {{limit: 20, window: 5s}}
       rules:
         - {{name: two, when: [{{field: text, op: matches, value: "2$"}}], to: {{kind: human, id: a2}}}}
         - {{name: five, when: [{{field: text, op: contains, value: "5"}}], to: {{kind: team, id: day}}}}
