@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 4000
 """Records a transaction takes: bounds its length, and what is done again after a crash."""
+ENOUGH_RECORDS = 100
+COLLECT_AT_MOST = 0.05
+"""Seconds, and records that are not waited longer for: see Task._collect."""
 MAX_EFFECTS = 32
 """Calls a task may have under way: what a crash leaves unknown, and a greeting of unknown outcome is not sent again."""
 FATAL = 70
@@ -73,6 +76,7 @@ class Task:
         self.next_offset = 0
         self._position = 0
         self._told: int | None = None
+        self._committed_at = self._took = 0.0
         self.queued = 0
         self.ready = False
         self.last_loop = time.monotonic()
@@ -210,8 +214,17 @@ class Task:
                 self._state.write(key, name, message.value)
 
     async def _collect(self) -> None:
-        if self.stage.unhurried and self.queued < MAX_RECORDS:
-            await asyncio.sleep(self._env.collect)
+        """Let some records come together first, unless enough wait.
+
+        As long as the last transaction took: a busy loop has fewer of them then, and each one, so every stage, is
+        quicker. One that comes after a rest is not held up.
+        """
+        if self.stage.unhurried:
+            enough, pause = MAX_RECORDS, self._env.collect
+        else:
+            enough, pause = ENOUGH_RECORDS, self._committed_at + min(self._took, COLLECT_AT_MOST) - time.monotonic()
+        if self.queued < enough and pause > 0:
+            await asyncio.sleep(pause)
 
     async def _advance(self) -> bool:
         """Do one transaction's worth, if there is any."""
@@ -289,7 +302,9 @@ class Task:
         batch.changes.commit(self._state)
         if position is not None:
             self.next_offset = position
-        self._env.metrics.transactions.labels(self.stage.name).observe(time.monotonic() - attempted_at)
+        self._committed_at = time.monotonic()
+        self._took = self._committed_at - attempted_at
+        self._env.metrics.transactions.labels(self.stage.name).observe(self._took)
         for key, requested in batch.effects:
             self._correlations[requested.effect.id] = requested.correlation_id
             self._effects.start(key, requested.effect, attempted_at)
