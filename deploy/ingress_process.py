@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from deploy.errors import LiveDeskError
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
-from ingress.app import build_app
+from ingress.app import build_server
 from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
@@ -109,7 +109,7 @@ class IngressServer:
         self._writer = writer
         if self._channels is not None:
             await self.save(self._channels)
-        app = build_app(
+        public = build_server(
             self._directory,
             publisher,
             Recheck(channels.caught_up),
@@ -128,8 +128,12 @@ class IngressServer:
             clock=self._clock,
             new_id=self._new_id,
         )
-        self.url = await _listen(stack, app, self._host, self._port)
-        self.control_url = await _listen(stack, control, CONTROL_HOST, self._control_port)
+        self.url = await _listen(
+            stack, web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS), self._host, self._port
+        )
+        # Without aiohttp's access log, for commands name customers.
+        runner = web.AppRunner(control, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        self.control_url = await _listen(stack, runner, CONTROL_HOST, self._control_port)
 
     async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower, TopicFollower]:
         connection, prefix = self._settings.kafka, self._settings.topic_prefix
@@ -174,9 +178,7 @@ async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:
         raise LiveDeskError(f"The channels could not be saved: {error}.", "Is Kafka healthy? Start again.") from error
 
 
-async def _listen(stack: AsyncExitStack, app: web.Application, host: str, port: int) -> str:
-    # No access log: it would hold the webhook tokens.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+async def _listen(stack: AsyncExitStack, runner: web.ServerRunner | web.AppRunner, host: str, port: int) -> str:
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

@@ -8,7 +8,7 @@ from itertools import count
 
 from aiohttp import ClientSession, web
 
-from ingress.app import build_app
+from ingress.app import build_server
 from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
@@ -86,7 +86,7 @@ class Ingress:
         self.draft: Callable[[], Draft] = lambda: Draft("t.", new_id(), NOW, scramble)
         self.writer = ChannelWriter(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.draft)
-        self.public_app = build_app(
+        self.public = build_server(
             self.directory,
             self.kafka,
             Recheck(self.catch_up, interval=0.01),
@@ -162,15 +162,16 @@ async def running() -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
     ingress = Ingress()
     await ingress.writer.save_file(FILE)
-    async with _served(ingress.public_app) as url, _served(ingress.control_app) as control_url:
+    public = web.ServerRunner(ingress.public, shutdown_timeout=1)
+    control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)
+    async with _served(public) as url, _served(control) as control_url:
         ingress.url, ingress.control_url = url, control_url
         async with ClientSession() as client:
             yield ingress, client
 
 
 @asynccontextmanager
-async def _served(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+async def _served(runner: web.ServerRunner | web.AppRunner) -> AsyncIterator[str]:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -174,6 +174,24 @@ async def test_ready_while_connected_healthy_always() -> None:
                 assert (ready.status, healthy.status) == (status, 200)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/webhooks/engagelab/token", 405, "POST"),
+        ("POST", "/healthz", 405, "GET, HEAD"),
+        ("HEAD", "/healthz", 200, None),
+        ("POST", "/webhooks/engagelab/", 404, None),
+        ("POST", "/webhooks/engagelab/token/more", 404, None),
+        ("POST", "/webhooks/token", 404, None),
+        ("GET", "/", 404, None),
+    ],
+)
+async def test_another_path_or_method_is_told_so(method: str, path: str, status: int, allowed: str | None) -> None:
+    async with running() as (ingress, client), client.request(method, ingress.url + path, data=b"") as answer:
+        assert (answer.status, answer.headers.get("Allow")) == (status, allowed)
+    assert not ingress.callbacks
+
+
 async def test_metrics_count_outcomes_and_tokens_are_in_no_metric_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with running() as (ingress, client):
