@@ -15,7 +15,7 @@ import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer.fetcher import Fetcher
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import CommitFailedError, KafkaError, for_code
 from aiokafka.producer import sender
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -102,13 +102,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         rest_longer(self._consumer._fetcher)
 
     async def commit_positions(self, positions: dict[TopicPartition, int], generation: int) -> None:
-        """Commit the group's offsets, unless it has moved on from the generation. Raises KafkaError, TimeoutError.
+        """Commit the group's offsets. Raises TimeoutError; KafkaError, also when the group has another generation now.
 
         Beside Consumer.commit (driver l. 790), which ends the app when the group rebalances meanwhile.
         """
         consumer = self._ensure_consumer()
-        if consumer._coordinator.generation == generation:
-            await asyncio.wait_for(consumer.commit(positions), COMMIT_WITHIN_S)
+        if consumer._coordinator.generation != generation:
+            raise CommitFailedError(f"the group has left generation {generation}")
+        await asyncio.wait_for(consumer.commit(positions), COMMIT_WITHIN_S)
 
     async def fetch(self, partitions: set[TP], timeout: float) -> list[Fetched]:
         """What is there for the partitions, waiting up to `timeout` seconds. Replaces getmany (driver l. 1070)."""
@@ -200,9 +201,9 @@ class App(faust.App):  # type: ignore[misc]
         return Transport(self.conf.broker_consumer, self)
 
     async def commit_positions(self, topic: str, positions: Mapping[int, int], generation: int) -> None:
-        """Commit the group's offsets of a topic, by partition, if it still is of that generation.
+        """Commit the group's offsets of a topic, by partition, as of that generation of it.
 
-        Raises KafkaError, TimeoutError.
+        Raises TimeoutError; KafkaError, also when the group has moved on.
         """
         offsets = {TopicPartition(topic, partition): offset for partition, offset in positions.items()}
         await self.consumer._thread.commit_positions(offsets, generation)
