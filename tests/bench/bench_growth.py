@@ -19,6 +19,7 @@ from tests.bench.system import System
 CHANNELS = 8
 """Callbacks are keyed by their channel: one channel would be one partition of intake, whatever the number."""
 SETTLE_S = 120.0
+FIRST_RATE, FIRST_S = 10.0, 2.0
 GROWS = ("workers", "partitions", "conversations")
 PICTURE = Path("docs/performance.svg")
 FLAT = 1.1
@@ -42,6 +43,10 @@ class Setup:
         return f"w{self.workers}-p{self.partitions}-c{self.conversations}."
 
 
+WARM_UP = Setup(partitions=2)
+"""None of those that are measured: the broker's Java compiles what it does most in the first seconds."""
+
+
 async def run(session: Session) -> Sequence[Report]:
     """One thing grows at a time."""
     seconds = session.pick(2.0, 8.0, 20.0)
@@ -56,6 +61,8 @@ async def run(session: Session) -> Sequence[Report]:
     found: dict[Setup, Limit] = {}
     with broker(session, heap="2g") as kafka:
         async with Customers(receipts=True) as customers:
+            session.say("warming up")
+            await _measure(session, kafka, customers, WARM_UP, 2 * seconds)
             for number, setup in enumerate(setups, 1):
                 session.say(f"{number} of {len(setups)}: {_described(setup)}")
                 if setup.conversations:
@@ -93,6 +100,9 @@ async def _measure(session: Session, kafka: Broker, customers: Customers, setup:
     )
     async with system, Lag(kafka.kafka, setup.prefix) as lag:
         await customers.connect(system.urls)
+        # A broker that has just made some hundreds of partitions takes its time over the first records.
+        await customers.steady(FIRST_RATE, FIRST_S)
+        await customers.answered(SETTLE_S)
         limit = await flood(customers, lag, system, kafka, seconds)
         await customers.answered(SETTLE_S)
         customers.disconnect()
