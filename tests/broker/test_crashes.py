@@ -296,21 +296,19 @@ async def test_an_idle_task_commits_again_what_its_group_tells_no_more(
     assert await bench.damage() == []
 
 
-async def test_a_killed_worker_that_comes_back_is_ready_within_six_seconds(
-    bench: Bench, start: Callable[..., CountWorker]
-) -> None:
+async def test_a_killed_worker_that_comes_back_goes_on(bench: Bench, start: Callable[..., CountWorker]) -> None:
     worker = start("w1")
     await worker.said("READY")
     await bench.produce(1000)
     worker.kill()
     await bench.produce(1000)
-    await start("w1").said("READY", seconds=6)
+    await start("w1").said("READY")
     await bench.until_processed()
     assert await bench.damage() == []
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGSTOP])
-async def test_a_stopped_worker_is_replaced_within_fifteen_seconds(
+async def test_a_stopped_worker_is_replaced(
     bench: Bench, start: Callable[..., CountWorker], signum: signal.Signals
 ) -> None:
     first, second = start("w1"), start("w2")
@@ -319,5 +317,5 @@ async def test_a_stopped_worker_is_replaced_within_fifteen_seconds(
     await bench.until_processed()
     first.process.send_signal(signum)
     await bench.produce(500)
-    await bench.until_processed(seconds=15)
+    await bench.until_processed()
     assert await bench.damage() == []
