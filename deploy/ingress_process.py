@@ -26,7 +26,7 @@ from schemas.invalid_settings import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from streams.clock import Clock, wall_clock
 from streams.compacted import TopicFollower
-from streams.faust_internals import discard_producer
+from streams.faust_internals import calm_reconnects, discard_producer, quiet_loggers
 
 CONTROL_HOST = "127.0.0.1"
 SHUTDOWN_SECONDS = 5.0
@@ -94,6 +94,8 @@ class IngressServer:
         await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack) -> None:
+        quiet_loggers()
+        calm_reconnects()
         prefix = self._settings.topic_prefix
         publisher, channels, people = await self._connect(stack)
         journal = KafkaJournal(

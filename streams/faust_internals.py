@@ -6,6 +6,7 @@ fails when either version moves.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -14,13 +15,16 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import CommitFailedError, KafkaError, for_code
 from aiokafka.producer import sender
 from aiokafka.protocol.commit import OffsetFetchRequest
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+logger = logging.getLogger(__name__)
 
 VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
@@ -30,6 +34,7 @@ OFFSET_FETCH = OffsetFetchRequest.API_KEY
 FETCH_WAIT_MS = 100
 REST_WAIT_MS = 500
 COMMIT_WITHIN_S = 2.0
+RECONNECT_S, RECONNECT_AT_MOST_S = 0.05, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +109,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def commit_positions(self, positions: dict[TopicPartition, int], generation: int) -> None:
         """Commit the group's offsets. Raises TimeoutError; KafkaError, also when the group has another generation now.
 
-        Beside Consumer.commit (driver l. 790), which ends the app when the group rebalances meanwhile.
+        Beside Consumer.commit (driver l. 790), which ends the app when the group rebalances meanwhile. Once: aiokafka's
+        own (consumer/group_coordinator.py l. 983) tries for ever, shielded from whoever gives up.
         """
-        consumer = self._ensure_consumer()
-        if consumer._coordinator.generation != generation:
+        coordinator = self._ensure_consumer()._coordinator
+        if coordinator.generation != generation:
             raise CommitFailedError(f"the group has left generation {generation}")
-        await asyncio.wait_for(consumer.commit(positions), COMMIT_WITHIN_S)
+        offsets = {tp: OffsetAndMetadata(position, "") for tp, position in positions.items()}
+        async with asyncio.timeout(COMMIT_WITHIN_S):
+            await coordinator._do_commit_offsets(None, offsets)
 
     async def fetch(self, partitions: set[TP], timeout: float) -> list[Fetched]:
         """What is there for the partitions, waiting up to `timeout` seconds. Replaces getmany (driver l. 1070)."""
@@ -244,6 +252,65 @@ def hurry_transactions() -> None:
     sender.BACKOFF_OVERRIDE = BETWEEN_TRANSACTIONS_S
 
 
+@dataclass
+class _Outage:
+    since: float
+    attempts: int = 0
+    not_before: float = 0.0
+
+
+class Outages:
+    """The brokers, by host and port, that this process can't connect to, and when it may try again."""
+
+    def __init__(self) -> None:
+        self._outages: dict[tuple[str, int], _Outage] = {}
+
+    async def pause(self, broker: tuple[str, int]) -> None:
+        """Wait until the broker may be tried again."""
+        outage = self._outages.get(broker)
+        if outage is not None:
+            await asyncio.sleep(outage.not_before - time.monotonic())
+
+    def tried(self, broker: tuple[str, int], began: float, connected: bool) -> None:
+        """Tell what came of an attempt. began: when (time.monotonic())."""
+        now = time.monotonic()
+        if connected:
+            outage = self._outages.pop(broker, None)
+            if outage is not None:
+                logger.warning("Kafka at %s:%d is reached again, after %.1f s", *broker, now - outage.since)
+            return
+        if broker not in self._outages:
+            logger.warning("Kafka at %s:%d can't be reached: trying again until it is", *broker)
+        outage = self._outages.setdefault(broker, _Outage(now))
+        if began >= outage.not_before:  # else one of several attempts at a time, which are one
+            outage.not_before = now + min(RECONNECT_S * 2**outage.attempts, RECONNECT_AT_MOST_S)
+            outage.attempts += 1
+
+
+def calm_reconnects() -> None:
+    """Let the clients of this process pause between attempts to connect to a broker, and say once that it is away.
+
+    client.py l. 385 has no such pause (Kafka's own client does: reconnect.backoff.ms). A worker's sixty clients tried
+    some thousand times a second, a core's work, and wrote two lines each time, while the broker was starting.
+    """
+    connect, outages = AIOKafkaClient._get_conn, Outages()
+    if connect.__module__ == __name__:
+        return
+
+    async def connect_calmly(self: Any, node_id: Any, *, group: Any = ConnectionGroup.DEFAULT) -> Any:
+        connection, known = self._conns.get((node_id, group)), self.cluster.broker_metadata(node_id)
+        if known is None or (connection is not None and connection.connected()):
+            return await connect(self, node_id, group=group)
+        broker = known.host, known.port
+        await outages.pause(broker)
+        began = time.monotonic()
+        connection = await connect(self, node_id, group=group)
+        outages.tried(broker, began, connection is not None)
+        return connection
+
+    AIOKafkaClient._get_conn = connect_calmly
+
+
 def believe_loaded_offsets_only(client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
     """Let it ask again for a group's committed offsets while Kafka does not know them. To be called before it starts.
 
@@ -303,3 +370,5 @@ def quiet_loggers() -> None:
     # Kafka answers NOT_ENOUGH_REPLICAS to a transaction that begins while the last one's markers are being written;
     # the sender tries again at once, and warns every time.
     logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
+    # Outages tells of connections that fail.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

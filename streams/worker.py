@@ -11,7 +11,7 @@ from agents.stage import Stage
 from schemas.topics import CHANNELS
 from streams.compacted import TopicFollower
 from streams.environment import Environment
-from streams.faust_internals import quiet_loggers
+from streams.faust_internals import calm_reconnects, quiet_loggers
 from streams.processor import Processor, topics_of
 from streams.progress import Progress
 from streams.runner import COMMIT_EVERY, StageRunner
@@ -61,6 +61,7 @@ class Worker:
         Raises LookupError when topics are missing.
         """
         quiet_loggers()
+        calm_reconnects()
         try:
             await self._channels.start()
             await self.progress.start()
