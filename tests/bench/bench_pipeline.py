@@ -35,7 +35,6 @@ async def run(session: Session) -> Sequence[Report]:
             steady = await _steady(customers, lag, rate, seconds)
             session.say(f"as fast as it goes, for {at_limit:.0f} s")
             limit = await flood(customers, lag, system, found, at_limit)
-            await customers.answered(SETTLE_S)
     return [steady, *limit_reports(limit)]
 
 
@@ -88,13 +87,13 @@ def limit_reports(limit: Limit) -> list[Report]:
     title = f"The whole pipeline at its limit: {limit.rate:,.0f} callbacks/s"
     processes = []
     for name, used in limit.cpu.items():
-        processes.append((name, f"{used / limit.seconds:.0%}", f"{used / limit.callbacks * 1e6:,.0f}"))
-    cores = sum(limit.cpu.values()) / limit.seconds
+        processes.append((name, f"{limit.a_second(used):.0%}", f"{limit.micros(name):,.0f}"))
+    cores = limit.a_second(sum(limit.cpu.values()))
     busiest = max(limit.cpu, key=lambda name: limit.cpu[name])
     told = f"{cores:.2f} of {os.cpu_count()} cores used; busiest: {busiest}"
     stages = []
     for stage, waiting in limit.lag.items():
-        records, transactions = (found.get(stage, 0.0) / limit.seconds for found in (limit.records, limit.transactions))
+        records, transactions = (limit.a_second(found.get(stage, 0.0)) for found in (limit.records, limit.transactions))
         stages.append((stage, f"{records:,.0f}", f"{transactions:,.1f}", f"{waiting:,.0f}"))
     behind = max(limit.lag, key=lambda stage: limit.lag[stage])
     return [

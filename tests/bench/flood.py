@@ -11,56 +11,67 @@ from tests.bench.system import CpuClock, System
 
 LAG_AT_LIMIT = 2000
 """Records that may wait: about a second's work, so that no stage falls behind unseen."""
+UNANSWERED_AT_LIMIT = 400
+"""Customers who may wait for their greeting. The lag is looked at twice a second: too late to stop a burst."""
 PAUSE_S = 0.002
+SETTLE_S = 120.0
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What the system did at most. cpu: seconds by process; records, transactions and mean lag by stage."""
+    """What the system did at most. rate: callbacks a second, of the part after the first quarter.
 
+    Of the whole, until all was done: cpu: seconds by process; records, transactions by stage. lag: its mean by stage.
+    """
+
+    rate: float
     callbacks: float
-    seconds: float
     cpu: dict[str, float]
     records: dict[str, float]
     transactions: dict[str, float]
     lag: dict[str, float]
 
-    @property
-    def rate(self) -> float:
-        """Callbacks a second."""
-        return self.callbacks / self.seconds
+    def micros(self, process: str) -> float:
+        """CPU time of a process for a callback, in microseconds."""
+        return self.cpu[process] / self.callbacks * 1e6
 
-    @property
-    def worker_micros(self) -> float:
-        """CPU time of the workers for a callback, in microseconds."""
-        return self.cpu["workers"] / self.callbacks * 1e6
+    def a_second(self, count: float) -> float:
+        """What was counted over the whole, for each second at the limit."""
+        return count / self.callbacks * self.rate
 
 
 async def flood(customers: Customers, lag: Lag, system: System, broker: Broker, seconds: float) -> Limit:
-    """New customers as fast as the lag stays bounded, for a quarter longer than is measured."""
-    await _press(customers, lag, seconds / 4)
-    loop = asyncio.get_running_loop()
-    began, callbacks, samples = loop.time(), customers.acknowledged, len(lag.samples)
+    """New customers as fast as the lag stays bounded; then until nothing of theirs is left to do."""
+    await _at_rest(customers, lag)
+    loop, began = asyncio.get_running_loop(), customers.acknowledged
     clock = _cpu_clock(system, broker)
     records, transactions = await _counted(system)
+    await _press(customers, lag, seconds / 4)
+    pressed, at, samples = customers.acknowledged, loop.time(), len(lag.samples)
     await _press(customers, lag, seconds)
-    took, acknowledged, cpu = loop.time() - began, customers.acknowledged - callbacks, clock.seconds()
+    rate, waiting = (customers.acknowledged - pressed) / (loop.time() - at), by_stage(lag.samples[samples:])
+    await _at_rest(customers, lag)
     records_now, transactions_now = await _counted(system)
     return Limit(
-        acknowledged,
-        took,
-        cpu,
+        rate,
+        customers.acknowledged - began,
+        clock.seconds(),
         _less(records_now, records),
         _less(transactions_now, transactions),
-        by_stage(lag.samples[samples:]),
+        waiting,
     )
+
+
+async def _at_rest(customers: Customers, lag: Lag) -> None:
+    await customers.answered(SETTLE_S)
+    await lag.gone(SETTLE_S)
 
 
 async def _press(customers: Customers, lag: Lag, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while loop.time() < until:
-        while lag.now < LAG_AT_LIMIT and customers.take_one():
+        while customers.unanswered < UNANSWERED_AT_LIMIT and lag.now < LAG_AT_LIMIT and customers.take_one():
             pass
         await asyncio.sleep(PAUSE_S)
 

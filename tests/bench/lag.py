@@ -11,6 +11,7 @@ from schemas.connection import KafkaConnection
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.topology import TOPOLOGY
+from tests.bench.session import NoResult
 from tests.bench.system import PREFIX
 
 
@@ -56,6 +57,14 @@ class Lag:
         if self._task is not None and self._task.done():
             self._task.result()
         return self.samples[-1].total
+
+    async def gone(self, seconds: float) -> None:
+        """Wait until nothing waits, at a look from now on. Raises NoResult."""
+        seen, deadline = len(self.samples), time.monotonic() + seconds
+        while len(self.samples) == seen or self.now:
+            if time.monotonic() > deadline:
+                raise NoResult(f"after {seconds:.0f} s there were still {self.now} records to process")
+            await asyncio.sleep(self._every / 5)
 
     async def _run(self) -> None:
         while True:
