@@ -206,6 +206,7 @@ class Task:
         end = (await consumer.end_offsets([changelog]))[changelog]
         # Positions, not counts: transaction markers leave holes in the offsets.
         while await consumer.position(changelog) < end:
+            self.last_loop = time.monotonic()
             for message in (await consumer.getmany(timeout_ms=200)).get(changelog, ()):
                 if message.key == OFFSET_KEY:
                     self.next_offset = max(self.next_offset, int(message.value))

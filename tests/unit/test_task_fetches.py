@@ -1,9 +1,10 @@
-"""What a task takes of what was fetched."""
+"""What a task takes of what was fetched, and of its changelog."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.greeting import GREETING
@@ -44,6 +45,35 @@ def fetched(offsets: range, after: int | None) -> Fetched:
 def taken(task: Task, limit: int) -> list[int]:
     records, _ = task._take_records(limit)
     return [record.offset for record in records]
+
+
+class Changelog:
+    """A consumer of so many fetches, who looks at what the task tells of its progress, and makes it old."""
+
+    def __init__(self, task: Task, fetches: int) -> None:
+        self._task, self._fetches, self._position = task, fetches, 0
+        self.progress: list[float] = []
+
+    async def seek_to_beginning(self, _: TopicPartition) -> None: ...
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self._fetches)
+
+    async def position(self, _: TopicPartition) -> int:
+        return self._position
+
+    async def getmany(self, **_: object) -> dict[TopicPartition, list[ConsumerRecord]]:
+        self.progress.append(self._task.last_loop)
+        self._task.last_loop = 0.0
+        self._position += 1
+        return {}
+
+
+async def test_a_restore_is_progress_however_long_it_takes(task: Task) -> None:
+    changelog = Changelog(task, 3)
+    await task._restore(changelog, TopicPartition("t.greeting-state.v1", 0))
+    assert len(changelog.progress) == 3
+    assert all(changelog.progress)
 
 
 async def test_records_that_are_fetched_again_are_taken_once(task: Task) -> None:
