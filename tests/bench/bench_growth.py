@@ -49,7 +49,7 @@ WARM_UP = Setup(partitions=2)
 
 async def run(session: Session) -> Sequence[Report]:
     """One thing grows at a time."""
-    seconds = session.pick(2.0, 8.0, 20.0)
+    seconds = session.pick(2.0, 6.0, 20.0)
     workers: Sequence[int] = session.pick((1, 2), (1, 2, 4), (1, 2, 4))
     partitions: Sequence[int] = session.pick((1, 8), (1, 8, 32), (1, 8, 32))
     conversations: Sequence[int] = session.pick((1_000, 2_000), (10_000, 100_000), (10_000, 100_000, 1_000_000))
@@ -68,10 +68,15 @@ async def run(session: Session) -> Sequence[Report]:
                 if setup.conversations:
                     await _populate(kafka, base.prefix, setup, next(iter(customers.posted)))
                 found[setup] = await _measure(session, kafka, customers, setup, seconds)
-    limits = [[(getattr(s, grows), found[s]) for s in found if _only(s, base, grows)] for grows in GROWS]
+    limits = [_points(found, base, grows) for grows in GROWS]
     if session.size is not Size.QUICK:
         _draw(*limits)
     return [report(found, limits[-1])]
+
+
+def _points(found: dict[Setup, Limit], base: Setup, grows: str) -> Points:
+    points = [(getattr(setup, grows), limit) for setup, limit in found.items() if _only(setup, base, grows)]
+    return sorted(points, key=lambda point: point[0])
 
 
 def _only(setup: Setup, base: Setup, grows: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from deploy.topics import apply
 from schemas.connection import KafkaConnection
@@ -18,11 +19,12 @@ from tests.bench.system import System
 HOPS = 7
 """Transactions of the pipeline: intake, conversations, assignment, conversations, hours, greeting, delivery."""
 PARTITIONS = 4
+"""As they come (LIVEDESK_PARTITIONS). Each stage has a transaction for each: --full measures fewer, too."""
 SETTLE_S = 60.0
 START_S = 60.0
 REST_S = 3.0
 WARM_UP_RATE = 100.0
-OURS, BARE = "the pipeline", f"bare aiokafka, {HOPS} transactions"
+BARE = f"bare aiokafka, {HOPS} transactions"
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,15 @@ class Found:
 async def run(session: Session) -> Sequence[Report]:
     """One after the other, on one broker; first each is warmed up with more than it is to take."""
     seconds, warm_up = session.pick((2.0, 1.0), (12.0, 15.0), (60.0, 60.0))
+    partitions: Sequence[int] = session.pick((PARTITIONS,), (PARTITIONS,), (PARTITIONS, 2, 1))
     found: list[Found] = []
     with broker(session) as kafka:
         async with Customers(receipts=False) as customers:
             contenders: dict[str, Callable[[], AbstractAsyncContextManager[Sequence[str]]]] = {
                 BARE: lambda: bare(session, kafka.kafka, customers.provider_url),
-                OURS: lambda: pipeline(session, kafka.kafka, customers.provider_url),
             }
+            for count in partitions:
+                contenders[_ours(count)] = partial(pipeline, session, kafka.kafka, customers.provider_url, count)
             for name, start in contenders.items():
                 async with start() as urls:
                     await customers.connect(urls)
@@ -68,7 +72,7 @@ async def run(session: Session) -> Sequence[Report]:
                         session.say(f"{name}: {load.name}, for {seconds:.0f} s")
                         # What was written to those before leads to more records after its call.
                         await asyncio.sleep(REST_S)
-                        customers.receipts = load.receipts and name == OURS
+                        customers.receipts = load.receipts and name != BARE
                         before = len(customers.posted)
                         await customers.steady(load.customers, seconds)
                         await customers.answered(SETTLE_S)
@@ -76,13 +80,20 @@ async def run(session: Session) -> Sequence[Report]:
                         delays = [customers.called[contact][0] - customers.posted[contact] for contact in newest]
                         found.append(Found(name, load, delays))
                     customers.disconnect()
-    return [report(found)]
+    return [report(found, partitions)]
+
+
+def _ours(partitions: int) -> str:
+    return f"the pipeline, {partitions} partition{'s' if partitions > 1 else ''}"
 
 
 @asynccontextmanager
-async def pipeline(session: Session, kafka: KafkaConnection, provider_url: str) -> AsyncIterator[Sequence[str]]:
+async def pipeline(
+    session: Session, kafka: KafkaConnection, provider_url: str, partitions: int
+) -> AsyncIterator[Sequence[str]]:
     """Gives where its callbacks are posted."""
-    async with System(kafka, session.folder / "system", provider_url, partitions=PARTITIONS) as system:
+    prefix = f"p{partitions}."
+    async with System(kafka, session.folder / prefix, provider_url, partitions=partitions, prefix=prefix) as system:
         yield system.urls
 
 
@@ -98,17 +109,18 @@ async def bare(session: Session, kafka: KafkaConnection, provider_url: str) -> A
         yield await taking.wait_until_said(READY, START_S)
 
 
-def report(found: list[Found]) -> Report:
+def report(found: list[Found], partitions: Sequence[int]) -> Report:
     """Percentiles and their ratios."""
+    delays = {(each.name, each.load): each.delays for each in found}
     rows, verdicts = [], []
     for load in LOADS:
-        ours, bare_hops = (next(f for f in found if f.name == name and f.load == load) for name in (OURS, BARE))
-        for each in (bare_hops, ours):
-            figures = [f"{percentile(each.delays, percent):.0f}" for percent in (50, 90, 99)]
-            rows.append((each.name, load.name, *figures, f"{max(each.delays) * 1000:.0f}"))
-        ratio = percentile(ours.delays, 50) / percentile(bare_hops.delays, 50)
-        verdicts.append(Verdict(f"median over that of the bare hops, {load.name}", ratio, 1.5, most=True))
-    slow = percentile(next(f for f in found if f.name == OURS and f.load == FEW).delays, 99)
+        for name in (BARE, *map(_ours, partitions)):
+            figures = [f"{percentile(delays[name, load], percent):.0f}" for percent in (50, 90, 99)]
+            rows.append((name, load.name, *figures, f"{max(delays[name, load]) * 1000:.0f}"))
+        for name in map(_ours, partitions):
+            ratio = percentile(delays[name, load], 50) / percentile(delays[BARE, load], 50)
+            verdicts.append(Verdict(f"median of {name} over that of the bare hops, {load.name}", ratio, 1.5, most=True))
+    slow = percentile(delays[_ours(PARTITIONS), FEW], 99)
     verdicts.append(Verdict(f"99th percentile, {FEW.name}", slow, 250, " ms", most=True))
-    title = f"Callback to provider call, {PARTITIONS} partitions: milliseconds"
-    return Report(title, ("", "load", "median", "90 %", "99 %", "longest"), rows, verdicts)
+    columns = ("", "load", "median", "90 %", "99 %", "longest")
+    return Report("Callback to provider call: milliseconds", columns, rows, verdicts)
