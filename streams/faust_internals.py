@@ -35,6 +35,9 @@ FETCH_WAIT_MS = 100
 REST_WAIT_MS = 500
 COMMIT_WITHIN_S = 2.0
 RECONNECT_S, RECONNECT_AT_MOST_S = 0.05, 0.25
+STILL_TRIED_S = 5.0
+UNREACHED = ("Unable connect to node with id %s: %s", "Unable to update metadata from %s")
+"""What aiokafka's client.py logs (l. 435, 325) at every attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +289,12 @@ class Outages:
             outage.not_before = now + min(RECONNECT_S * 2**outage.attempts, RECONNECT_AT_MOST_S)
             outage.attempts += 1
 
+    def is_news(self, record: logging.LogRecord) -> bool:
+        """Whether a line of aiokafka's says more than that a broker is still away. The first one says why it is."""
+        # One that nobody tries any more may have left the cluster.
+        tried_of_late = time.monotonic() - STILL_TRIED_S
+        return record.msg not in UNREACHED or all(out.not_before < tried_of_late for out in self._outages.values())
+
 
 def calm_reconnects() -> None:
     """Let the clients of this process pause between attempts to connect to a broker, and say once that it is away.
@@ -309,6 +318,7 @@ def calm_reconnects() -> None:
         return connection
 
     AIOKafkaClient._get_conn = connect_calmly
+    logging.getLogger("aiokafka").addFilter(outages.is_news)
 
 
 def believe_loaded_offsets_only(client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
@@ -370,5 +380,3 @@ def quiet_loggers() -> None:
     # Kafka answers NOT_ENOUGH_REPLICAS to a transaction that begins while the last one's markers are being written;
     # the sender tries again at once, and warns every time.
     logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
-    # Outages tells of connections that fail.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
