@@ -258,7 +258,7 @@ def hurry_transactions() -> None:
 @dataclass
 class _Outage:
     since: float
-    attempts: int = 0
+    pause: float = RECONNECT_S
     not_before: float = 0.0
 
 
@@ -286,8 +286,8 @@ class Outages:
             logger.warning("Kafka at %s:%d can't be reached: trying again until it is", *broker)
         outage = self._outages.setdefault(broker, _Outage(now))
         if began >= outage.not_before:  # else one of several attempts at a time, which are one
-            outage.not_before = now + min(RECONNECT_S * 2**outage.attempts, RECONNECT_AT_MOST_S)
-            outage.attempts += 1
+            outage.not_before = now + outage.pause
+            outage.pause = min(2 * outage.pause, RECONNECT_AT_MOST_S)
 
     def is_news(self, record: logging.LogRecord) -> bool:
         """Whether a line of aiokafka's says more than that a broker is still away. The first one says why it is."""
