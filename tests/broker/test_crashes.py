@@ -50,7 +50,8 @@ class CountWorker:
         """Wait until the worker said the word."""
         await until(lambda: word in self._out.read_text(), f"{word} from the worker: {self._out}", seconds)
 
-    async def exit_code(self, seconds: float = 40) -> int:
+    async def exit_code(self, seconds: float = 90) -> int:
+        # Faust, told to stop while its group rebalances, first waits for that.
         await until(lambda: self.process.poll() is not None, "the worker's end", seconds)
         return int(self.process.returncode)
 
