@@ -17,7 +17,7 @@ from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, Topic, state_topic
 from streams.replay import Input, Partition, Row
 from streams.replay_check import StageLog, Written
 from streams.settings_store import SettingsStore
-from streams.state import OFFSET_KEY, split_row_key
+from streams.state import is_row_key, split_row_key
 
 Progress = Callable[[str, int, int], None]
 """Called with what is read, offsets read so far, and how many there are."""
@@ -93,7 +93,7 @@ def _written(stage: Stage, topics: dict[str, Topic], messages: Iterable[Consumer
 def _rows(messages: Iterable[ConsumerRecord]) -> dict[int, dict[Row, bytes]]:
     rows: dict[int, dict[Row, bytes]] = defaultdict(dict)
     for message in messages:
-        if message.key == OFFSET_KEY:
+        if not is_row_key(message.key):
             continue
         row = split_row_key(message.key)
         if message.value is None:

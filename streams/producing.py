@@ -1,7 +1,7 @@
-"""Writing to Kafka in transactions: the producer of a task, where a key lives, and batches built by hand."""
+"""Writing to Kafka in transactions: their producer, where a key lives, and batches built by hand."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
@@ -21,7 +21,7 @@ Message = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
 
 
 def transactional_producer(connection: KafkaConnection, transactional_id: str) -> AIOKafkaProducer:
-    """The producer of a task: it fences all others with its transactional id."""
+    """A producer that fences all others with its transactional id."""
     hurry_transactions()
     return AIOKafkaProducer(
         **client_options(connection),
@@ -43,7 +43,7 @@ def partition_of(key: bytes, partitions: tuple[int, ...]) -> int:
     return int(DefaultPartitioner()(key, partitions, partitions))
 
 
-def build_batches(create: Callable[[], BatchBuilder], messages: list[Message]) -> list[BatchBuilder]:
+def build_batches(create: Callable[[], BatchBuilder], messages: Iterable[Message]) -> list[BatchBuilder]:
     """The messages in as few batches as hold them: one future a batch instead of one a record."""
     now = int(time.time() * 1000)
     built: list[BatchBuilder] = [create()]

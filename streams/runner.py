@@ -19,6 +19,7 @@ from streams.environment import Environment
 from streams.faust_internals import App, Fetched
 from streams.processor import Processor
 from streams.task import Barrier, Task
+from streams.transactions import Transactions
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +44,14 @@ class StageRunner:
     def __init__(
         self,
         env: Environment,
+        transactions: Transactions,
         stage: Stage,
         instance_id: str | None,
         poll_seconds: float,
         processor: type[Processor] = Processor,
     ) -> None:
         self.stage, self._processor = stage, processor
-        self._env = env
+        self._env, self._transactions = env, transactions
         self._topic = stage.input.full_name(env.prefix)
         self.tasks: dict[int, Task] = {}
         self._paused: set[int] = set()
@@ -134,7 +136,7 @@ class StageRunner:
 
     def _new_task(self, partition: int, generation: int) -> Task:
         processor = self._processor(self._env, self.stage, partition)
-        return Task(self._env, self.stage, partition, generation, self._on_taken, processor)
+        return Task(self._env, self._transactions, self.stage, partition, generation, self._on_taken, processor)
 
     async def _on_revoked(self, app: App, revoked: set[TP], **_: object) -> None:  # noqa: ARG002 - Faust's signature
         self._rebalancing = True

@@ -263,11 +263,18 @@ class KeyRows:
 
 OFFSET_KEY = b"#"
 """The key, in a changelog, of the task's input offset: what the rows before it are the state of."""
+OWNER_KEY = b"#owner"
+"""The key, in a changelog, of the transactional id that alone may write to it; deleted when its process gave it up."""
 
 
 def row_key(key: str, name: str) -> bytes:
     """The key of a row in the stage's state topic. Keys hold no '#': channel and account ids may not."""
     return f"{key}#{name}".encode()
+
+
+def is_row_key(key: bytes) -> bool:
+    """Whether a record of a state topic is a stage's row: the others are its task's, of which stages know nothing."""
+    return not key.startswith(b"#")
 
 
 def split_row_key(value: bytes) -> tuple[str, str]:

@@ -1,14 +1,12 @@
-"""A task: the owner of one partition of one stage. One Kafka transaction per batch; commit or die."""
+"""A task: the owner of one partition of one stage. Every batch is committed whole, or the process ends."""
 
 import asyncio
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -22,19 +20,17 @@ from streams.effects_contract import Unknown
 from streams.environment import Environment
 from streams.faust_internals import Fetched, believe_loaded_offsets_only
 from streams.processor import Batch, Processor, topics_of
-from streams.producing import build_batches
-from streams.state import OFFSET_KEY, Changes, TaskState, split_row_key
+from streams.state import OFFSET_KEY, OWNER_KEY, Changes, TaskState, split_row_key
+from streams.transactions import Transactions, die, write
 
 logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 4000
-"""Records a transaction takes: bounds its length, and what is done again after a crash."""
-ENOUGH_RECORDS = 100
-COLLECT_AT_MOST = 0.05
-"""Seconds, and records that are not waited longer for: see Task._collect."""
+"""Records of a batch: bounds its transaction's length, and what is done again after a crash."""
+GIVEN_UP_WITHIN_S, GIVEN_UP_LOOK_S = 1.0, 0.02
+"""How long a living process that gives a partition up may take until that can be read: it is not to be fenced then."""
 MAX_EFFECTS = 32
 """Calls a task may have under way: what a crash leaves unknown, and a greeting of unknown outcome is not sent again."""
-FATAL = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class Barrier:
 
 
 class Task:
-    """Owns one partition of a stage's input: fences, restores, then one transaction a batch.
+    """Owns one partition of a stage's input: fences, restores, claims, then commits batch after batch.
 
     Any exception ends the process: it must start over from the fence.
     """
@@ -54,6 +50,7 @@ class Task:
     def __init__(
         self,
         env: Environment,
+        transactions: Transactions,
         stage: Stage,
         partition: int,
         generation: int,
@@ -61,9 +58,9 @@ class Task:
         processor: Processor,
     ) -> None:
         self.stage, self.partition, self.generation = stage, partition, generation
-        self._env, self._on_taken, self._processor = env, on_taken, processor
+        self._env, self._transactions, self._on_taken, self._processor = env, transactions, on_taken, processor
         self._input = TopicPartition(stage.input.full_name(env.prefix), partition)
-        self._producer = env.new_producer(env.connection, f"{env.group(stage)}-{partition}")
+        self._changelog = TopicPartition(state_topic(stage.name).full_name(env.prefix), partition)
         self._state = TaskState()
         self._fetched: deque[Fetched] = deque()
         self._ends: deque[tuple[str, EffectEnded]] = deque()
@@ -76,7 +73,8 @@ class Task:
         self.next_offset = 0
         self._position = 0
         self._told: int | None = None
-        self._committed_at = self._took = 0.0
+        self._owner: str | None = None
+        self._restoring = True
         self.queued = 0
         self.ready = False
         self.last_loop = time.monotonic()
@@ -89,7 +87,8 @@ class Task:
         if fetched.generation != self.generation or self._closing.is_set():
             return
         if fetched.after != self._told:
-            self._die(RuntimeError(f"a fetch is missing: one after {fetched.after} follows one up to {self._told}"))
+            missing = RuntimeError(f"a fetch is missing: one after {fetched.after} follows one up to {self._told}")
+            die(f"task {self.name}", missing)
         self._told = fetched.position
         if fetched.records or fetched.position > self._position:
             self._fetched.append(fetched)
@@ -100,6 +99,11 @@ class Task:
         """Let the timers due by the barrier's time fire, once the task is past its offset. None: none may."""
         self._barrier = barrier
         self._wake.set()
+
+    @property
+    def name(self) -> str:
+        """The stage and the partition."""
+        return f"{self.stage.name}-{self.partition}"
 
     @property
     def state(self) -> TaskState:
@@ -122,11 +126,11 @@ class Task:
         return self._in_transaction
 
     async def close(self) -> None:
-        """Finish the running batch and effects, write their ends, and close the producer."""
+        """Finish the running batch and effects, write their ends, and give the partition up."""
         self._closing.set()
         self._wake.set()
-        if not self.ready:
-            # A restore may take longer than a rebalance waits; it has changed nothing.
+        if self._restoring:
+            # It may take longer than a rebalance waits, and has changed nothing.
             self._loop.cancel()
         await asyncio.wait([self._loop])
 
@@ -145,33 +149,43 @@ class Task:
                     self.last_loop = time.monotonic()
                     await self._collect()
             await self._effects.settle()
-            if self._ends:
-                batch = Batch(Changes(self._state))
-                self._write_ends(batch)
-                await self._transact(batch, None)
-            await asyncio.wait_for(self._producer.stop(), 5)
+            batch = Batch(Changes(self._state))
+            self._write_ends(batch)
+            # Whoever comes next need not fence this process, which goes on with its other partitions.
+            batch.messages[self._changelog].append((OWNER_KEY, None, []))
+            await self._commit(batch, None)
         except asyncio.CancelledError:
-            await self._producer.stop()
             raise
         except BaseException as error:  # noqa: BLE001 - commit or die: nothing may go on after a doubt
-            self._die(error)
-
-    def _die(self, error: BaseException) -> NoReturn:
-        logger.critical(
-            "task %s-%d ends the process, to start over from the fence: %s: %s",
-            self.stage.name,
-            self.partition,
-            type(error).__name__,
-            error,
-            exc_info=error,
-        )
-        logging.shutdown()
-        os._exit(FATAL)
+            die(f"task {self.name}", error)
 
     async def _open(self) -> None:
+        """Make the partition this process' own. In this order: what is read must be final, and only one may claim it.
+
+        The partition's own transactional id keeps everybody else from claiming it meanwhile. The changelog names the
+        process that may still write to it, unless it gave it up: that one is fenced. Then all is read that it
+        committed, and this process takes its place.
+        """
         started = time.monotonic()
-        # InitProducerId aborts the former owner's open transaction and fences it: what is read below is final.
-        await self._producer.start()
+        fence = self._env.new_producer(self._env.connection, f"{self._env.group(self.stage)}-{self.partition}")
+        await fence.start()
+        try:
+            await self._read_changelog()
+            self._restoring = False
+            await write(fence, {self._changelog: [(OWNER_KEY, self._transactions.owner.encode(), [])]})
+        finally:
+            await fence.stop()
+        self._position = self.next_offset
+        names = [topic.full_name(self._env.prefix) for topic in topics_of(self.stage)]
+        self._processor.partitions = {name: await self._transactions.partitions_for(name) for name in names}
+        for key, effect_id in self._state.pending_effects():
+            # The former owner may have made its call, or not.
+            self._ends.append((key, ended(effect_id, Unknown())))
+        self.ready = True
+        self._wake.set()
+        logger.debug("task %s is ready: %d keys, %.1f s", self.name, len(self._state), time.monotonic() - started)
+
+    async def _read_changelog(self) -> None:
         consumer = AIOKafkaConsumer(
             **client_options(self._env.connection),
             group_id=self._env.group(self.stage),
@@ -183,49 +197,44 @@ class Task:
         believe_loaded_offsets_only(consumer)
         await consumer.start()
         try:
-            changelog = TopicPartition(state_topic(self.stage.name).full_name(self._env.prefix), self.partition)
-            consumer.assign([changelog])
+            consumer.assign([self._changelog])
             # At most what the changelog says and transaction markers after it; often less, and then it does not count.
             self.next_offset = await consumer.committed(self._input) or 0
-            await self._restore(consumer, changelog)
+            await consumer.seek_to_beginning(self._changelog)
+            await self._restore(consumer)
+            given_up_by = time.monotonic() + GIVEN_UP_WITHIN_S
+            while self._owner is not None and await self._more_to_come(consumer) and time.monotonic() < given_up_by:
+                await asyncio.sleep(GIVEN_UP_LOOK_S)
+                await self._restore(consumer)
+            if self._owner is not None:
+                await self._transactions.fence(self._owner)
+                await self._restore(consumer)
         finally:
             await consumer.stop()
-        self._position = self.next_offset
-        names = [topic.full_name(self._env.prefix) for topic in topics_of(self.stage)]
-        self._processor.partitions = {n: tuple(sorted(await self._producer.partitions_for(n))) for n in names}
-        for key, effect_id in self._state.pending_effects():
-            # The former owner may have made its call, or not.
-            self._ends.append((key, ended(effect_id, Unknown())))
-        self.ready = True
-        self._wake.set()
-        took = time.monotonic() - started
-        logger.debug("task %s-%d is ready: %d keys, %.1f s", self.stage.name, self.partition, len(self._state), took)
 
-    async def _restore(self, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> None:
-        await consumer.seek_to_beginning(changelog)
-        end = (await consumer.end_offsets([changelog]))[changelog]
+    async def _more_to_come(self, consumer: AIOKafkaConsumer) -> bool:
+        """Whether a transaction is open, or its markers are not written yet: the owner may be giving up."""
+        return bool((consumer.highwater(self._changelog) or 0) > await consumer.position(self._changelog))
+
+    async def _restore(self, consumer: AIOKafkaConsumer) -> None:
+        """Read on to the end of what is committed."""
+        end = (await consumer.end_offsets([self._changelog]))[self._changelog]
         # Positions, not counts: transaction markers leave holes in the offsets.
-        while await consumer.position(changelog) < end:
+        while await consumer.position(self._changelog) < end:
             self.last_loop = time.monotonic()
-            for message in (await consumer.getmany(timeout_ms=200)).get(changelog, ()):
+            for message in (await consumer.getmany(timeout_ms=200)).get(self._changelog, ()):
                 if message.key == OFFSET_KEY:
                     self.next_offset = max(self.next_offset, int(message.value))
-                    continue
-                key, name = split_row_key(message.key)
-                self._state.write(key, name, message.value)
+                elif message.key == OWNER_KEY:
+                    self._owner = message.value.decode() if message.value else None
+                else:
+                    key, name = split_row_key(message.key)
+                    self._state.write(key, name, message.value)
 
     async def _collect(self) -> None:
-        """Let some records come together first, unless enough wait.
-
-        As long as the last transaction took: a busy loop has fewer of them then, and each one, so every stage, is
-        quicker. One that comes after a rest is not held up.
-        """
-        if self.stage.unhurried:
-            enough, pause = MAX_RECORDS, self._env.collect
-        else:
-            enough, pause = ENOUGH_RECORDS, self._committed_at + min(self._took, COLLECT_AT_MOST) - time.monotonic()
-        if self.queued < enough and pause > 0:
-            await asyncio.sleep(pause)
+        """Let some records come together first, where nobody waits for the stage."""
+        if self.stage.unhurried and self.queued < MAX_RECORDS:
+            await asyncio.sleep(self._env.collect)
 
     async def _advance(self) -> bool:
         """Do one transaction's worth, if there is any."""
@@ -233,13 +242,13 @@ class Task:
         # Before more records: under a load that never ends there are always more.
         if room and self._timers_due():
             due = self._state.due(self._barrier.time, room) if self._barrier else []
-            await self._transact(self._processor.fire(due, self._state, self.next_offset), None)
+            await self._commit(self._processor.fire(due, self._state, self.next_offset), None)
             return True
         records, position = self._take_records(room)
         if records or self._ends:
             batch = await self._processor.process(records, self._state)
             self._write_ends(batch)
-            await self._transact(batch, position if position > self.next_offset else None)
+            await self._commit(batch, position if position > self.next_offset else None)
             return True
         # Past transaction markers alone: nothing depends on it but what the group is told.
         self.next_offset = max(self.next_offset, position)
@@ -284,28 +293,16 @@ class Task:
             key, end = self._ends.popleft()
             self._processor.end(batch, key, end, self._correlations.pop(end.effect_id, None))
 
-    # --- the transaction: nothing is caught, retried or logged away between begin and commit ---------------------
-
-    async def _transact(self, batch: Batch, position: int | None) -> None:
+    async def _commit(self, batch: Batch, position: int | None) -> None:
+        """position: of the input, after the batch's records; None: it has none."""
         attempted_at = time.monotonic()
-        producer = self._producer
         self._processor.keep(batch, position)
         self._in_transaction = True
-        await producer.begin_transaction()
-        sent = [
-            await producer.send_batch(built, topic, partition=partition)
-            for (topic, partition), messages in batch.messages.items()
-            for built in build_batches(producer.create_batch, messages)
-        ]
-        # A failed send does not poison the transaction: each one must be awaited.
-        await asyncio.gather(*sent)
-        await producer.commit_transaction()
+        await self._transactions.commit(batch.messages)
         batch.changes.commit(self._state)
         if position is not None:
             self.next_offset = position
-        self._committed_at = time.monotonic()
-        self._took = self._committed_at - attempted_at
-        self._env.metrics.transactions.labels(self.stage.name).observe(self._took)
+        self._env.metrics.transactions.labels(self.stage.name).observe(time.monotonic() - attempted_at)
         for key, requested in batch.effects:
             self._correlations[requested.effect.id] = requested.correlation_id
             self._effects.start(key, requested.effect, attempted_at)

@@ -17,11 +17,16 @@ from streams.progress import Progress
 from streams.runner import COMMIT_EVERY, StageRunner
 from streams.task import Task
 from streams.topology import TOPOLOGY
+from streams.transactions import Transactions, die
 
 logger = logging.getLogger(__name__)
 
 STALLED_AFTER = 60.0
 """Seconds after which a task that has not gone round is taken for stuck."""
+
+
+STOP_WITHIN_S = 60.0
+"""Seconds for calls that run, their ends, and a rebalance that Faust waits for."""
 
 
 class StageCrashed(RuntimeError):
@@ -50,7 +55,8 @@ class Worker:
     ) -> None:
         self._env, self._tick = env, tick
         self.progress = Progress(env.connection, env.prefix, topology, env.metrics)
-        self.runners = [StageRunner(env, stage, instance_id, poll, processor) for stage in stages]
+        self._transactions = Transactions(env)
+        self.runners = [StageRunner(env, self._transactions, stage, instance_id, poll, processor) for stage in stages]
         self._channels = TopicFollower(env.connection, CHANNELS.full_name(env.prefix), env.settings.apply)
         self._ticker: asyncio.Task[None] | None = None
         self._last_tick = time.monotonic()
@@ -66,6 +72,7 @@ class Worker:
             await self._channels.start()
             await self.progress.start()
             await self._check_topics()
+            await self._transactions.start()
         except BaseException:
             await self._disconnect()
             raise
@@ -84,10 +91,15 @@ class Worker:
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
-        await asyncio.gather(*(runner.stop() for runner in self.runners))
+        try:
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await asyncio.gather(*(runner.stop() for runner in self.runners))
+        except TimeoutError as error:
+            die("a worker that can't give its partitions up (is Kafka there?)", error)
         await self._disconnect()
 
     async def _disconnect(self) -> None:
+        await self._transactions.stop()
         await self.progress.stop()
         await self._channels.stop()
 

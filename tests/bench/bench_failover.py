@@ -9,14 +9,15 @@ from itertools import pairwise
 from agents.conversations import CONVERSATIONS as STAGE
 from schemas.connection import KafkaConnection
 from schemas.conversation import ConversationMessageReceived
-from schemas.topics import CONVERSATIONS, WEBHOOKS
+from schemas.topics import CONVERSATIONS, WEBHOOKS, state_topic
+from streams.state import OWNER_KEY
 from tests.bench.cluster import Cluster
 from tests.bench.customers import CALLBACKS, Customers
 from tests.bench.lag import Lag
 from tests.bench.report import Report, Verdict
 from tests.bench.session import NoResult, Session
 from tests.bench.system import PREFIX, System
-from tests.reading import committed_records
+from tests.reading import committed_messages, committed_records
 
 PARTITIONS = 2
 DOWN_S = 10.0
@@ -73,8 +74,8 @@ async def _kill(cluster: Cluster, seconds: float) -> list[Kill]:
     kills.append(Kill("leader of the callbacks' partition", await cluster.leader(*busy), loop.time()))
     await _down_and_up(cluster, kills[-1].node)
     await asyncio.sleep(max(0.0, seconds * 3 / 8 - DOWN_S))
-    node = await cluster.coordinator(f"{PREFIX}{STAGE.name}-0")
-    kills.append(Kill(f"transaction coordinator of {STAGE.name}", node, loop.time()))
+    node = await cluster.coordinator(await _owner(cluster.kafka))
+    kills.append(Kill(f"transaction coordinator of a worker that runs {STAGE.name}", node, loop.time()))
     await _down_and_up(cluster, node)
     return kills
 
@@ -90,6 +91,13 @@ async def _busy_partition(cluster: Cluster) -> tuple[str, int]:
     topic = WEBHOOKS.full_name(PREFIX)
     ends = await cluster.ends(topic)
     return topic, max(ends, key=lambda partition: ends[partition])
+
+
+async def _owner(kafka: KafkaConnection) -> str:
+    """A transactional id of a worker that has the stage."""
+    changelog = await committed_messages(kafka, state_topic(STAGE.name).full_name(PREFIX))
+    owners = [message.value for message in changelog if message.key == OWNER_KEY and message.value]
+    return str(owners[-1].decode().split(",")[0])
 
 
 async def _settled(customers: Customers, kafka: KafkaConnection) -> None:

@@ -43,7 +43,9 @@ class StallingProducer(AIOKafkaProducer):  # type: ignore[misc]
 
 
 def stalling(connection: KafkaConnection, transactional_id: str, *, fenced: bool) -> AIOKafkaProducer:
-    return StallingProducer(
+    # Of the worker's transactions, not of those by which its tasks claim their partitions.
+    stalls = "worker-" in transactional_id
+    return (StallingProducer if stalls else AIOKafkaProducer)(
         **client_options(connection),
         transactional_id=transactional_id if fenced else f"{transactional_id}-{os.getpid()}",
         acks="all",

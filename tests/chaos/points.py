@@ -21,7 +21,7 @@ REACHED = "chaos: reached the point"
 
 
 class Point(StrEnum):
-    """Where in a task: restoring, around each step of a transaction, around a call to the provider."""
+    """Where: as a task restores, around each step of a transaction, around a call to the provider."""
 
     RESTORE = "during restore"
     BEGIN = "before begin"
@@ -40,7 +40,10 @@ WITHIN = frozenset({Point.RESTORE, Point.COMMITTING, Point.CALLING})
 
 
 class Order(BaseModel):
-    """What a worker is to do to itself, once. stage: only there; None: in whichever comes first."""
+    """What a worker is to do to itself, once.
+
+    stage: only there, or in a transaction of the whole worker; None: in whichever comes first.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,10 +58,10 @@ class Trigger:
     def __init__(self, order: Order | None = None) -> None:
         self.order = order
 
-    def reach(self, point: Point, stage: str) -> None:
-        """The worker is there."""
+    def reach(self, point: Point, stage: str | None) -> None:
+        """The worker is there; stage: None: with whatever stages."""
         order = self.order
-        if order is None or order.point is not point or order.stage not in (None, stage):
+        if order is None or order.point is not point or (stage is not None and order.stage not in (None, stage)):
             return
         self.order = None
         # To the log, past all buffers: the harness tells by it that the end that follows is the one it ordered.
@@ -73,7 +76,9 @@ class Trigger:
         """For Environment.new_producer. prefix: of the topics' names."""
 
         def new(connection: KafkaConnection, transactional_id: str) -> AIOKafkaProducer:
-            stage = transactional_id.removeprefix(prefix).rpartition("-")[0]
+            # A task's that claims its partition, or a worker's, whose transactions are those of all its stages.
+            name = transactional_id.removeprefix(prefix)
+            stage = None if name.startswith("worker-") else name.rpartition("-")[0]
             return TriggeringProducer(transactional_producer(connection, transactional_id), self, stage)
 
         return new
@@ -92,9 +97,9 @@ class Trigger:
 
 
 class TriggeringProducer:
-    """A task's producer that tells a trigger how far its transaction has come."""
+    """A producer that tells a trigger how far its transaction has come."""
 
-    def __init__(self, producer: AIOKafkaProducer, trigger: Trigger, stage: str) -> None:
+    def __init__(self, producer: AIOKafkaProducer, trigger: Trigger, stage: str | None) -> None:
         self._producer, self._trigger, self._stage = producer, trigger, stage
         self._sends = 0
 

@@ -23,7 +23,7 @@ from streams.faust_internals import believe_loaded_offsets_only
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.settings_store import SettingsStore
-from streams.state import META, OFFSET_KEY, Meta, split_row_key
+from streams.state import META, Meta, is_row_key, split_row_key
 from streams.topology import TOPOLOGY
 from tests.chaos.history import Acknowledged, History, Message, State
 from tests.chaos.posting import Asked
@@ -137,7 +137,7 @@ async def read_states(system: System) -> Mapping[str, Mapping[int, State]]:
     for stage in TOPOLOGY:
         states = found.setdefault(stage.name, {})
         for message in await _read(system, state_topic(stage.name)):
-            if message.key == OFFSET_KEY:
+            if not is_row_key(message.key):
                 continue
             rows, row = states.setdefault(message.partition, {}), split_row_key(message.key)
             if message.value is None:

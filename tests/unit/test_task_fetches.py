@@ -16,6 +16,7 @@ from streams.metrics import Metrics
 from streams.processor import Processor
 from streams.settings_store import SettingsStore
 from streams.task import Task
+from streams.transactions import Transactions
 
 
 class NeverStarted:
@@ -31,7 +32,7 @@ class NeverStarted:
 async def task() -> AsyncIterator[Task]:
     connection = KafkaConnection(bootstrap_servers="127.0.0.1:1")
     env = Environment(connection, "t.", SettingsStore(str), wall_clock, Metrics(), new_producer=NeverStarted)
-    task = Task(env, GREETING, 0, 1, lambda partition, queued: None, Processor(env, GREETING, 0))
+    task = Task(env, Transactions(env), GREETING, 0, 1, lambda partition, queued: None, Processor(env, GREETING, 0))
     yield task
     task._loop.cancel()
     await asyncio.gather(task._loop, return_exceptions=True)
@@ -71,7 +72,7 @@ class Changelog:
 
 async def test_a_restore_is_progress_however_long_it_takes(task: Task) -> None:
     changelog = Changelog(task, 3)
-    await task._restore(changelog, TopicPartition("t.greeting-state.v1", 0))
+    await task._restore(changelog)
     assert len(changelog.progress) == 3
     assert all(changelog.progress)
 
