@@ -10,7 +10,7 @@ from deploy.topics import apply
 from schemas.connection import KafkaConnection
 from schemas.topics import Topic
 from tests.bench.customers import CALLBACKS, Customers, percentile
-from tests.bench.peers.bare_chain import READY
+from tests.bench.peers.bare_chain import READY, RECEIPTS, TOPIC
 from tests.bench.programs import peer, running
 from tests.bench.report import Report, Verdict
 from tests.bench.session import Session, broker
@@ -72,7 +72,7 @@ async def run(session: Session) -> Sequence[Report]:
                         session.say(f"{name}: {load.name}, for {seconds:.0f} s")
                         # What was written to those before leads to more records after its call.
                         await asyncio.sleep(REST_S)
-                        customers.receipts = load.receipts and name != BARE
+                        customers.receipts = load.receipts
                         before = len(customers.posted)
                         await customers.steady(load.customers, seconds)
                         await customers.answered(SETTLE_S)
@@ -100,7 +100,8 @@ async def pipeline(
 @asynccontextmanager
 async def bare(session: Session, kafka: KafkaConnection, provider_url: str) -> AsyncIterator[Sequence[str]]:
     """The same for the bare hops."""
-    topics = [Topic(f"hop{number}", key="contact", writers={}, holds="callbacks") for number in range(HOPS + 1)]
+    names = [name.removesuffix(".v1") for name in (*map(TOPIC.format, range(HOPS + 1)), *RECEIPTS)]
+    topics = [Topic(name, key="contact", writers={}, holds="callbacks") for name in names]
     await apply(kafka, "", topics, PARTITIONS, 1)
     hops = peer("bare_chain", "hops", kafka.bootstrap_servers, str(HOPS), provider_url)
     front = peer("bare_chain", "front", kafka.bootstrap_servers)

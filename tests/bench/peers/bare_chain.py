@@ -2,11 +2,14 @@
 
 `python -m tests.bench.peers.bare_chain front BOOTSTRAP` takes callbacks and writes each to the first topic,
 acknowledged, before it answers; `... hops BOOTSTRAP HOPS PROVIDER_URL` moves them on from topic to topic unchanged, and
-asks the provider after the last commit. Both say READY, the first with the URL to post to.
+asks the provider after the last commit. Receipts leave the way at its first hop, for two more of their own. Both say
+READY, the first with the URL to post to.
 """
 
 import asyncio
 import sys
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import orjson
 from aiohttp import ClientSession, web
@@ -14,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
 TOPIC = "hop{}.v1"
+RECEIPTS = ("receipts0.v1", "receipts1.v1", "receipts2.v1")
 READY = "READY"
 
 
@@ -27,7 +31,7 @@ async def front(bootstrap: str) -> None:
 
         async def post(request: web.Request) -> web.Response:
             body = await request.read()
-            contact = orjson.loads(body)["rows"][0]["from"].encode()
+            contact = contact_of(orjson.loads(body)["rows"][0]).encode()
             await producer.send_and_wait(TOPIC.format(0), body, key=contact)
             return web.Response(body=b"{}", content_type="application/json")
 
@@ -40,13 +44,34 @@ async def front(bootstrap: str) -> None:
         await asyncio.Event().wait()
 
 
-async def hop(bootstrap: str, number: int, http: ClientSession | None, provider_url: str, ready: asyncio.Event) -> None:
-    """Consume topic `number`, write to the next one; http: also ask the provider, once that is committed."""
-    group = f"hop{number}"
+def contact_of(row: dict[str, str]) -> str:
+    """Whom a callback is about."""
+    return row["to"] if "status" in row else row["from"]
+
+
+@dataclass(frozen=True)
+class Hop:
+    """receipts: where receipts go; None: on, like all else. asks: the provider is asked, once that is committed."""
+
+    source: str
+    target: str
+    receipts: str | None = None
+    asks: bool = False
+
+    def way(self, value: bytes) -> str:
+        """The topic that a callback goes to."""
+        if self.receipts is not None and "status" in orjson.loads(value)["rows"][0]:
+            return self.receipts
+        return self.target
+
+
+async def move(bootstrap: str, hop: Hop, http: ClientSession, provider_url: str, ready: asyncio.Event) -> None:
+    """Consume a topic, write to the next one."""
+    group = hop.source
     # Back-to-back transactions take 110 ms at the 99th percentile with the default, 100.
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=group, retry_backoff_ms=10)
     consumer = AIOKafkaConsumer(
-        TOPIC.format(number),
+        hop.source,
         bootstrap_servers=bootstrap,
         group_id=group,
         auto_offset_reset="earliest",
@@ -63,11 +88,10 @@ async def hop(bootstrap: str, number: int, http: ClientSession | None, provider_
                 continue
             messages = [message for found in fetched.values() for message in found]
             async with producer.transaction():
-                topic = TOPIC.format(number + 1)
-                await asyncio.gather(*[await producer.send(topic, m.value, key=m.key) for m in messages])
+                await asyncio.gather(*[await producer.send(hop.way(m.value), m.value, key=m.key) for m in messages])
                 offsets = {partition: found[-1].offset + 1 for partition, found in fetched.items()}
                 await producer.send_offsets_to_transaction(offsets, group)
-            if http is not None:
+            if hop.asks:
                 for message in messages:
                     task = asyncio.create_task(ask(http, provider_url, message))
                     asking.add(task)
@@ -81,11 +105,19 @@ async def ask(http: ClientSession, provider_url: str, message: ConsumerRecord) -
         await response.read()
 
 
+def chain(count: int) -> list[Hop]:
+    """The way of messages, and that of receipts."""
+    first, *others = (Hop(TOPIC.format(n), TOPIC.format(n + 1), asks=n == count - 1) for n in range(count))
+    receipts = [Hop(source, target) for source, target in pairwise(RECEIPTS)]
+    return [replace(first, receipts=RECEIPTS[0]), *others, *receipts]
+
+
 async def hops(bootstrap: str, count: int, provider_url: str) -> None:
     async with ClientSession() as http, asyncio.TaskGroup() as tasks:
-        ready = [asyncio.Event() for _ in range(count)]
-        for number, event in enumerate(ready):
-            tasks.create_task(hop(bootstrap, number, http if number == count - 1 else None, provider_url, event))
+        ready = []
+        for hop in chain(count):
+            ready.append(asyncio.Event())
+            tasks.create_task(move(bootstrap, hop, http, provider_url, ready[-1]))
         for event in ready:
             await event.wait()
         say()
