@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 MAX_RECORDS = 4000
 """Records of a batch: bounds its transaction's length, and what is done again after a crash."""
 GIVEN_UP_WITHIN_S, GIVEN_UP_LOOK_S = 1.0, 0.02
-"""How long a living process that gives a partition up may take until that can be read: it is not to be fenced then."""
+"""Seconds that a living process, which gives a partition up, has until that can be read. Then it is fenced."""
 MAX_EFFECTS = 32
 """Calls a task may have under way: what a crash leaves unknown, and a greeting of unknown outcome is not sent again."""
 
@@ -202,19 +202,23 @@ class Task:
             self.next_offset = await consumer.committed(self._input) or 0
             await consumer.seek_to_beginning(self._changelog)
             await self._restore(consumer)
+            # A commit returns before its markers are written: the owner, alive, may just have given the partition up.
             given_up_by = time.monotonic() + GIVEN_UP_WITHIN_S
-            while self._owner is not None and await self._more_to_come(consumer) and time.monotonic() < given_up_by:
+            while self._owner is not None and await self._more_to_come(consumer):
+                if self._owner != self._transactions.owner and time.monotonic() > given_up_by:
+                    break
                 await asyncio.sleep(GIVEN_UP_LOOK_S)
                 await self._restore(consumer)
-            if self._owner is not None:
+            if self._owner not in (None, self._transactions.owner):
                 await self._transactions.fence(self._owner)
                 await self._restore(consumer)
         finally:
             await consumer.stop()
 
     async def _more_to_come(self, consumer: AIOKafkaConsumer) -> bool:
-        """Whether a transaction is open, or its markers are not written yet: the owner may be giving up."""
-        return bool((consumer.highwater(self._changelog) or 0) > await consumer.position(self._changelog))
+        """Whether there is more than can be read: a transaction is open, or its markers are not written yet."""
+        highwater = consumer.highwater(self._changelog)
+        return highwater is None or bool(highwater > await consumer.position(self._changelog))
 
     async def _restore(self, consumer: AIOKafkaConsumer) -> None:
         """Read on to the end of what is committed."""
