@@ -18,13 +18,8 @@ class Metrics(Collector):
         self.timers = self._counter("livedesk_timers", "Keys whose timers fired", "stage")
         self.effects = self._counter("livedesk_effects", "Effects ended: done, unknown, postponed", "stage", "outcome")
         self.dead_letters = self._counter("livedesk_dead_letters", "Records set aside", "stage", "reason")
-        self.transactions = Histogram(
-            "livedesk_transaction_seconds",
-            "From begin to commit of a transaction",
-            ["stage"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
+        self.batches = self._seconds("livedesk_batch_seconds", "From a batch's decisions to its commit", "stage")
+        self.transactions = self._seconds("livedesk_transaction_seconds", "From begin to commit of a transaction")
         self.lag = self._gauge(
             "livedesk_lag_records",
             "From a stage's commit to its input's end, by Kafka",
@@ -48,6 +43,9 @@ class Metrics(Collector):
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(name, what, labels, registry=self.registry)
+
+    def _seconds(self, name: str, what: str, *labels: str) -> Histogram:
+        return Histogram(name, what, labels, buckets=_SECONDS, registry=self.registry)
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(name, what, labels, registry=self.registry)

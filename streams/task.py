@@ -306,7 +306,7 @@ class Task:
         batch.changes.commit(self._state)
         if position is not None:
             self.next_offset = position
-        self._env.metrics.transactions.labels(self.stage.name).observe(time.monotonic() - attempted_at)
+        self._env.metrics.batches.labels(self.stage.name).observe(time.monotonic() - attempted_at)
         for key, requested in batch.effects:
             self._correlations[requested.effect.id] = requested.correlation_id
             self._effects.start(key, requested.effect, attempted_at)

@@ -107,7 +107,8 @@ class Transactions:
         for waiting in together:
             for where, some in waiting.messages.items():
                 messages[where] += some
-        await write(producer, messages)
+        with self._env.metrics.transactions.time():
+            await write(producer, messages)
         for waiting in together:
             waiting.done.set_result(None)
 

@@ -93,14 +93,14 @@ def limit_reports(limit: Limit) -> list[Report]:
     told = f"{cores:.2f} of {os.cpu_count()} cores used; busiest: {busiest}"
     stages = []
     for stage, waiting in limit.lag.items():
-        records, transactions = (limit.a_second(found.get(stage, 0.0)) for found in (limit.records, limit.transactions))
-        stages.append((stage, f"{records:,.0f}", f"{transactions:,.1f}", f"{waiting:,.0f}"))
+        records, batches = (limit.a_second(found.get(stage, 0.0)) for found in (limit.records, limit.batches))
+        stages.append((stage, f"{records:,.0f}", f"{batches:,.1f}", f"{waiting:,.0f}"))
     behind = max(limit.lag, key=lambda stage: limit.lag[stage])
     return [
         Report(title, ("process", "of a core", "µs a callback"), processes, (), (told,)),
         Report(
             f"{title}: stages",
-            ("stage", "records/s", "transactions/s", "mean lag"),
+            ("stage", "records/s", "batches/s", "mean lag"),
             stages,
             (),
             (f"most waits before: {behind}",),

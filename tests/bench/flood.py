@@ -21,14 +21,14 @@ SETTLE_S = 120.0
 class Limit:
     """What the system did at most. rate: callbacks a second, of the part after the first quarter.
 
-    Of the whole, until all was done: cpu: seconds by process; records, transactions by stage. lag: its mean by stage.
+    Of the whole, until all was done: cpu: seconds by process; records, batches by stage. lag: its mean by stage.
     """
 
     rate: float
     callbacks: float
     cpu: dict[str, float]
     records: dict[str, float]
-    transactions: dict[str, float]
+    batches: dict[str, float]
     lag: dict[str, float]
 
     def micros(self, process: str) -> float:
@@ -45,19 +45,19 @@ async def flood(customers: Customers, lag: Lag, system: System, broker: Broker, 
     await _at_rest(customers, lag)
     loop, began = asyncio.get_running_loop(), customers.acknowledged
     clock = _cpu_clock(system, broker)
-    records, transactions = await _counted(system)
+    records, batches = await _counted(system)
     await _press(customers, lag, seconds / 4)
     pressed, at, samples = customers.acknowledged, loop.time(), len(lag.samples)
     await _press(customers, lag, seconds)
     rate, waiting = (customers.acknowledged - pressed) / (loop.time() - at), by_stage(lag.samples[samples:])
     await _at_rest(customers, lag)
-    records_now, transactions_now = await _counted(system)
+    records_now, batches_now = await _counted(system)
     return Limit(
         rate,
         customers.acknowledged - began,
         clock.seconds(),
         _less(records_now, records),
-        _less(transactions_now, transactions),
+        _less(batches_now, batches),
         waiting,
     )
 
@@ -77,7 +77,7 @@ async def _press(customers: Customers, lag: Lag, seconds: float) -> None:
 
 
 async def _counted(system: System) -> tuple[dict[str, float], dict[str, float]]:
-    return await system.metric("livedesk_records_total"), await system.metric("livedesk_transaction_seconds_count")
+    return await system.metric("livedesk_records_total"), await system.metric("livedesk_batch_seconds_count")
 
 
 def _less(now: dict[str, float], before: dict[str, float]) -> dict[str, float]:
