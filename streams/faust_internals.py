@@ -45,15 +45,15 @@ class Fetched:
     """What one fetch brought for one partition.
 
     position: the offset after everything fetched so far, past transaction markers, which are no records.
-    generation: the consumer group's when it was fetched: a task takes nothing of an older one.
-    after: the position of the fetch before this one in the same generation; None: this is the first. Whoever finds the
+    assignment: the number of the consumer's assignment that it is of: a task takes nothing of another one.
+    after: the position of the fetch before this one of the same assignment; None: this is the first. Whoever finds the
     chain broken has lost a fetch.
     """
 
     partition: int
     records: list[ConsumerRecord]
     position: int
-    generation: int
+    assignment: int
     after: int | None
 
 
@@ -94,7 +94,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._told: dict[int, tuple[int, int]] = {}
+        self._told: dict[int, int] = {}
+        self._assignment: Any = None
+        self._number = 0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -139,18 +141,28 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         assignment = consumer._subscription.subscription.assignment
         if assignment is None:
             return []
-        generation = consumer._coordinator.generation
+        number = self.assignment_number()
         fetched = []
         for tp in wanted & set(assignment.tps):
             state = assignment.state_value(tp)
             if state is not None and state.has_valid_position:
-                fetched.append(self._tell(tp.partition, records.get(tp, []), state.position, generation))
+                before = self._told.get(tp.partition)
+                self._told[tp.partition] = state.position
+                fetched.append(Fetched(tp.partition, records.get(tp, []), state.position, number, before))
         return fetched
 
-    def _tell(self, partition: int, records: list[ConsumerRecord], position: int, generation: int) -> Fetched:
-        told_in, told = self._told.get(partition, (None, None))
-        self._told[partition] = (generation, position)
-        return Fetched(partition, records, position, generation, told if told_in == generation else None)
+    def assignment_number(self) -> int:
+        """The number of the assignment that the consumer has now, from 1.
+
+        Not the group's generation: that is the next one's as soon as a join is answered, and none's when the group has
+        lost the member, while the assignment, with positions past what it has handed over, is still the last one.
+        """
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        if assignment is not self._assignment:
+            self._assignment = assignment
+            self._number += 1
+            self._told.clear()
+        return self._number
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
@@ -218,6 +230,12 @@ class App(faust.App):  # type: ignore[misc]
         """
         offsets = {TopicPartition(topic, partition): offset for partition, offset in positions.items()}
         await self.consumer._thread.commit_positions(offsets, generation)
+
+    @property
+    def assignment_number(self) -> int:
+        """The number of the consumer's assignment, which its fetches bear."""
+        number: int = self.consumer._thread.assignment_number()
+        return number
 
     def pause_partition(self, topic: str, partition: int) -> None:
         """Fetch nothing more of the partition until it is resumed."""

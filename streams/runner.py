@@ -57,6 +57,7 @@ class StageRunner:
         self._paused: set[int] = set()
         self._committed: dict[int, int] = {}
         self._early: list[Fetched] = []
+        self._generation = -1
         self._assigned = asyncio.Event()
         self._rebalancing = False
         self._stopping = False
@@ -123,8 +124,8 @@ class StageRunner:
         await self._close_tasks()
         partitions = sorted(tp.partition for tp in assigned if tp.topic == self._topic)
         logger.info("stage %s is assigned partitions %s", self.stage.name, partitions)
-        generation = app.consumer_generation_id
-        self.tasks = {p: self._new_task(p, generation) for p in partitions}
+        self._generation = app.consumer_generation_id
+        self.tasks = {p: self._new_task(p, app.assignment_number) for p in partitions}
         self._paused.clear()
         self._committed.clear()
         self._rebalancing = False
@@ -134,9 +135,9 @@ class StageRunner:
             if fetched.partition in self.tasks:
                 self._deliver(fetched)
 
-    def _new_task(self, partition: int, generation: int) -> Task:
+    def _new_task(self, partition: int, assignment: int) -> Task:
         processor = self._processor(self._env, self.stage, partition)
-        return Task(self._env, self._transactions, self.stage, partition, generation, self._on_taken, processor)
+        return Task(self._env, self._transactions, self.stage, partition, assignment, self._on_taken, processor)
 
     async def _on_revoked(self, app: App, revoked: set[TP], **_: object) -> None:  # noqa: ARG002 - Faust's signature
         self._rebalancing = True
@@ -150,7 +151,7 @@ class StageRunner:
     def _deliver(self, fetched: Fetched) -> None:
         task = self.tasks.get(fetched.partition)
         if task is None:
-            # Faust lets fetches through before it tells of the assignment, and while tasks close: an old generation's
+            # Faust lets fetches through before it tells of the assignment, and while tasks close: an old assignment's
             # are dropped by the task that comes, one of its own must not be lost.
             self._early.append(fetched)
             return
@@ -179,7 +180,7 @@ class StageRunner:
         if news:
             # What the group is not told now, it is told the next time.
             with suppress(KafkaError, TimeoutError):
-                await self.app.commit_positions(self._topic, news, next(iter(tasks.values())).generation)
+                await self.app.commit_positions(self._topic, news, self._generation)
                 self._committed.update(news)
 
     def _on_taken(self, partition: int, queued: int) -> None:

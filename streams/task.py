@@ -53,11 +53,11 @@ class Task:
         transactions: Transactions,
         stage: Stage,
         partition: int,
-        generation: int,
+        assignment: int,
         on_taken: Callable[[int, int], None],
         processor: Processor,
     ) -> None:
-        self.stage, self.partition, self.generation = stage, partition, generation
+        self.stage, self.partition, self._assignment = stage, partition, assignment
         self._env, self._transactions, self._on_taken, self._processor = env, transactions, on_taken, processor
         self._input = TopicPartition(stage.input.full_name(env.prefix), partition)
         self._changelog = TopicPartition(state_topic(stage.name).full_name(env.prefix), partition)
@@ -83,8 +83,8 @@ class Task:
     # --- what the stage's runner calls ---------------------------------------------------------------------------
 
     def deliver(self, fetched: Fetched) -> None:
-        """Queue what was fetched, unless it is of another generation of the consumer group."""
-        if fetched.generation != self.generation or self._closing.is_set():
+        """Queue what was fetched, unless it is of another assignment of the consumer."""
+        if fetched.assignment != self._assignment or self._closing.is_set():
             return
         if fetched.after != self._told:
             missing = RuntimeError(f"a fetch is missing: one after {fetched.after} follows one up to {self._told}")
