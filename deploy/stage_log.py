@@ -73,7 +73,7 @@ async def read_stage(
         for tp in chosen
     ]
     whole = only is None and not any(begins[tp] for tp in chosen)
-    shortened = {topics[tp.topic].name for tp in output_tps if begins[tp]}
+    shortened = {topics[tp.topic].name for tp in output_tps if begins[tp] or topics[tp.topic].compacted}
     return StageLog(partitions, written, whole, shortened)
 
 

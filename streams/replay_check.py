@@ -36,8 +36,8 @@ class Written(NamedTuple):
 class StageLog:
     """All that Kafka holds of a stage.
 
-    written: its outputs, in order within a partition. shortened: output topics that have lost their beginning to
-    retention. partitions: of its input; whole: all of them, none of which has lost its beginning.
+    written: its outputs, in order within a partition. shortened: output topics of whose keys the oldest records may be
+    gone, by retention or compaction. partitions: of its input; whole: all of them, and none has lost its beginning.
     """
 
     partitions: Sequence[Partition]

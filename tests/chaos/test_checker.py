@@ -529,6 +529,27 @@ def test_a_planted_fault_is_found(clean: History, plant: Plant) -> None:
     assert PLANTED[plant] in (violation.kind for violation in find(plant(clean), Counter()))
 
 
+def compacted(history: History, keep: int) -> History:
+    """Of every key of reports only the newest records, as Kafka's compaction may leave them."""
+    kept, seen = [], Counter[bytes | None]()
+    for message in reversed(history.messages[REPORTS]):
+        seen[message.key] += 1
+        if seen[message.key] <= keep:
+            kept.append(message)
+    return with_topic(history, REPORTS, kept[::-1])
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_what_compaction_leaves_of_a_key_is_no_loss(clean: History, keep: int) -> None:
+    assert check(compacted(clean, keep)).violations == ()
+
+
+def test_the_newest_record_of_a_compacted_topic_must_be_there(clean: History) -> None:
+    doubled_key = Counter(message.key for message in clean.messages[REPORTS]).most_common(1)[0][0]
+    newest = max(i for i, message in enumerate(clean.messages[REPORTS]) if message.key == doubled_key)
+    assert "output differs from a replay" in kinds(dropped(clean, REPORTS, newest))
+
+
 def test_what_was_still_under_way_is_told(clean: History) -> None:
     assert kinds(replace(clean, unfinished=["delivery: 3 effects"])) == {"unfinished"}
 
