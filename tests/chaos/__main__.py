@@ -25,7 +25,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Gives the same schedule of faults and the same load again.")] = 1,
     minutes: Annotated[float, typer.Option(min=0.2, help="Of load and faults.")] = 5.0,
     rate: Annotated[float, typer.Option(min=1, help="Callbacks a second.")] = 200.0,
-    faults: Annotated[float, typer.Option(min=0.1, help="Faults a minute.")] = 7.0,
+    faults: Annotated[float, typer.Option(min=0.1, help="Faults a minute.")] = 8.0,
     outage: Annotated[float, typer.Option(min=1, help="Seconds that the broker is unreachable at most.")] = 60.0,
     workers: Annotated[int, typer.Option(min=1, help="Workers to begin with.")] = 3,
     folder: Annotated[Path, typer.Option(help="For logs and Kafka's data; emptied first.")] = Path("build/chaos"),

@@ -83,7 +83,7 @@ class Fault:
 class Limits:
     """per_minute: faults. outage_s: how long the broker is unreachable at most."""
 
-    per_minute: float = 7.0
+    per_minute: float = 8.0
     outage_s: float = 60.0
 
 
