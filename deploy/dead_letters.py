@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord
 
 from agents.stage import Stage
@@ -285,7 +285,7 @@ async def _write_back(producer: AIOKafkaProducer, prefix: str, returns: Iterable
                 messages: list[Message] = [(key, encode(mark), STRUCTURED_MODE) for mark in marks]
                 sent += await _send(producer, DEAD_LETTERS.full_name(prefix), key, None, messages)
             await asyncio.gather(*sent)
-    except ProducerFenced:
+    except (ProducerFenced, IllegalOperation):  # the latter where it was told before it sent
         raise LiveDeskError("Somebody else replays dead letters now. Nothing was written.", "Repeat it.") from None
     except KafkaError as error:
         raise LiveDeskError(f"Kafka did not take it: {type(error).__name__}. Nothing was written.") from error
