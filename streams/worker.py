@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 STALLED_AFTER = 60.0
 """Seconds after which a task that has not gone round is taken for stuck."""
 
-
 STOP_WITHIN_S = 60.0
 """Seconds for calls that run, their ends, and a rebalance that Faust waits for."""
 

@@ -19,7 +19,7 @@ from tests.bench.system import System
 HOPS = 7
 """Transactions of the pipeline: intake, conversations, assignment, conversations, hours, greeting, delivery."""
 PARTITIONS = 4
-"""As they come (LIVEDESK_PARTITIONS). Each stage has a transaction for each: --full measures fewer, too."""
+"""As they come (LIVEDESK_PARTITIONS). --full measures fewer, too."""
 SETTLE_S = 60.0
 START_S = 60.0
 REST_S = 3.0

@@ -44,9 +44,9 @@ async def test_clients_try_a_broker_that_is_away_together_and_ever_more_rarely(
             await asyncio.gather(*map(ask, clients))
         await asyncio.gather(*(one.close() for one in clients))
     assert len(tries) == CLIENTS * ROUNDS
-    first, second, third = (tries[CLIENTS * n : CLIENTS * (n + 1)] for n in range(ROUNDS))
-    assert second[0] - first[0] >= RECONNECT_S
-    assert third[0] - second[0] >= 2 * RECONNECT_S
+    # Whoever is slow may still be in the round before: of so many tries, one at least is of the next.
+    assert tries[CLIENTS] - tries[0] >= RECONNECT_S
+    assert tries[2 * CLIENTS] - tries[0] >= 3 * RECONNECT_S
     why, told = (record.getMessage() for record in caplog.records)
     assert why.startswith("Unable connect to node with id 1: ")
     assert told == f"Kafka at 127.0.0.1:{port} can't be reached: trying again until it is"
