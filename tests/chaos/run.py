@@ -95,32 +95,34 @@ async def run(plan: Plan, folder: Path, show: Callable[[Progress], None]) -> Rep
                 tasks.create_task(saboteur.run(progress.schedule, began))
             progress.phase = "settling"
             rest, took = await _come_to_rest(system)
-            progress.phase = "reading and checking"
+            progress.phase = "reading"
             history = await read_history(system, load.asked, rest)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        spans = [FaultSpan(d.fault.name, int(d.at * 1000), int(d.until * 1000)) for d in saboteur.done]
-        # In a thread, so that the time shown goes on.
-        verdict = await asyncio.to_thread(check, history)
-        told = await asyncio.to_thread(figures, history, spans)
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
-        return Report(
-            plan,
-            folder,
-            history,
-            verdict,
-            told,
-            tuple((d.fault.name, d.hit) for d in saboteur.done),
-            saboteur.skipped.total(),
-            dict(system.exits),
-            load.asked,
-            len(system.broker_logs),
-            broker_errors(system.broker_logs),
-            watch.longest_stall,
-            took,
-        )
+        progress.phase = "stopping"
+    spans = [FaultSpan(d.fault.name, int(d.at * 1000), int(d.until * 1000)) for d in saboteur.done]
+    progress.phase = "checking"
+    # In a thread, so that the time shown goes on.
+    verdict = await asyncio.to_thread(check, history)
+    told = await asyncio.to_thread(figures, history, spans)
+    showing.cancel()
+    await asyncio.gather(showing, return_exceptions=True)
+    return Report(
+        plan,
+        folder,
+        history,
+        verdict,
+        told,
+        tuple((d.fault.name, d.hit) for d in saboteur.done),
+        saboteur.skipped.total(),
+        dict(system.exits),
+        load.asked,
+        len(system.broker_logs),
+        broker_errors(system.broker_logs),
+        watch.longest_stall,
+        took,
+    )
 
 
 async def _come_to_rest(system: System) -> tuple[Rest, float]:
