@@ -20,6 +20,7 @@ class Metrics(Collector):
         self.dead_letters = self._counter("livedesk_dead_letters", "Records set aside", "stage", "reason")
         self.batches = self._seconds("livedesk_batch_seconds", "From a batch's decisions to its commit", "stage")
         self.transactions = self._seconds("livedesk_transaction_seconds", "From begin to commit of a transaction")
+        self.restored = self._counter("livedesk_restored_records", "Records of changelogs that were read", "stage")
         self.lag = self._gauge(
             "livedesk_lag_records",
             "From a stage's commit to its input's end, by Kafka",

@@ -18,7 +18,7 @@ from schemas.connection import KafkaConnection, client_options
 from streams.environment import Environment
 from streams.faust_internals import App, Fetched
 from streams.processor import Processor
-from streams.task import Barrier, Task
+from streams.task import Barrier, Kept, Task
 from streams.transactions import Transactions
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,10 @@ SESSION_TIMEOUT = 8.0
 COMMIT_EVERY = 0.25
 """Seconds between two commits of the group's offsets, so how old the lag may be that Kafka tells. Nothing else hangs on
 them: a task goes on from its changelog."""
+
+KEPT_S = 600.0
+"""Seconds for which the rows of a partition that was given up are kept: it may come back with the next rebalance. Far
+less than the day for which Kafka keeps the mark of a deleted row."""
 
 METADATA_MS = 5_000
 """How old a consumer's view of the topics may be."""
@@ -54,6 +58,7 @@ class StageRunner:
         self._env, self._transactions = env, transactions
         self._topic = stage.input.full_name(env.prefix)
         self.tasks: dict[int, Task] = {}
+        self._kept: dict[int, Kept] = {}
         self._paused: set[int] = set()
         self._committed: dict[int, int] = {}
         self._early: list[Fetched] = []
@@ -137,7 +142,8 @@ class StageRunner:
 
     def _new_task(self, partition: int, assignment: int) -> Task:
         processor = self._processor(self._env, self.stage, partition)
-        return Task(self._env, self._transactions, self.stage, partition, assignment, self._on_taken, processor)
+        kept = self._kept.pop(partition, None) or Kept()
+        return Task(self._env, self._transactions, self.stage, partition, assignment, self._on_taken, processor, kept)
 
     async def _on_revoked(self, app: App, revoked: set[TP], **_: object) -> None:  # noqa: ARG002 - Faust's signature
         self._rebalancing = True
@@ -146,7 +152,8 @@ class StageRunner:
 
     async def _close_tasks(self) -> None:
         tasks, self.tasks = self.tasks, {}
-        await asyncio.gather(*(task.close() for task in tasks.values()))
+        kept = await asyncio.gather(*(task.close() for task in tasks.values()))
+        self._kept.update(zip(tasks, kept, strict=True))
 
     def _deliver(self, fetched: Fetched) -> None:
         task = self.tasks.get(fetched.partition)
@@ -169,6 +176,11 @@ class StageRunner:
     def check_committed(self, told: Mapping[int, int]) -> None:
         """Commit again what the group tells no more: a coordinator that came back can tell an older offset for good."""
         self._committed = {p: offset for p, offset in self._committed.items() if told.get(p, -1) >= offset}
+
+    def forget(self) -> None:
+        """Let go of the rows of partitions that did not come back."""
+        oldest = time.monotonic() - KEPT_S
+        self._kept = {partition: kept for partition, kept in self._kept.items() if kept.at > oldest}
 
     async def commit(self) -> None:
         """Commit how far the tasks have come, so that Kafka can tell the lag."""

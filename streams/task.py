@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -41,6 +41,20 @@ class Barrier:
     offset: int
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a task knew when it ended: the rows as the changelog says them before `read_to`, or later.
+
+    Whoever opens the partition next in this process reads on from there. at: time.monotonic().
+    """
+
+    state: TaskState = field(default_factory=TaskState)
+    read_to: int = 0
+    next_offset: int = 0
+    owner: str | None = None
+    at: float = field(default_factory=time.monotonic)
+
+
 class Task:
     """Owns one partition of a stage's input: fences, restores, claims, then commits batch after batch.
 
@@ -56,12 +70,18 @@ class Task:
         assignment: int,
         on_taken: Callable[[int, int], None],
         processor: Processor,
+        kept: Kept,
     ) -> None:
         self.stage, self.partition, self._assignment = stage, partition, assignment
         self._env, self._transactions, self._on_taken, self._processor = env, transactions, on_taken, processor
         self._input = TopicPartition(stage.input.full_name(env.prefix), partition)
         self._changelog = TopicPartition(state_topic(stage.name).full_name(env.prefix), partition)
-        self._state = TaskState()
+        self._state, self._read_to, self.next_offset, self._owner = (
+            kept.state,
+            kept.read_to,
+            kept.next_offset,
+            kept.owner,
+        )
         self._fetched: deque[Fetched] = deque()
         self._ends: deque[tuple[str, EffectEnded]] = deque()
         self._correlations: dict[str, str] = {}
@@ -70,10 +90,8 @@ class Task:
         self._in_transaction = False
         self._barrier: Barrier | None = None
         self._effects = EffectRunner(env.performers.get(stage.name), self._on_end)
-        self.next_offset = 0
         self._position = 0
         self._told: int | None = None
-        self._owner: str | None = None
         self._restoring = True
         self.queued = 0
         self.ready = False
@@ -125,7 +143,7 @@ class Task:
         """A batch is on its way: what it leads to, effects too, is not known yet."""
         return self._in_transaction
 
-    async def close(self) -> None:
+    async def close(self) -> Kept:
         """Finish the running batch and effects, write their ends, and give the partition up."""
         self._closing.set()
         self._wake.set()
@@ -133,6 +151,7 @@ class Task:
             # It may take longer than a rebalance waits, and has changed nothing.
             self._loop.cancel()
         await asyncio.wait([self._loop])
+        return Kept(self._state, self._read_to, self.next_offset, self._owner)
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -154,6 +173,7 @@ class Task:
             # Whoever comes next need not fence this process, which goes on with its other partitions.
             batch.messages[self._changelog].append((OWNER_KEY, None, []))
             await self._commit(batch, None)
+            self._owner = None
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - commit or die: nothing may go on after a doubt
@@ -172,7 +192,8 @@ class Task:
         try:
             await self._read_changelog()
             self._restoring = False
-            await write(fence, {self._changelog: [(OWNER_KEY, self._transactions.owner.encode(), [])]})
+            self._owner = self._transactions.owner
+            await write(fence, {self._changelog: [(OWNER_KEY, self._owner.encode(), [])]})
         finally:
             await fence.stop()
         self._position = self.next_offset
@@ -199,8 +220,9 @@ class Task:
         try:
             consumer.assign([self._changelog])
             # At most what the changelog says and transaction markers after it; often less, and then it does not count.
-            self.next_offset = await consumer.committed(self._input) or 0
-            await consumer.seek_to_beginning(self._changelog)
+            self.next_offset = max(self.next_offset, await consumer.committed(self._input) or 0)
+            # From the beginning, or from where this process gave the partition up.
+            consumer.seek(self._changelog, self._read_to)
             await self._restore(consumer)
             # A commit returns before its markers are written: the owner, alive, may just have given the partition up.
             given_up_by = time.monotonic() + GIVEN_UP_WITHIN_S
@@ -223,6 +245,7 @@ class Task:
     async def _restore(self, consumer: AIOKafkaConsumer) -> None:
         """Read on to the end of what is committed."""
         end = (await consumer.end_offsets([self._changelog]))[self._changelog]
+        restored = self._env.metrics.restored.labels(self.stage.name)
         # Positions, not counts: transaction markers leave holes in the offsets.
         while await consumer.position(self._changelog) < end:
             self.last_loop = time.monotonic()
@@ -234,6 +257,8 @@ class Task:
                 else:
                     key, name = split_row_key(message.key)
                     self._state.write(key, name, message.value)
+                self._read_to = message.offset + 1
+                restored.inc()
 
     async def _collect(self) -> None:
         """Let some records come together first, where nobody waits for the stage."""
@@ -302,8 +327,10 @@ class Task:
         attempted_at = time.monotonic()
         self._processor.keep(batch, position)
         self._in_transaction = True
-        await self._transactions.commit(batch.messages)
+        offsets = await self._transactions.commit(batch.messages)
         batch.changes.commit(self._state)
+        # Where the batch begins is enough: to read rows again does no harm.
+        self._read_to = max(self._read_to, offsets.get(self._changelog, 0))
         if position is not None:
             self.next_offset = position
         self._env.metrics.batches.labels(self.stage.name).observe(time.monotonic() - attempted_at)

@@ -24,11 +24,13 @@ MAX_MESSAGES = 10_000
 
 Messages = Mapping[tuple[str, int], Sequence[Message]]
 """By topic and partition."""
+Offsets = Mapping[tuple[str, int], int]
+"""By topic and partition: where the last batch of a transaction begins there."""
 
 
 class _Waiting(NamedTuple):
     messages: Messages
-    done: asyncio.Future[None]
+    done: asyncio.Future[Offsets]
 
 
 class Transactions:
@@ -67,12 +69,12 @@ class Transactions:
         """The partitions of a topic."""
         return tuple(sorted(await self._producers[0].partitions_for(topic)))
 
-    async def commit(self, messages: Messages) -> None:
+    async def commit(self, messages: Messages) -> Offsets:
         """Write the messages in one transaction, with what others have to write. Returns when it is committed."""
         waiting = _Waiting(messages, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._wake.set()
-        await waiting.done
+        return await waiting.done
 
     async def fence(self, owner: str) -> None:
         """Let another process commit nothing any more. What it has committed can be read when this returns."""
@@ -108,9 +110,9 @@ class Transactions:
             for where, some in waiting.messages.items():
                 messages[where] += some
         with self._env.metrics.transactions.time():
-            await write(producer, messages)
+            offsets = await write(producer, messages)
         for waiting in together:
-            waiting.done.set_result(None)
+            waiting.done.set_result(offsets)
 
     def _together(self) -> list[_Waiting]:
         together, count = [], 0
@@ -121,17 +123,18 @@ class Transactions:
         return together
 
 
-async def write(producer: AIOKafkaProducer, messages: Messages) -> None:
+async def write(producer: AIOKafkaProducer, messages: Messages) -> Offsets:
     """Write the messages in one transaction."""
     await producer.begin_transaction()
     sent = [
-        await producer.send_batch(built, topic, partition=partition)
+        ((topic, partition), await producer.send_batch(built, topic, partition=partition))
         for (topic, partition), some in messages.items()
         for built in build_batches(producer.create_batch, some)
     ]
     # A failed send does not poison the transaction: each one must be awaited.
-    await asyncio.gather(*sent)
+    acknowledged = await asyncio.gather(*(acknowledgement for _, acknowledgement in sent))
     await producer.commit_transaction()
+    return {where: metadata.offset for (where, _), metadata in zip(sent, acknowledged, strict=True)}
 
 
 def die(what: str, error: BaseException) -> NoReturn:

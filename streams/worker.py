@@ -162,6 +162,7 @@ class Worker:
             logger.warning("Kafka does not tell its offsets now: %s", type(error).__name__)
         for runner in self.runners:
             name = runner.stage.name
+            runner.forget()
             runner.allow(self.progress.barriers.get(name, {}))
             runner.check_committed(self.progress.told.get(name, {}))
             ready = sum(task.ready for task in runner.tasks.values())

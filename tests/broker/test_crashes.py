@@ -264,6 +264,35 @@ async def test_state_restored_after_a_restart_equals_the_state_before_it(bench: 
     assert await bench.damage() == []
 
 
+async def test_a_partition_that_comes_back_is_read_on_from_where_it_was_given_up(
+    bench: Bench, start: Callable[..., CountWorker]
+) -> None:
+    metrics = Metrics()
+    env = Environment(bench.kafka, bench.prefix, SettingsStore(str), wall_clock, metrics)
+    stays = Worker(env, [COUNT], topology=(COUNT,), instance_id="w1", tick=0.1)
+    await stays.start()
+    try:
+        for _ in range(10):
+            await bench.produce(100)
+            await bench.until_processed()
+        written = len(await bench.read(state_topic(COUNT.name).full_name(bench.prefix)))
+        comes = start("w2")
+        await comes.said("READY")
+        await bench.produce(100)
+        await bench.until_processed()
+        comes.process.terminate()
+        assert await comes.exit_code() == 0, comes.log
+        await bench.produce(100)
+        await bench.until_processed()
+        assert rows_of(stays) == await bench.replayed_state()
+    finally:
+        await stays.stop()
+    restored = metrics.registry.get_sample_value("livedesk_restored_records_total", {"stage": COUNT.name})
+    assert restored is not None
+    assert restored < written / 2
+    assert await bench.damage() == []
+
+
 def rows_of(worker: Worker) -> dict[tuple[str, str], bytes]:
     tasks = [task for runner in worker.runners for task in runner.tasks.values()]
     return {(key, name): row for task in tasks for key, name, row in task.state.rows()}

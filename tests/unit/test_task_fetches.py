@@ -15,7 +15,7 @@ from streams.faust_internals import Fetched
 from streams.metrics import Metrics
 from streams.processor import Processor
 from streams.settings_store import SettingsStore
-from streams.task import Task
+from streams.task import Kept, Task
 from streams.transactions import Transactions
 
 
@@ -32,7 +32,8 @@ class NeverStarted:
 async def task() -> AsyncIterator[Task]:
     connection = KafkaConnection(bootstrap_servers="127.0.0.1:1")
     env = Environment(connection, "t.", SettingsStore(str), wall_clock, Metrics(), new_producer=NeverStarted)
-    task = Task(env, Transactions(env), GREETING, 0, 1, lambda partition, queued: None, Processor(env, GREETING, 0))
+    processor = Processor(env, GREETING, 0)
+    task = Task(env, Transactions(env), GREETING, 0, 1, lambda partition, queued: None, processor, Kept())
     yield task
     task._loop.cancel()
     await asyncio.gather(task._loop, return_exceptions=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from aiokafka.structs import RecordMetadata, TopicPartition
 
 from schemas.connection import KafkaConnection
 from streams.clock import wall_clock
@@ -11,7 +12,7 @@ from streams.environment import Environment
 from streams.metrics import Metrics
 from streams.producing import Message
 from streams.settings_store import SettingsStore
-from streams.transactions import LANES, MAX_MESSAGES, Transactions
+from streams.transactions import LANES, MAX_MESSAGES, Offsets, Transactions
 
 
 class Batch(list[bytes]):
@@ -52,10 +53,11 @@ class Producer:
     def create_batch(self) -> Batch:
         return Batch()
 
-    async def send_batch(self, batch: Batch, _: str, *, partition: int) -> asyncio.Future[None]:
-        self._open.setdefault(partition, []).extend(batch)
-        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sent.set_result(None)
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[RecordMetadata]:
+        offset = len(self._open.setdefault(partition, []))
+        self._open[partition].extend(batch)
+        sent: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        sent.set_result(RecordMetadata(topic, partition, TopicPartition(topic, partition), offset, -1, 0, 0))
         return sent
 
     async def commit_transaction(self) -> None:
@@ -82,7 +84,7 @@ def to(partition: int, *values: bytes) -> dict[tuple[str, int], list[Message]]:
     return {("topic", partition): [(b"key", value, []) for value in values]}
 
 
-async def fill(transactions: Transactions) -> list[asyncio.Task[None]]:
+async def fill(transactions: Transactions) -> list[asyncio.Task[Offsets]]:
     """Have each lane begin a transaction, which then waits."""
     filling = []
     for lane in range(LANES):
