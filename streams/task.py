@@ -76,12 +76,8 @@ class Task:
         self._env, self._transactions, self._on_taken, self._processor = env, transactions, on_taken, processor
         self._input = TopicPartition(stage.input.full_name(env.prefix), partition)
         self._changelog = TopicPartition(state_topic(stage.name).full_name(env.prefix), partition)
-        self._state, self._read_to, self.next_offset, self._owner = (
-            kept.state,
-            kept.read_to,
-            kept.next_offset,
-            kept.owner,
-        )
+        self._state, self._owner = kept.state, kept.owner
+        self._read_to, self.next_offset = kept.read_to, kept.next_offset
         self._fetched: deque[Fetched] = deque()
         self._ends: deque[tuple[str, EffectEnded]] = deque()
         self._correlations: dict[str, str] = {}
@@ -249,7 +245,8 @@ class Task:
         # Positions, not counts: transaction markers leave holes in the offsets.
         while await consumer.position(self._changelog) < end:
             self.last_loop = time.monotonic()
-            for message in (await consumer.getmany(timeout_ms=200)).get(self._changelog, ()):
+            messages = (await consumer.getmany(timeout_ms=200)).get(self._changelog, ())
+            for message in messages:
                 if message.key == OFFSET_KEY:
                     self.next_offset = max(self.next_offset, int(message.value))
                 elif message.key == OWNER_KEY:
@@ -258,7 +255,7 @@ class Task:
                     key, name = split_row_key(message.key)
                     self._state.write(key, name, message.value)
                 self._read_to = message.offset + 1
-                restored.inc()
+            restored.inc(len(messages))
 
     async def _collect(self) -> None:
         """Let some records come together first, where nobody waits for the stage."""
