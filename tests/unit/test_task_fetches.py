@@ -1,7 +1,9 @@
-"""What a task takes of what was fetched, and of its changelog."""
+"""What a task takes of what was fetched, and of its changelog, and what it leaves."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiokafka import TopicPartition
@@ -14,7 +16,9 @@ from streams.environment import Environment
 from streams.faust_internals import Fetched
 from streams.metrics import Metrics
 from streams.processor import Processor
+from streams.runner import KEPT_S, StageRunner
 from streams.settings_store import SettingsStore
+from streams.state import TaskState, row_key
 from streams.task import Kept, Task
 from streams.transactions import Transactions
 
@@ -29,11 +33,19 @@ class NeverStarted:
 
 
 @pytest.fixture
-async def task() -> AsyncIterator[Task]:
+def env() -> Environment:
     connection = KafkaConnection(bootstrap_servers="127.0.0.1:1")
-    env = Environment(connection, "t.", SettingsStore(str), wall_clock, Metrics(), new_producer=NeverStarted)
+    return Environment(connection, "t.", SettingsStore(str), wall_clock, Metrics(), new_producer=NeverStarted)
+
+
+def new_task(env: Environment, kept: Kept) -> Task:
     processor = Processor(env, GREETING, 0)
-    task = Task(env, Transactions(env), GREETING, 0, 1, lambda partition, queued: None, processor, Kept())
+    return Task(env, Transactions(env), GREETING, 0, 1, lambda partition, queued: None, processor, kept)
+
+
+@pytest.fixture
+async def task(env: Environment) -> AsyncIterator[Task]:
+    task = new_task(env, Kept())
     yield task
     task._loop.cancel()
     await asyncio.gather(task._loop, return_exceptions=True)
@@ -56,8 +68,6 @@ class Changelog:
         self._task, self._fetches, self._position = task, fetches, 0
         self.progress: list[float] = []
 
-    async def seek_to_beginning(self, _: TopicPartition) -> None: ...
-
     async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, self._fetches)
 
@@ -76,6 +86,48 @@ async def test_a_restore_is_progress_however_long_it_takes(task: Task) -> None:
     await task._restore(changelog)
     assert len(changelog.progress) == 3
     assert all(changelog.progress)
+
+
+class InterruptedChangelog(Changelog):
+    """One that brings a row with its first fetch, and then nothing any more."""
+
+    def __init__(self, task: Task, fetches: int) -> None:
+        super().__init__(task, fetches)
+        self.read = asyncio.Event()
+
+    async def getmany(self, **options: object) -> dict[TopicPartition, list[ConsumerRecord]]:
+        if self.progress:
+            self.read.set()
+            await asyncio.Event().wait()
+        await super().getmany(**options)
+        row = row_key("key", "row")
+        return {self._task._changelog: [ConsumerRecord("state", 0, 6, 0, 0, row, b"value", None, 1, 1, [])]}
+
+
+async def test_a_restore_that_is_interrupted_leaves_what_it_had_read(task: Task) -> None:
+    changelog = InterruptedChangelog(task, 3)
+    restoring = asyncio.create_task(task._restore(changelog))
+    await changelog.read.wait()
+    restoring.cancel()
+    kept = await task.close()
+    assert kept.read_to == 7
+    assert list(kept.state.rows()) == [("key", "row", b"value")]
+
+
+async def test_a_task_begins_with_what_was_kept_for_it(env: Environment) -> None:
+    state = TaskState()
+    state.write("key", "row", b"value")
+    kept = Kept(state, read_to=7, next_offset=5, owner="somebody")
+    task = new_task(env, kept)
+    assert replace(await task.close(), at=kept.at) == kept
+
+
+async def test_rows_that_nobody_came_back_for_are_let_go(env: Environment) -> None:
+    runner = StageRunner(env, Transactions(env), GREETING, None, 1.0)
+    now = time.monotonic()
+    runner._kept = {0: Kept(at=now - KEPT_S - 1), 1: Kept(at=now)}
+    runner.forget()
+    assert list(runner._kept) == [1]
 
 
 async def test_records_that_are_fetched_again_are_taken_once(task: Task) -> None:
