@@ -36,7 +36,7 @@ help:
 	@echo "make clean     delete the virtual environment and all caches"
 
 demo: $(INSTALLED)
-	@$(PY) -m deploy.cli demo
+	@$(PY) -m cli.main demo
 
 test: $(INSTALLED)
 	@$(PY) -m pytest

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.cli_broker import embedded_broker
+from cli.broker import embedded_broker
 from deploy.kafka_jars import Progress
 from deploy.settings import KafkaEnvironment, Settings
 from deploy.signals import ignore_signals

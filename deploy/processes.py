@@ -31,7 +31,7 @@ class ManagedProcess:
         env: Mapping[str, str],
         log: Path,
         ready_url: str,
-        module: str = "deploy.cli",
+        module: str = "cli.main",
     ) -> None:
         self.name, self.log = name, log
         self._command = [sys.executable, "-m", module, *arguments]

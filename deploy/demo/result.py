@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploy.cli_explain import Decided
+from cli.explain import Decided
 from deploy.demo.count import Summary
 from deploy.demo.story import Moment
 from deploy.reports import Figures

@@ -10,8 +10,8 @@ from aiohttp import ClientSession, ClientTimeout
 from aiokafka.errors import KafkaError
 from cryptography.fernet import Fernet
 
+from cli.explain import decisions
 from deploy.channels_file import load_channels_file
-from deploy.cli_explain import decisions
 from deploy.demo.clients import DeskClient, SandboxClient
 from deploy.demo.count import summarize
 from deploy.demo.desk import Desk

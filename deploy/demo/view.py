@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from deploy.cli_explain import headline, reasons
+from cli.explain import headline, reasons
 from deploy.demo.picture import KINDS, Picture
 from deploy.demo.result import Result
 from deploy.reports import Figures, Times

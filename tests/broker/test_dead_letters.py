@@ -11,8 +11,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from agents.stage import Stage
+from cli.replay import replay_stages
 from deploy.channels_file import load_channels_file
-from deploy.cli_replay import replay_stages
 from deploy.committed import committed_reader
 from deploy.dead_letters import Letters, Return, Selection, plan, read_letters, returning
 from deploy.errors import LiveDeskError
@@ -159,7 +159,7 @@ async def test_a_conversation_that_was_parked_goes_on_by_the_command_line(
     bench: Bench, kafka: KafkaConnection, tmp_path: Path
 ) -> None:
     async def livedesk(*arguments: str, code: int = 0) -> str:
-        command = (sys.executable, "-m", "deploy.cli", *arguments)
+        command = (sys.executable, "-m", "cli.main", *arguments)
         env = environment(kafka, tmp_path, bench.env.prefix)
         process = await asyncio.create_subprocess_exec(*command, env=env, stdout=asyncio.subprocess.PIPE)
         output, _ = await process.communicate()

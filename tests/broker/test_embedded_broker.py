@@ -200,7 +200,7 @@ def test_the_command_line_starts_shows_and_stops_it(broker: EmbeddedBroker, tmp_
     environment = command_line(tmp_path, broker.port, cache_dir)
 
     def livedesk(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "deploy.cli", "broker", *arguments]
+        command = [sys.executable, "-m", "cli.main", "broker", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     before = livedesk("status")
@@ -225,7 +225,7 @@ def test_the_command_line_starts_shows_and_stops_it(broker: EmbeddedBroker, tmp_
 
 
 def test_in_the_foreground_a_signal_stops_it(broker: EmbeddedBroker, tmp_path: Path, cache_dir: Path) -> None:
-    command = [sys.executable, "-m", "deploy.cli", "broker", "start", "--foreground"]
+    command = [sys.executable, "-m", "cli.main", "broker", "start", "--foreground"]
     environment = {**command_line(tmp_path, broker.port, cache_dir), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

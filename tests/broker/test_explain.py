@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
 
-from deploy.cli_explain import decisions, read_assignments
+from cli.explain import decisions, read_assignments
 from deploy.committed import committed_reader
 from deploy.topics import apply
 from schemas.connection import KafkaConnection, client_options

@@ -14,7 +14,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from agents.greeting import GREETING
 from agents.stage import NOTHING, Context, Decision, Rows, TimerFired
-from deploy.cli_replay import replay_stages
+from cli.replay import replay_stages
 from deploy.scenario.broker_run import Bench, running
 from deploy.scenario.format import load_file
 from deploy.settings import load_settings

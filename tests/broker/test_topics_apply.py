@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
-from deploy.cli import app as cli
+from cli.main import app as cli
 from deploy.errors import LiveDeskError
 from deploy.topics import PARTITIONS, Difference, apply, plan
 from schemas.connection import KafkaConnection, client_options

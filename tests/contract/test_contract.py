@@ -8,7 +8,7 @@ import orjson
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
-from deploy.cli_scenario import play
+from cli.scenario import play
 from deploy.contract import ASYNCAPI, CLOUDEVENT, FOLDER, Document, Documents, documents, rendered
 from deploy.scenario.format import load_file
 from schemas.codec import to_kafka

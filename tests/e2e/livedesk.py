@@ -31,7 +31,7 @@ def environment(
 def running(arguments: Sequence[str], env: dict[str, str], output: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The command while it runs, its output in a file. Nothing of it is left after the block, whatever happens."""
     with output.open("wb") as file:
-        command = [sys.executable, "-m", "deploy.cli", *arguments]
+        command = [sys.executable, "-m", "cli.main", *arguments]
         process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
     try:
         yield process

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli_scenario import Outcome, play
+from cli.scenario import Outcome, play
 from deploy.scenario.format import Loaded, load_file
 
 SCENARIOS = [loaded for file in sorted(Path(__file__).parent.glob("*.jsonl")) for loaded in load_file(file)]

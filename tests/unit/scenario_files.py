@@ -2,7 +2,7 @@
 
 from pydantic import JsonValue
 
-from deploy.cli_scenario import Outcome, play
+from cli.scenario import Outcome, play
 from deploy.scenario.format import Loaded, Scenario, parse_scenario
 
 CONTACT = "34655010299"

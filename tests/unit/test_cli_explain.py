@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from deploy.cli_explain import Decided, _as_data, _print, decisions
+from cli.explain import Decided, _as_data, _print, decisions
 from schemas.record import Record
 from schemas.system import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from tests.unit.assignment_desk import START, Desk, channel

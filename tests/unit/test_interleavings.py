@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.cli_scenario import play
+from cli.scenario import play
 from deploy.scenario.format import parse_scenario
 from schemas.record import format_time
 from schemas.topics import CONVERSATIONS, CSAT, GATED, STATUSES

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from deploy.cli import app
-from deploy.cli_reports import as_data, print_csv, print_tables
+from cli.main import app
+from cli.reports import as_data, print_csv, print_tables
 from deploy.errors import LiveDeskError
 from deploy.reports import Figures, Filter, Times, summed
 from schemas.reports import ReportKind, ReportUpdated, bucket_of, value_of

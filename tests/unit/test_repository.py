@@ -13,14 +13,14 @@ import typer.main
 import yaml
 from typer.core import TyperCommand, TyperGroup
 
+from cli.main import app
 from deploy.broker_config import server_properties
-from deploy.cli import app
 from deploy.settings import Settings
 from schemas.connection import KafkaConnection
 from streams.topology import TOPOLOGY
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "agents", "streams", "ingress", "deploy")
+PACKAGES = ("schemas", "agents", "streams", "ingress", "deploy", "cli")
 README = (ROOT / "README.md").read_text()
 TEXT = {".py", ".md", ".toml", ".lock", ".yml", ".yaml", ".json", ".properties", ".sh", ""}
 

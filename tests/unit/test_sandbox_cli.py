@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from deploy.cli_sandbox import load_accounts, one_account, parse_faults
+from cli.sandbox import load_accounts, one_account, parse_faults
 
-RUN = "import typer; from deploy.cli_sandbox import sandbox; typer.run(sandbox)"
+RUN = "import typer; from cli.sandbox import sandbox; typer.run(sandbox)"
 
 
 def test_accounts_are_read_from_a_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import JsonValue
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from cli.main import app
 from tests.unit.scenario_files import data, inbound
 
 AT = "2026-03-09T08:00:00Z"

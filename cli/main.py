@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy import cli_broker, cli_dead_letters, cli_explain, cli_reports, cli_scenario, cli_topics
-from deploy.cli_demo import demo
-from deploy.cli_ingress import ingress
-from deploy.cli_replay import replay
-from deploy.cli_sandbox import sandbox
-from deploy.cli_up import up
-from deploy.cli_worker import worker
+from cli import broker, dead_letters, explain, reports, scenario, topics
+from cli.demo import demo
+from cli.ingress import ingress
+from cli.replay import replay
+from cli.sandbox import sandbox
+from cli.up import up
+from cli.worker import worker
 from deploy.errors import LiveDeskError
 from deploy.settings import load_settings
 
@@ -23,12 +23,12 @@ app = typer.Typer(
     help="The event pipeline behind a LiveDesk WhatsApp channel: callbacks in, conversations and greetings out. "
     "Settings come from the environment: KAFKA_BOOTSTRAP_SERVERS and LIVEDESK_*.",
 )
-app.add_typer(cli_broker.app, name="broker")
-app.add_typer(cli_topics.app, name="topics")
-app.add_typer(cli_scenario.app, name="scenario")
-app.add_typer(cli_dead_letters.app, name="dead-letters")
-app.add_typer(cli_explain.app, name="explain")
-app.add_typer(cli_reports.app, name="reports")
+app.add_typer(broker.app, name="broker")
+app.add_typer(topics.app, name="topics")
+app.add_typer(scenario.app, name="scenario")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(explain.app, name="explain")
+app.add_typer(reports.app, name="reports")
 app.command()(up)
 app.command()(demo)
 app.command()(ingress)

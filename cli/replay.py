@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from agents.stage import Stage
-from deploy.cli_worker import chosen_stages
+from cli.worker import chosen_stages
 from deploy.committed import committed_reader
 from deploy.settings import Settings
 from deploy.stage_log import Progress, read_settings, read_stage

@@ -1,0 +1,1 @@
+"""The livedesk command: a file a command. Arguments, printing, exit codes; nothing imports it."""
