@@ -6,8 +6,9 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from deploy.broker import BrokerStatus, EmbeddedBroker
+from deploy.broker import BrokerStatus
 from deploy.errors import LiveDeskError
+from deploy.local_kafka import embedded_broker
 from deploy.settings import Settings
 
 NOT_RUNNING = 3
@@ -18,16 +19,6 @@ app = typer.Typer(
     help="Run a real single-node Apache Kafka on this machine, without Docker. "
     "For more than one machine use a cluster: set KAFKA_BOOTSTRAP_SERVERS.",
 )
-
-
-def embedded_broker(settings: Settings, port: int | None = None) -> EmbeddedBroker:
-    """The embedded broker that the settings describe."""
-    return EmbeddedBroker(
-        port=port or settings.broker_port,
-        data_dir=settings.data_dir,
-        cache_dir=settings.cache_dir,
-        maven_repository=settings.maven_repository,
-    )
 
 
 @app.command()

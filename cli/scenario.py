@@ -4,11 +4,10 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import orjson
 import typer
@@ -16,36 +15,14 @@ from rich.console import Console
 
 from deploy.local_kafka import local_kafka
 from deploy.logs import configure_logging
-from deploy.scenario import broker_run, expect
-from deploy.scenario.driver_run import DriverWorld
-from deploy.scenario.expect import Difference
-from deploy.scenario.format import Loaded, Scenario, load_file, matching
-from deploy.scenario.render import StepError
-from deploy.scenario.run import Finished, NotSupported, run
+from deploy.scenario import broker_run
+from deploy.scenario.format import Loaded, load_file, matching
+from deploy.scenario.play import Outcome, Perform, Verdict, in_memory, play
+from deploy.scenario.run import Finished
 from deploy.scenario.timeline import tables, timeline
 from deploy.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Try settings: what would the pipeline do about this and that?")
-
-Verdict = Literal["passed", "failed", "unusable"]
-Perform = Callable[[Scenario, bool], Awaitable[Finished]]
-"""Runs one scenario; true: its result holds the records too. Raises NotSupported, StepError."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a scenario ended. problems: why it could not be run."""
-
-    loaded: Loaded
-    finished: Finished | None = None
-    differences: tuple[Difference, ...] = ()
-    problems: tuple[str, ...] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        if self.finished is None:
-            return "unusable"
-        return "failed" if self.differences else "passed"
 
 
 @app.command("run")
@@ -79,11 +56,6 @@ def run_files(
         raise typer.Exit(1 if verdicts["failed"] else 2)
 
 
-async def in_memory(scenario: Scenario, with_records: bool) -> Finished:
-    """Run one scenario on the in-memory driver."""
-    return await run(scenario, await DriverWorld.build(scenario), with_records=with_records)
-
-
 async def _on_broker(settings: Settings, report: Callable[[Perform], Awaitable[Counter[Verdict]]]) -> Counter[Verdict]:
     console = Console(stderr=True)
     configure_logging(logging.WARNING)
@@ -105,26 +77,6 @@ async def _report(loaded: list[Loaded], perform: Perform, *, as_json: bool, with
         _show_verdict(console, outcome)
     console.print(f"{verdicts['passed']} passed, {verdicts['failed']} failed" + _unusable(verdicts["unusable"]))
     return verdicts
-
-
-async def play(
-    loaded: Iterable[Loaded], perform: Perform = in_memory, *, with_records: bool = False
-) -> AsyncIterator[Outcome]:
-    """Run each scenario and check it."""
-    for one in loaded:
-        if one.scenario is None:
-            yield Outcome(one, problems=one.problems)
-            continue
-        try:
-            finished = await perform(one.scenario, with_records)
-        except (NotSupported, StepError) as error:
-            yield Outcome(one, problems=(f"{one.where}: {error}",))
-            continue
-        yield Outcome(one, finished, _check(one.scenario, finished))
-
-
-def _check(scenario: Scenario, finished: Finished) -> tuple[Difference, ...]:
-    return expect.check(scenario.expect, finished.result.as_json())
 
 
 def _as_json(outcome: Outcome) -> dict[str, object]:

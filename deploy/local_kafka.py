@@ -5,10 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.broker import embedded_broker
+from deploy.broker import EmbeddedBroker
 from deploy.kafka_jars import Progress
 from deploy.settings import KafkaEnvironment, Settings
 from deploy.signals import ignore_signals
+
+
+def embedded_broker(settings: Settings, port: int | None = None) -> EmbeddedBroker:
+    """The embedded broker that the settings describe."""
+    return EmbeddedBroker(
+        port=port or settings.broker_port,
+        data_dir=settings.data_dir,
+        cache_dir=settings.cache_dir,
+        maven_repository=settings.maven_repository,
+    )
 
 
 class LocalKafka:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from cli.explain import Decided, decisions
+from deploy.explanations import Decided, decisions
 from schemas.conversation import (
     ConversationEvent,
     ConversationMessageReceived,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cli.explain import Decided
 from deploy.demo.count import Summary
 from deploy.demo.story import Moment
+from deploy.explanations import Decided
 from deploy.reports import Figures
 
 

@@ -10,7 +10,6 @@ from aiohttp import ClientSession, ClientTimeout
 from aiokafka.errors import KafkaError
 from cryptography.fernet import Fernet
 
-from cli.explain import decisions
 from deploy.channels_file import load_channels_file
 from deploy.demo.clients import DeskClient, SandboxClient
 from deploy.demo.count import summarize
@@ -24,6 +23,7 @@ from deploy.demo.result import Result
 from deploy.demo.story import pick, tell
 from deploy.demo.view import View
 from deploy.demo.watch import Watch
+from deploy.explanations import decisions
 from deploy.reports import summed
 from deploy.secrets import Secrets
 from deploy.settings import Settings

@@ -12,9 +12,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.explain import headline, reasons
 from deploy.demo.picture import KINDS, Picture
 from deploy.demo.result import Result
+from deploy.explanations import headline, reasons
 from deploy.reports import Figures, Times
 from schemas.conversation import Status
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
 
-from cli.explain import decisions, read_assignments
 from deploy.committed import committed_reader
+from deploy.explanations import decisions, read_assignments
 from deploy.topics import apply
 from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, encode

@@ -8,9 +8,9 @@ import orjson
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
-from cli.scenario import play
 from deploy.contract import ASYNCAPI, CLOUDEVENT, FOLDER, Document, Documents, documents, rendered
 from deploy.scenario.format import load_file
+from deploy.scenario.play import play
 from schemas.codec import to_kafka
 from schemas.messaging import SendQueued
 from schemas.record import Record, encode

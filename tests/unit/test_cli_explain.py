@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from cli.explain import Decided, _as_data, _print, decisions
+from cli.explain import _as_data, _print
+from deploy.explanations import Decided, decisions
 from schemas.record import Record
 from schemas.system import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from tests.unit.assignment_desk import START, Desk, channel

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.scenario import play
 from deploy.scenario.format import parse_scenario
+from deploy.scenario.play import play
 from schemas.record import format_time
 from schemas.topics import CONVERSATIONS, CSAT, GATED, STATUSES
 
