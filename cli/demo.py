@@ -11,14 +11,14 @@ from uuid import uuid4
 import typer
 from rich.console import Console
 
-from deploy.demo.picture import Picture
-from deploy.demo.run import run_demo
-from deploy.demo.view import Report, View, print_report
 from deploy.errors import LiveDeskError
 from deploy.local_kafka import local_kafka
 from deploy.logs import FORMAT
 from deploy.settings import Settings
 from deploy.signals import Interrupted, raise_at_sigterm, run_until_signal
+from simulation.demo.picture import Picture
+from simulation.demo.run import run_demo
+from simulation.demo.view import Report, View, print_report
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""

@@ -13,11 +13,11 @@ import typer
 import yaml
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from deploy.sandbox.accounts import Account, Template
-from deploy.sandbox.app import PLAYER, build_app, serve
-from deploy.sandbox.customers import script
-from deploy.sandbox.provider import Provider
-from deploy.sandbox.receipts import Faults
+from simulation.sandbox.accounts import Account, Template
+from simulation.sandbox.app import PLAYER, build_app, serve
+from simulation.sandbox.customers import script
+from simulation.sandbox.provider import Provider
+from simulation.sandbox.receipts import Faults
 
 ACCOUNTS = TypeAdapter(tuple[Account, ...])
 

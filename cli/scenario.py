@@ -15,12 +15,12 @@ from rich.console import Console
 
 from deploy.local_kafka import local_kafka
 from deploy.logs import configure_logging
-from deploy.scenario import broker_run
-from deploy.scenario.format import Loaded, load_file, matching
-from deploy.scenario.play import Outcome, Perform, Verdict, in_memory, play
-from deploy.scenario.run import Finished
-from deploy.scenario.timeline import tables, timeline
 from deploy.settings import Settings
+from simulation.scenario import broker_run
+from simulation.scenario.format import Loaded, load_file, matching
+from simulation.scenario.play import Outcome, Perform, Verdict, in_memory, play
+from simulation.scenario.run import Finished
+from simulation.scenario.timeline import tables, timeline
 
 app = typer.Typer(no_args_is_help=True, help="Try settings: what would the pipeline do about this and that?")
 

@@ -16,16 +16,16 @@ from rich.console import Console
 
 from deploy.broker import check_port_free
 from deploy.channels_file import load_channels_file
-from deploy.demo.run import CHANNELS
 from deploy.errors import LiveDeskError
 from deploy.local_kafka import LocalKafka, local_kafka
 from deploy.logs import configure_logging
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
 from deploy.signals import Interrupted, raise_at_sigterm, run_until_signal
-from deploy.stack import Ports, Stack
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
+from simulation.demo.run import CHANNELS
+from simulation.stack import Ports, Stack
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from deploy.channels_file import load_channels_file
 from deploy.processes import ManagedProcess
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
-from deploy.stack import Ports, Stack
 from schemas.connection import KafkaConnection
+from simulation.stack import Ports, Stack
 
 PREFIX = "livedesk."
 READY_S = 600.0

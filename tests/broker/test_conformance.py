@@ -9,21 +9,21 @@ import pytest
 import pytest_asyncio
 
 from deploy.reports import summed
-from deploy.scenario.broker_run import Bench, BrokerWorld, running
-from deploy.scenario.driver_run import DriverWorld
-from deploy.scenario.expect import check
-from deploy.scenario.format import Scenario, load_file
-from deploy.scenario.prefix import prefixed, stripped
-from deploy.scenario.result import Result
-from deploy.scenario.run import groups, run
-from deploy.scenario.steps import CommandStep, Inbound, StatusUpdate, Step
-from deploy.scenario.world import Evidence
 from deploy.settings import load_settings
 from schemas.connection import KafkaConnection
 from schemas.record import Record
 from schemas.reports import ReportKind, ReportUpdated
 from schemas.system import ChannelSaved, DeadLettered, WebhookReceived
 from schemas.topics import ACCOUNT_INBOX, REPORTS
+from simulation.scenario.broker_run import Bench, BrokerWorld, running
+from simulation.scenario.driver_run import DriverWorld
+from simulation.scenario.expect import check
+from simulation.scenario.format import Scenario, load_file
+from simulation.scenario.prefix import prefixed, stripped
+from simulation.scenario.result import Result
+from simulation.scenario.run import groups, run
+from simulation.scenario.steps import CommandStep, Inbound, StatusUpdate, Step
+from simulation.scenario.world import Evidence
 
 MANY = 50
 """Of a file with more scenarios every third is run: a second each. `livedesk scenario run --broker` runs them all."""

@@ -16,12 +16,12 @@ from deploy.channels_file import load_channels_file
 from deploy.committed import committed_reader
 from deploy.dead_letters import Letters, Return, Selection, plan, read_letters, returning
 from deploy.errors import LiveDeskError
-from deploy.scenario.broker_run import Bench, running
 from deploy.settings import load_settings
 from deploy.topics import apply
 from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, CONVERSATIONS, DEAD_LETTERS, INBOX, OUTBOUND, TIMERS, state_topic
+from simulation.scenario.broker_run import Bench, running
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.metrics import Metrics

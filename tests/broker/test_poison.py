@@ -9,13 +9,13 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.channels_file import load_channels_file
-from deploy.scenario.broker_run import Bench, running
 from deploy.settings import load_settings
 from deploy.topics import apply
 from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, encode
 from schemas.system import DeadLettered
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
+from simulation.scenario.broker_run import Bench, running
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.metrics import Metrics

@@ -15,14 +15,14 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from agents.greeting import GREETING
 from agents.stage import NOTHING, Context, Decision, Rows, TimerFired
 from cli.replay import replay_stages
-from deploy.scenario.broker_run import Bench, running
-from deploy.scenario.format import load_file
 from deploy.settings import load_settings
 from deploy.topics import apply
 from schemas.connection import KafkaConnection, client_options
 from schemas.event import Event
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
+from simulation.scenario.broker_run import Bench, running
+from simulation.scenario.format import load_file
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.metrics import Metrics

@@ -8,19 +8,6 @@ from typing import Final
 import orjson
 from pydantic import BaseModel, SecretStr
 
-from deploy.sandbox.accounts import Account, Behaviour, Credentials
-from deploy.sandbox.callbacks import (
-    Business,
-    Customer,
-    Quote,
-    callback_body,
-    channel_message_id,
-    content,
-    message_row,
-    provider_message_id,
-)
-from deploy.sandbox.provider import Provider
-from deploy.sandbox.receipts import Faults, ScheduledCallback
 from ingress.journal import Draft
 from schemas.ai import AiRequest, AiResult
 from schemas.business_hours import BusinessHours
@@ -42,6 +29,19 @@ from schemas.record import Record, milliseconds
 from schemas.sending import SendRequest, SendResult
 from schemas.system import PresenceState, TimersFired, WebhookReceived
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
+from simulation.sandbox.accounts import Account, Behaviour, Credentials
+from simulation.sandbox.callbacks import (
+    Business,
+    Customer,
+    Quote,
+    callback_body,
+    channel_message_id,
+    content,
+    message_row,
+    provider_message_id,
+)
+from simulation.sandbox.provider import Provider
+from simulation.sandbox.receipts import Faults, ScheduledCallback
 from streams.driver import Driver
 from streams.effects_contract import Done, Outcome, Unknown
 from streams.provider_client import done, read_answer, send_body

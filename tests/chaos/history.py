@@ -11,13 +11,13 @@ from typing import NamedTuple
 import orjson
 
 from agents.stage import Stage
-from deploy.sandbox.provider import LogEntry
 from schemas.ai import AiResult
 from schemas.codec import from_kafka
 from schemas.event import Event
 from schemas.record import Record
 from schemas.system import TimersFired
 from schemas.topics import TIMERS, WEBHOOKS, Topic
+from simulation.sandbox.provider import LogEntry
 from streams.replay import Input, Replayed, replay
 from streams.state import TaskState
 from streams.step import SettingsLookup

@@ -12,7 +12,8 @@ from typing import Final
 import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
-from deploy.sandbox.callbacks import (
+from schemas.ids import channel_of, contact_of, conversation_key
+from simulation.sandbox.callbacks import (
     Business,
     Customer,
     Quote,
@@ -22,8 +23,7 @@ from deploy.sandbox.callbacks import (
     message_row,
     provider_message_id,
 )
-from deploy.stack import Stack
-from schemas.ids import channel_of, contact_of, conversation_key
+from simulation.stack import Stack
 from streams.clock import wall_clock
 from tests.chaos.desk import Desk
 from tests.chaos.posting import Asked, Poster

@@ -13,11 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pydantic import TypeAdapter
 
-from deploy.demo.clients import Callbacks
-from deploy.sandbox.provider import LogEntry
 from schemas.connection import client_options
 from schemas.record import milliseconds
 from schemas.topics import CHANNELS, TOPICS, Topic, state_topic
+from simulation.demo.clients import Callbacks
+from simulation.sandbox.provider import LogEntry
 from streams.clock import wall_clock
 from streams.faust_internals import believe_loaded_offsets_only
 from streams.metrics import Metrics

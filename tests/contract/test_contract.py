@@ -9,13 +9,13 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
 from deploy.contract import ASYNCAPI, CLOUDEVENT, FOLDER, Document, Documents, documents, rendered
-from deploy.scenario.format import load_file
-from deploy.scenario.play import play
 from schemas.codec import to_kafka
 from schemas.messaging import SendQueued
 from schemas.record import Record, encode
 from schemas.system import WebhookReceived
 from schemas.topics import TOPICS, WEBHOOKS
+from simulation.scenario.format import load_file
+from simulation.scenario.play import play
 from streams.topology import TOPOLOGY
 from tests.contract.breaking import breaking_changes
 

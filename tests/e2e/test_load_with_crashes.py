@@ -11,16 +11,16 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from deploy.broker import EmbeddedBroker, free_port
 from deploy.channels_file import load_channels_file
-from deploy.sandbox.callbacks import Business, Customer, callback_body, content, message_row
 from deploy.secrets import load_secrets
 from deploy.settings import Settings, load_settings
-from deploy.stack import Ports, Stack
 from schemas.connection import KafkaConnection
 from schemas.conversation import ConversationMessageReceived, ConversationOpened
 from schemas.engagelab import InboundMessage
 from schemas.engagelab_callbacks import parse_callback
 from schemas.messaging import SendGreeting, SendUnknown
 from schemas.topics import CONVERSATIONS, DEAD_LETTERS, OUTBOUND, RECEIPTS, WEBHOOKS
+from simulation.sandbox.callbacks import Business, Customer, callback_body, content, message_row
+from simulation.stack import Ports, Stack
 from streams.clock import wall_clock
 from streams.metrics import Metrics
 from streams.progress import Progress

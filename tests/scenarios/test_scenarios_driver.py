@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.scenario.format import Loaded, load_file
-from deploy.scenario.play import Outcome, play
+from simulation.scenario.format import Loaded, load_file
+from simulation.scenario.play import Outcome, play
 
 SCENARIOS = [loaded for file in sorted(Path(__file__).parent.glob("*.jsonl")) for loaded in load_file(file)]
 

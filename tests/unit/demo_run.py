@@ -7,12 +7,6 @@ from datetime import UTC, date, datetime
 
 import orjson
 
-from deploy.demo.count import Summary, summarize
-from deploy.demo.facts import COUNTED, Evidence, Facts
-from deploy.demo.plan import NO_SURVEY, Customer, Kind, Rating, Work
-from deploy.demo.play import Resolved
-from deploy.sandbox.provider import LogEntry
-from deploy.sandbox.sender import CallbackAttempt
 from schemas.ai import AiRequested
 from schemas.channel import AiAgent, ChannelSettings, parse_channel
 from schemas.conversation import (
@@ -58,6 +52,12 @@ from schemas.topics import (
     WEBHOOKS,
     Topic,
 )
+from simulation.demo.count import Summary, summarize
+from simulation.demo.facts import COUNTED, Evidence, Facts
+from simulation.demo.plan import NO_SURVEY, Customer, Kind, Rating, Work
+from simulation.demo.play import Resolved
+from simulation.sandbox.provider import LogEntry
+from simulation.sandbox.sender import CallbackAttempt
 
 AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
 STEPS = ("accepted", "sent", "delivered")

@@ -2,8 +2,8 @@
 
 from pydantic import JsonValue
 
-from deploy.scenario.format import Loaded, Scenario, parse_scenario
-from deploy.scenario.play import Outcome, play
+from simulation.scenario.format import Loaded, Scenario, parse_scenario
+from simulation.scenario.play import Outcome, play
 
 CONTACT = "34655010299"
 

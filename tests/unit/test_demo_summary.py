@@ -6,9 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from deploy.demo.count import Summary
-from deploy.demo.plan import make_plan
-from deploy.demo.story import pick, tell
 from schemas.ai import AiRequested
 from schemas.conversation import (
     AiHandedOver,
@@ -37,6 +34,9 @@ from schemas.topics import (
     REPORTS,
     STATUSES,
 )
+from simulation.demo.count import Summary
+from simulation.demo.plan import make_plan
+from simulation.demo.story import pick, tell
 from tests.unit.demo_run import AT, SHEILA, STEPS, Run, inbound, posted, receipt, status
 
 Planted = Callable[[Run], object]

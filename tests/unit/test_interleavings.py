@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.scenario.format import parse_scenario
-from deploy.scenario.play import play
 from schemas.record import format_time
 from schemas.topics import CONVERSATIONS, CSAT, GATED, STATUSES
+from simulation.scenario.format import parse_scenario
+from simulation.scenario.play import play
 
 TOLD = frozenset(topic.name for topic in (CONVERSATIONS, GATED, CSAT, STATUSES))
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)

@@ -20,7 +20,7 @@ from schemas.connection import KafkaConnection
 from streams.topology import TOPOLOGY
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "agents", "streams", "ingress", "deploy", "cli")
+PACKAGES = ("schemas", "agents", "streams", "ingress", "deploy", "simulation", "cli")
 README = (ROOT / "README.md").read_text()
 TEXT = {".py", ".md", ".toml", ".lock", ".yml", ".yaml", ".json", ".properties", ".sh", ""}
 

@@ -8,10 +8,6 @@ import orjson
 import pytest
 from pydantic import JsonValue, SecretStr
 
-from deploy.sandbox.accounts import Account, Behaviour, Credentials, Template
-from deploy.sandbox.customers import CustomerMessage
-from deploy.sandbox.errors import HTTP_STATUS
-from deploy.sandbox.provider import Provider, SendResult
 from schemas.engagelab import InboundMessage, InboundNotice, Receipt
 from schemas.engagelab_callbacks import parse_callback
 from schemas.engagelab_sending import (
@@ -23,6 +19,10 @@ from schemas.engagelab_sending import (
     render_template,
     render_text,
 )
+from simulation.sandbox.accounts import Account, Behaviour, Credentials, Template
+from simulation.sandbox.customers import CustomerMessage
+from simulation.sandbox.errors import HTTP_STATUS
+from simulation.sandbox.provider import Provider, SendResult
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 NUMBER = "+34600700001"

@@ -9,10 +9,10 @@ import pytest
 from aiohttp import ClientSession
 from pydantic import JsonValue
 
-from deploy.sandbox.ai import CANNED, AiBehaviour, AiStandIn
-from deploy.sandbox.app import AI_PATH, build_app, serve
-from deploy.sandbox.provider import Provider
 from schemas.ai import AiMessage, AiQuestion, AiRequest
+from simulation.sandbox.ai import CANNED, AiBehaviour, AiStandIn
+from simulation.sandbox.app import AI_PATH, build_app, serve
+from simulation.sandbox.provider import Provider
 from streams.ai_client import AiClient, read_answer
 from streams.effects_contract import Done, Outcome
 

@@ -16,10 +16,10 @@ import pytest
 from aiohttp import web
 from pydantic import JsonValue, SecretStr
 
-from deploy.sandbox.accounts import Account, Behaviour, Template
-from deploy.sandbox.app import SENDER, build_app, serve
-from deploy.sandbox.provider import Provider
-from deploy.sandbox.receipts import Faults
+from simulation.sandbox.accounts import Account, Behaviour, Template
+from simulation.sandbox.app import SENDER, build_app, serve
+from simulation.sandbox.provider import Provider
+from simulation.sandbox.receipts import Faults
 
 NUMBER = "+34600700001"
 AUTH = {"Authorization": "Basic " + base64.b64encode(b"k1:s1").decode()}

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from pydantic import JsonValue
 
-from deploy.sandbox.callbacks import (
+from simulation.sandbox.callbacks import (
     Business,
     Customer,
     Quote,

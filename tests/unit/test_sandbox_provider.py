@@ -8,10 +8,10 @@ import orjson
 import pytest
 from pydantic import JsonValue, SecretStr, ValidationError
 
-from deploy.sandbox.accounts import Account, Behaviour, Credentials, Template
-from deploy.sandbox.callbacks import channel_message_id, provider_message_id
-from deploy.sandbox.customers import CustomerMessage
-from deploy.sandbox.provider import Provider, SendResult
+from simulation.sandbox.accounts import Account, Behaviour, Credentials, Template
+from simulation.sandbox.callbacks import channel_message_id, provider_message_id
+from simulation.sandbox.customers import CustomerMessage
+from simulation.sandbox.provider import Provider, SendResult
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 NUMBER = "+34600700001"

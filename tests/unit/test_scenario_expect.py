@@ -3,7 +3,7 @@
 import pytest
 from pydantic import JsonValue
 
-from deploy.scenario.expect import check
+from simulation.scenario.expect import check
 
 RESULT: dict[str, JsonValue] = {
     "sent": [

@@ -7,7 +7,7 @@ import pytest
 from pydantic import JsonValue
 
 from deploy.errors import LiveDeskError
-from deploy.scenario.format import load_file
+from simulation.scenario.format import load_file
 from tests.unit.scenario_files import CONTACT, data, inbound, problems, reply, scenario
 
 AT = "2026-03-09T08:00:00Z"

@@ -2,10 +2,10 @@
 
 from pydantic import JsonValue
 
-from deploy.scenario.driver_run import DriverWorld
-from deploy.scenario.prefix import prefixed, stripped
-from deploy.scenario.run import run
 from schemas.topics import WEBHOOKS
+from simulation.scenario.driver_run import DriverWorld
+from simulation.scenario.prefix import prefixed, stripped
+from simulation.scenario.run import run
 from tests.unit.scenario_files import CONTACT, inbound, scenario
 
 AT = "2026-03-09T08:00:00Z"

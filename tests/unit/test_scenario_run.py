@@ -3,7 +3,7 @@
 import pytest
 from pydantic import JsonValue
 
-from deploy.scenario.timeline import timeline
+from simulation.scenario.timeline import timeline
 from tests.unit.scenario_files import CONTACT, inbound, outcome, reply, result
 
 AT = "2026-03-09T08:00:00Z"

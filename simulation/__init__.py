@@ -1,0 +1,1 @@
+"""Who plays the outside world: the provider and its customers, scenarios, the demo."""

@@ -1,0 +1,80 @@
+"""The demo's HTTP: the sandbox's own routes, and the control API."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import ClientError, ClientSession
+from pydantic import TypeAdapter
+
+from deploy.errors import LiveDeskError
+from schemas.system import PresenceState
+from simulation.sandbox.customers import CustomerMessage
+from simulation.sandbox.provider import LogEntry
+from simulation.sandbox.sender import CallbackAttempt, CallbackCounts
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What the sandbox posted and still has to post."""
+
+    counts: CallbackCounts
+    attempts: tuple[CallbackAttempt, ...]
+
+
+_LOG = TypeAdapter(list[LogEntry])
+_CALLBACKS = TypeAdapter(Callbacks)
+
+
+class SandboxClient:
+    """EngageLab's stand-in and the AI agent's, steered. Raises LiveDeskError."""
+
+    def __init__(self, session: ClientSession, url: str) -> None:
+        self._session, self._url = session, f"{url}/sandbox"
+
+    async def write(self, dev_key: str, messages: Sequence[CustomerMessage], copies: int = 1) -> None:
+        """Customers write to an account, all in one callback, which is delivered `copies` times."""
+        body = [message.model_dump(exclude_none=True) for message in messages]
+        await _call(self._session, "POST", f"{self._url}/customers/write?copies={copies}&dev_key={dev_key}", body)
+
+    async def set_ai(self, channel: str, answer: str) -> None:
+        """What the AI agent says on a channel from now on: a text, or `handoff`."""
+        await _call(self._session, "POST", f"{self._url}/ai", {"answer": answer, "channel": channel})
+
+    async def sent(self, after: int = -1) -> list[LogEntry]:
+        """The sends that came after number `after`, oldest first."""
+        return _LOG.validate_json(await _call(self._session, "GET", f"{self._url}/log?after={after}"))
+
+    async def callbacks(self) -> Callbacks:
+        """The callbacks so far."""
+        return _CALLBACKS.validate_json(await _call(self._session, "GET", f"{self._url}/callbacks"))
+
+
+class DeskClient:
+    """Agents and an administrator: the control API of ingress. Raises LiveDeskError."""
+
+    def __init__(self, session: ClientSession, url: str) -> None:
+        self._session, self._url = session, f"{url}/v1"
+
+    async def command(self, channel: str, contact: str, body: Mapping[str, object]) -> None:
+        """An agent asks something of the customer's conversation."""
+        url = f"{self._url}/channels/{channel}/conversations/{contact}/commands"
+        await _call(self._session, "POST", url, body)
+
+    async def change_settings(self, channel: str, change: Mapping[str, object]) -> None:
+        """The administrator changes a channel's settings."""
+        await _call(self._session, "PATCH", f"{self._url}/channels/{channel}/settings", change)
+
+    async def set_presence(self, account: str, agent: str, state: PresenceState) -> None:
+        """An agent comes or goes."""
+        await _call(self._session, "PUT", f"{self._url}/accounts/{account}/agents/{agent}/presence", {"state": state})
+
+
+async def _call(session: ClientSession, method: str, url: str, body: object = None) -> bytes:
+    try:
+        async with session.request(method, url, json=body) as response:
+            answer = await response.read()
+    except (ClientError, TimeoutError) as error:
+        raise LiveDeskError(f"{method} {url.partition('?')[0]} failed: {type(error).__name__}.") from error
+    if response.status >= 300:
+        raise LiveDeskError(f"{method} {url.partition('?')[0]} was refused with {response.status}.")
+    return answer

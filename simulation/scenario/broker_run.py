@@ -1,0 +1,304 @@
+"""The world on a broker: ingress, Kafka, the Faust stages and the sandbox, on a clock that only the runner sets."""
+
+import asyncio
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import ClientSession
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from deploy.ingress_process import IngressServer
+from deploy.secrets import load_secrets
+from deploy.settings import Settings
+from deploy.topics import apply
+from deploy.worker_process import environment
+from ingress.people import PresenceRequest
+from schemas.channel import ChannelSettings
+from schemas.channels_file import ChannelsFile
+from schemas.codec import from_kafka
+from schemas.connection import client_options
+from schemas.invalid_settings import FieldError
+from schemas.record import Record
+from schemas.topics import TIMERS, TOPICS, Topic
+from simulation.sandbox.accounts import Account, Behaviour
+from simulation.sandbox.ai import AiBehaviour, AiStandIn
+from simulation.sandbox.app import AI_PATH, build_app, serve
+from simulation.sandbox.provider import LogEntry, Provider
+from simulation.scenario.format import Scenario
+from simulation.scenario.held_effects import HeldEffects
+from simulation.scenario.prefix import prefixed, stripped
+from simulation.scenario.run import Finished, run
+from simulation.scenario.steps import CommandStep
+from simulation.scenario.world import Evidence, Refusal, StepIds
+from streams.clock import ManualClock
+from streams.environment import Environment
+from streams.progress import Progress
+from streams.topology import TOPOLOGY, all_topics
+from streams.worker import Worker
+
+SEND_SECONDS = 0.5
+"""Real seconds until a send that the sandbox leaves unanswered counts as unknown."""
+POLL_SECONDS = 0.02
+QUIET_SECONDS = 60.0
+"""Real seconds that the pipeline may take to come to rest."""
+
+
+class NotQuiet(RuntimeError):
+    """The pipeline did not come to rest."""
+
+
+@dataclass
+class Bench:
+    """One running system that serves any number of scenarios, one after the other."""
+
+    clock: ManualClock
+    provider: Provider
+    ai: AiStandIn
+    ingress: IngressServer
+    worker: Worker
+    env: Environment
+    held: HeldEffects
+    http: ClientSession
+    tail: "TopicTail"
+    next_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    performed: int = 0
+
+    async def perform(self, scenario: Scenario, with_records: bool) -> Finished:
+        """Run one scenario, its ids prefixed meanwhile."""
+        self.performed += 1
+        prefix = f"x{self.performed}x-"
+        ours = prefixed(scenario, prefix)
+        finished = await run(ours, await BrokerWorld.build(ours, self, prefix), with_records=with_records)
+        return stripped(finished, scenario, prefix)
+
+    async def quiet(self) -> None:
+        """Wait until every stage has processed its input and no effect is under way."""
+        await self._until(self._is_quiet)
+        while await self.held.release():
+            await self._until(self._is_quiet)
+
+    async def fetched(self) -> None:
+        """Wait until everything that was written has reached its task."""
+        await self._until(self._is_fetched)
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        try:
+            async with asyncio.timeout(QUIET_SECONDS):
+                while not await condition():  # noqa: ASYNC110 - rest is a condition, not an event
+                    await asyncio.sleep(POLL_SECONDS / 2)
+        except TimeoutError:
+            raise NotQuiet(f"the stages did not come to rest within {QUIET_SECONDS:.0f} s") from None
+
+    async def _is_fetched(self) -> bool:
+        ends = await self.worker.progress.ends()
+        return all(task.delivered_offset >= ends[task.stage.name][task.partition] for task in self.worker.tasks)
+
+    async def _is_quiet(self) -> bool:
+        ends = await self.worker.progress.ends()
+        for task in self.worker.tasks:
+            if task.in_transaction or task.next_offset < ends[task.stage.name][task.partition]:
+                return False
+        if sum(task.busy_effects for task in self.worker.tasks) > self.held.waiting:
+            return False
+        # What a task wrote after the ends were read shows in the ends by now.
+        return await self.worker.progress.ends() == ends
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Bench]:
+    """The whole system in this process, beside the Kafka of the settings, on topics of its own."""
+    prefix = f"{settings.topic_prefix}scenario-{uuid.uuid4().hex[:8]}."
+    clock = ManualClock(datetime.now(UTC))
+    provider, ai = Provider(auto_receipts=False), AiStandIn()
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
+        own = {"topic_prefix": prefix, "partitions": 2, "engagelab_url": url, "ai_url": url + AI_PATH}
+        settings = settings.model_copy(update=own)
+        await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
+        secrets = load_secrets(settings)
+        env = await stack.enter_async_context(environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS))
+        held = HeldEffects(tuple(stage.name for stage in TOPOLOGY))
+        performers = {stage: held.performer(stage, own) for stage, own in env.performers.items()}
+        env = replace(env, performers=performers, collect=0.0)
+        worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
+        await worker.start()
+        stack.push_async_callback(worker.stop)
+        ingress = IngressServer(settings, clock=clock, new_id=lambda: bench.next_id())
+        await stack.enter_async_context(ingress)
+        tail = TopicTail(settings, worker.progress)
+        await tail.start()
+        stack.push_async_callback(tail.stop)
+        http = await stack.enter_async_context(ClientSession())
+        bench = Bench(clock, provider, ai, ingress, worker, env, held, http, tail)
+        async with asyncio.timeout(QUIET_SECONDS):
+            while not worker.ready:  # noqa: ASYNC110 - readiness is a condition, not an event
+                await asyncio.sleep(POLL_SECONDS)
+        yield bench
+
+
+class BrokerWorld:
+    """Runs one (prefixed) scenario on the bench. Made by `BrokerWorld.build`.
+
+    prefix: what the scenario's ids begin with; it tells its records and timers from the other scenarios'.
+    """
+
+    def __init__(self, scenario: Scenario, bench: Bench, prefix: str) -> None:
+        self._bench, self._prefix = bench, prefix
+        self._accounts: dict[str, Account] = {c.id: c.provider_account for c in scenario.channels}
+        self._ids = StepIds(scenario.channels[0].id)
+
+    @classmethod
+    async def build(cls, scenario: Scenario, bench: Bench, prefix: str) -> "BrokerWorld":
+        """The world with the scenario's agents and channels saved in it."""
+        world = cls(scenario, bench, prefix)
+        for account in world._accounts.values():
+            bench.provider.accounts.put(account)
+        bench.clock.now = scenario.steps[0].at
+        bench.worker.rewind()
+        bench.next_id = world._ids
+        channels = tuple(channel.settings for channel in scenario.channels)
+        await bench.ingress.save(ChannelsFile(agents=scenario.agents, channels=channels))
+        return world
+
+    async def advance(self, to: datetime) -> None:
+        bench = self._bench
+        await bench.quiet()
+        while (deadline := self._next_deadline()) is not None and deadline <= to:
+            bench.clock.now = max(bench.clock.now, deadline)
+            while deadline == self._next_deadline():
+                await bench.worker.tick()
+                await asyncio.sleep(POLL_SECONDS / 2)
+            await bench.quiet()
+        bench.clock.now = max(bench.clock.now, to)
+
+    async def settle(self, at: datetime) -> None:
+        self._bench.clock.now = max(self._bench.clock.now, at)
+        # What was handed in together is also fetched together.
+        await self._bench.fetched()
+        self._bench.env.gate.set()
+        await self._bench.quiet()
+
+    async def begin(self, step: int, at: datetime) -> None:
+        # Nothing is processed between what is handed in together.
+        self._bench.env.gate.clear()
+        self._bench.clock.now = max(self._bench.clock.now, at)
+        self._ids.begin(step)
+
+    async def hand_in_callback(self, channel: str, body: bytes) -> None:
+        url = self._bench.ingress.webhook_url(await self.settings(channel))
+        headers = {"Content-Type": "application/json"}
+        async with self._bench.http.post(url, data=body, headers=headers) as got:
+            if got.status != 200:
+                raise NotQuiet(f"ingress answered a callback with {got.status}")
+
+    async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
+        path = f"/v1/channels/{channel}/conversations/{command.contact}/commands"
+        return await self._ask("POST", path, {**command.body, "id": command_id})
+
+    async def change_settings(self, channel: str, change: Mapping[str, object]) -> Refusal | None:
+        return await self._ask("PATCH", f"/v1/channels/{channel}/settings", dict(change))
+
+    async def set_presence(self, account: str, agent: str, presence: PresenceRequest) -> Refusal | None:
+        path = f"/v1/accounts/{account}/agents/{agent}/presence"
+        return await self._ask("PUT", path, presence.model_dump(mode="json"))
+
+    async def set_member(self, account: str, channel: str | None, agent: str, member: bool) -> Refusal | None:
+        path = f"/v1/channels/{channel}/agents/{agent}"
+        if channel is None:
+            path = f"/v1/accounts/{account}/agents/{agent}/memberships"
+        return await self._ask("PUT" if member else "DELETE", path)
+
+    async def delete_agent(self, account: str, agent: str) -> Refusal | None:
+        return await self._ask("DELETE", f"/v1/accounts/{account}/agents/{agent}")
+
+    async def set_provider(self, channel: str, behaviour: Behaviour) -> None:
+        self._bench.provider.set_behaviour(behaviour, self._accounts[channel].dev_key)
+
+    async def set_ai(self, channel: str, answer: str) -> None:
+        self._bench.ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))
+
+    async def settings(self, channel: str) -> ChannelSettings:
+        return next(one for one in self._bench.ingress.channels if one.id == channel)
+
+    async def evidence(self) -> Evidence:
+        records = await self._bench.tail.records(self._prefix)
+        log = tuple(entry for entry in self._bench.provider.log if self._is_ours(entry))
+        return Evidence(records, log)
+
+    async def _ask(self, method: str, path: str, body: dict[str, object] | None = None) -> Refusal | None:
+        url = self._bench.ingress.control_url + path
+        async with self._bench.http.request(method, url, json=body) as answer:
+            return _refusal(answer.status, await answer.json())
+
+    def _next_deadline(self) -> datetime | None:
+        deadlines = (task.state.next_deadline(self._prefix) for task in self._bench.worker.tasks)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def _is_ours(self, entry: LogEntry) -> bool:
+        return str((entry.custom_args or {}).get("conversation", "")).startswith(self._prefix)
+
+
+def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:
+    if status < 400:
+        return None
+    error = body["error"]
+    if error["code"] not in _CODES:
+        raise NotQuiet(f"ingress answered {status} {error['code']}: {error['message']}")
+    wrong = [str(FieldError(**field)) for field in error["fields"]]
+    return Refusal(_CODES[error["code"]], "; ".join(wrong) or error["message"])
+
+
+_CODES = {
+    "invalid_settings": "invalid_settings",
+    "invalid_command": "invalid_settings",
+    "unknown_agent": "unknown_agent",
+}
+
+
+class TopicTail:
+    """Everything committed on the pipeline's topics, in the order of Kafka's timestamps."""
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._progress = progress
+        prefix = settings.topic_prefix
+        self._topics: dict[str, Topic] = {topic.full_name(prefix): topic for topic in TOPICS if topic != TIMERS}
+        self._consumer = AIOKafkaConsumer(
+            *self._topics,
+            **client_options(settings.kafka),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=20,
+        )
+        self._messages: list[tuple[int, ConsumerRecord]] = []
+        self._newest: defaultdict[TopicPartition, int] = defaultdict(int)
+
+    async def start(self) -> None:
+        """Start reading."""
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        await self._consumer.stop()
+
+    async def records(self, prefix: str) -> tuple[tuple[Topic, Record], ...]:
+        """Every record so far whose key holds the prefix."""
+        ends = await self._progress.end_offsets(list(self._consumer.assignment()))
+        while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
+            for tp, messages in (await self._consumer.getmany(timeout_ms=20)).items():
+                for message in messages:
+                    # A record may be older than the one before it, which another writer wrote.
+                    self._newest[tp] = max(self._newest[tp], message.timestamp)
+                    self._messages.append((self._newest[tp], message))
+        ours = [one for one in self._messages if prefix in one[1].key.decode()]
+        ours.sort(key=lambda one: one[0])
+        return tuple(
+            (topic := self._topics[message.topic], from_kafka(topic, message.value, message.headers))
+            for _, message in ours
+        )

@@ -1,0 +1,242 @@
+"""The world in memory: the driver with ingress' own code before it and the sandbox behind it."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import datetime
+from typing import Final, TypeVar
+
+import orjson
+from pydantic import BaseModel
+
+from ingress.channel_writer import ChannelWriter
+from ingress.commands import parse_command, unknown_agents
+from ingress.directory import ChannelDirectory, UnknownAgent
+from ingress.journal import SOURCE, Draft, Fill, Message
+from ingress.people import People, PresenceRequest
+from schemas.ai import AiRequest
+from schemas.channel import ChannelSettings
+from schemas.channels_file import ChannelsFile
+from schemas.codec import Headers, from_kafka
+from schemas.conversation import Template
+from schemas.ids import conversation_key
+from schemas.invalid_settings import InvalidSettings
+from schemas.record import Record
+from schemas.sending import SendRequest, SendResult
+from schemas.system import WebhookReceived
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
+from simulation.sandbox.accounts import Behaviour, Credentials
+from simulation.sandbox.ai import AiBehaviour, AiStandIn
+from simulation.sandbox.errors import ApiError
+from simulation.sandbox.provider import Provider
+from simulation.sandbox.templates import TemplateApi, TemplateFilter, UnreachableError
+from simulation.scenario.format import Scenario
+from simulation.scenario.steps import CommandStep
+from simulation.scenario.world import Evidence, Refusal, StepIds
+from streams import ai_client
+from streams.breaker import Breaker
+from streams.driver import Driver
+from streams.effects_contract import Outcome, Unknown
+from streams.provider_client import (
+    LIST_UNREACHABLE,
+    WINDOW_CLOSED,
+    done,
+    is_too_late,
+    read_answer,
+    send_body,
+    why_not_approved,
+)
+from streams.settings_store import SettingsStore
+
+_WRITTEN_BY_INGRESS: Final = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
+
+_T = TypeVar("_T")
+
+
+class DriverWorld:
+    """Runs a scenario in memory. Deterministic: ids are counters. Made by `DriverWorld.build`."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        vault = _Vault()
+        accounts = {channel.id: channel.provider_account for channel in scenario.channels}
+        self._keys = {id: account.dev_key for id, account in accounts.items()}
+        self._provider = Provider(accounts.values(), auto_receipts=False)
+        self._ai = AiStandIn()
+        self._store = SettingsStore(vault.decrypt)
+        self._directory = ChannelDirectory(vault.decrypt, str)
+        self._at = scenario.steps[0].at
+        self._ids = StepIds(scenario.channels[0].id)
+        client = _Client(self._provider, self._store.newest, lambda: self._driver.now)
+        self._breaker = Breaker(client.perform, lambda: self._driver.now.timestamp())
+        self._driver = Driver(self._store, self._perform, self._at)
+        journal = _Journal(self._publish, lambda: Draft("", self._ids(), self._at, vault.encrypt))
+        self._writer = ChannelWriter(self._directory, journal)
+        self._people = People(self._directory, journal, journal, journal.draft)
+
+    @classmethod
+    async def build(cls, scenario: Scenario) -> "DriverWorld":
+        """The world with the scenario's agents and channels saved in it."""
+        world = cls(scenario)
+        channels = tuple(channel.settings for channel in scenario.channels)
+        await world._writer.save_file(ChannelsFile(agents=scenario.agents, channels=channels))
+        return world
+
+    async def advance(self, to: datetime) -> None:
+        self._driver.advance(to)
+
+    async def settle(self, at: datetime) -> None:
+        self._driver.now = max(self._driver.now, at)
+        self._driver.run()
+
+    async def begin(self, step: int, at: datetime) -> None:
+        self._ids.begin(step)
+        self._at = at
+
+    async def hand_in_callback(self, channel: str, body: bytes) -> None:
+        event = WebhookReceived(provider="engagelab", body=body)
+        revision = self._store.newest(channel).revision
+        self._driver.write(WEBHOOKS, Record(self._ids(), SOURCE, self._at, channel, event, channel, revision))
+
+    async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
+        try:
+            asked = parse_command({**command.body, "id": command_id})
+        except InvalidSettings as error:
+            return Refusal("invalid_settings", str(error))
+        settings = self._store.newest(channel)
+        unknown = unknown_agents(asked, settings, self._directory.people(settings.account))
+        if unknown:
+            return Refusal("unknown_agent", "; ".join(map(str, unknown)))
+        key, event = conversation_key(channel, command.contact), asked.command(command_id)
+        self._driver.write(INBOX, Record(self._ids(), SOURCE, self._at, key, event, channel, settings.revision))
+        return None
+
+    async def change_settings(self, channel: str, change: Mapping[str, object]) -> Refusal | None:
+        return await _refused(self._writer.change(channel, change))
+
+    async def set_presence(self, account: str, agent: str, presence: PresenceRequest) -> Refusal | None:
+        return await _refused(self._people.set_presence(account, agent, presence))
+
+    async def set_member(self, account: str, channel: str | None, agent: str, member: bool) -> Refusal | None:
+        if channel is None:
+            return await _refused(self._writer.set_member_of_all(account, agent, member))
+        return await _refused(self._writer.set_member(channel, agent, member))
+
+    async def delete_agent(self, account: str, agent: str) -> Refusal | None:
+        return await _refused(self._people.delete(account, agent))
+
+    async def set_provider(self, channel: str, behaviour: Behaviour) -> None:
+        self._provider.set_behaviour(behaviour, self._keys[channel])
+
+    async def set_ai(self, channel: str, answer: str) -> None:
+        self._ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))
+
+    async def settings(self, channel: str) -> ChannelSettings:
+        return self._store.newest(channel)
+
+    async def evidence(self) -> Evidence:
+        return Evidence(tuple(self._driver.records), self._provider.log)
+
+    def _publish(self, message: Message) -> None:
+        name, key, value, headers = message
+        topic = _WRITTEN_BY_INGRESS[name]
+        self._driver.write(topic, from_kafka(topic, value, headers))
+        if topic is CHANNELS:
+            self._directory.apply(key, value)
+            self._store.apply(key, value)
+        elif topic is DIRECTORY:
+            self._directory.apply_person(key, value)
+
+    def _perform(self, request: BaseModel, _now: datetime) -> Outcome:
+        if isinstance(request, AiRequest):
+            status, body = self._ai.handle(request.question.model_dump_json().encode())
+            return ai_client.read_answer(status, orjson.dumps(body))
+        return _at_once(self._breaker.perform(request))
+
+
+async def _refused(change: Awaitable[object]) -> Refusal | None:
+    try:
+        await change
+    except InvalidSettings as error:
+        return Refusal("invalid_settings", str(error))
+    except UnknownAgent:
+        return Refusal("unknown_agent", "there is no such human agent")
+    return None
+
+
+class _Journal:
+    """Ingress' journal and publisher in memory: what is written is known at once."""
+
+    connected = True
+
+    def __init__(self, publish: Callable[[Message], None], draft: Callable[[], Draft]) -> None:
+        self._publish, self.draft = publish, draft
+
+    async def write(self, fill: Fill) -> None:
+        draft = self.draft()
+        fill(draft)
+        for message in draft.messages:
+            self._publish(message)
+
+    async def publish(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
+        self._publish((topic, key, value, headers))
+
+
+class _Client:
+    """EngageLabClient's counterpart in memory: the same requests, the answers read the same way."""
+
+    def __init__(
+        self, provider: Provider, newest: Callable[[str], ChannelSettings], now: Callable[[], datetime]
+    ) -> None:
+        self._provider, self._newest, self._now = provider, newest, now
+
+    async def perform(self, request: SendRequest) -> Outcome:
+        settings = self._newest(request.channel)
+        secret = settings.dev_secret.get_secret_value() if settings.dev_secret else ""
+        credentials = Credentials(settings.dev_key or "", secret)
+        body = send_body(request, settings.phone_number)
+        if isinstance(body, SendResult):
+            return done(body)
+        if is_too_late(request, self._now()):
+            return done(WINDOW_CLOSED)
+        if request.check_template and request.template is not None:
+            missing = self._missing(credentials, request.template)
+            if missing is not None:
+                return done(missing)
+        answer = self._provider.handle_send(credentials, orjson.dumps(body), self._now())
+        if answer.http_status is None:
+            return Unknown()
+        content = b"" if answer.body is None else orjson.dumps(answer.body)
+        result = read_answer(answer.http_status, content, str(answer.retry_after or ""))
+        return Unknown() if result is None else done(result)
+
+    def _missing(self, credentials: Credentials, template: Template) -> SendResult | None:
+        wanted = TemplateFilter(template.name, template.language)
+        try:
+            listed = TemplateApi(self._provider.accounts).list(credentials, wanted)
+        except UnreachableError:
+            return LIST_UNREACHABLE
+        except ApiError as error:
+            return why_not_approved(template, error.http_status, orjson.dumps(error.body()))
+        return why_not_approved(template, 200, orjson.dumps(listed))
+
+
+class _Vault:
+    """In place of encryption: a name for each secret, so that none shows in the records and all runs are alike."""
+
+    def __init__(self) -> None:
+        self._secrets: list[str] = []
+
+    def encrypt(self, secret: str) -> str:
+        self._secrets.append(secret)
+        return f"secret {len(self._secrets) - 1}"
+
+    def decrypt(self, name: str) -> str:
+        return self._secrets[int(name.removeprefix("secret "))]
+
+
+def _at_once(coroutine: Coroutine[object, object, _T]) -> _T:
+    """The result of a coroutine that waits for nothing: the driver's effects end where they begin."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stopped:
+        result: _T = stopped.value
+        return result
+    raise RuntimeError("it waits")
