@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from agents.stage import Stage
+from bus.connection import KafkaConnection
 from cli.worker import chosen_stages
 from deploy.committed import committed_reader
 from deploy.settings import Settings
 from deploy.stage_log import Progress, read_settings, read_stage
-from schemas.connection import KafkaConnection
 from streams.replay_check import Difference, Report, check
 
 

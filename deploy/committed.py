@@ -10,9 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from bus.aiokafka_fixes import believe_loaded_offsets_only
+from bus.connection import KafkaConnection, client_options
 from deploy.errors import LiveDeskError
-from schemas.connection import KafkaConnection, client_options
-from streams.faust_internals import believe_loaded_offsets_only
 
 Progress = Callable[[int, int], None]
 """Called with offsets read so far, and how many there are to read."""

@@ -17,16 +17,16 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord
 
 from agents.stage import Stage
+from bus.connection import KafkaConnection
+from bus.transactional import Message, build_batches, partition_of, transactional_producer
 from deploy.committed import CommittedReader
 from deploy.errors import LiveDeskError
 from schemas.codec import STRUCTURED_MODE, callback_headers, from_kafka
-from schemas.connection import KafkaConnection
 from schemas.event import Event
 from schemas.record import Record, UndecodableRecord, decode, encode
 from schemas.system import DeadLettered, DeadLetterReplayed, KeyUnparked
 from schemas.topics import CHANNELS, DEAD_LETTERS
 from streams.clock import wall_clock
-from streams.producing import Message, build_batches, partition_of, transactional_producer
 from streams.topology import TOPOLOGY
 
 logger = logging.getLogger(__name__)

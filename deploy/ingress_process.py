@@ -9,6 +9,9 @@ from typing import Self
 from aiohttp import web
 from aiokafka.errors import KafkaError
 
+from bus.aiokafka_fixes import calm_reconnects, discard_producer, quiet_loggers
+from bus.follower import TopicFollower
+from bus.publisher import NotDurable, Publisher
 from deploy.errors import LiveDeskError
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
@@ -18,15 +21,12 @@ from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.kafka_journal import KafkaJournal
 from ingress.people import People
-from ingress.publisher import NotDurable, Publisher
 from ingress.tokens import webhook_path
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
 from schemas.invalid_settings import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from streams.clock import Clock, wall_clock
-from streams.compacted import TopicFollower
-from streams.faust_internals import calm_reconnects, discard_producer, quiet_loggers
 
 CONTROL_HOST = "127.0.0.1"
 SHUTDOWN_SECONDS = 5.0

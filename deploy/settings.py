@@ -8,8 +8,8 @@ from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bus.connection import KafkaConnection
 from deploy.errors import LiveDeskError
-from schemas.connection import KafkaConnection
 
 DEFAULT_BROKER_PORT = 19092
 

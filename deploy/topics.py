@@ -16,8 +16,8 @@ from aiokafka.errors import (
     for_code,
 )
 
+from bus.connection import KafkaConnection, client_options
 from deploy.errors import LiveDeskError
-from schemas.connection import KafkaConnection, client_options
 from schemas.topics import Topic
 
 PARTITIONS = "partitions"

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from bus.publisher import NotDurable, Publish
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.metrics import Metrics
-from ingress.publisher import NotDurable, Publish
 from schemas.channel import ChannelSettings
 from schemas.codec import callback_headers
 from schemas.topics import WEBHOOKS

@@ -25,12 +25,12 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
+from bus.publisher import NotDurable, Publish
 from ingress.channel_writer import ChannelWriter
 from ingress.commands import CommandRequest, parse_command, unknown_agents
 from ingress.directory import ChannelDirectory, UnknownAgent, UnknownChannel
 from ingress.journal import SOURCE
 from ingress.people import People, PresenceRequest
-from ingress.publisher import NotDurable, Publish
 from ingress.tokens import webhook_path
 from schemas.channel import ChannelSettings
 from schemas.channels_file import Agent

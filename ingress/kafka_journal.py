@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import RecordMetadata
 
+from bus.connection import KafkaConnection, client_options
+from bus.publisher import Discard, NotDurable
 from ingress.journal import Draft, Fill, Message
-from ingress.publisher import Discard, NotDurable
-from schemas.connection import KafkaConnection, client_options
 
 TRANSACTION_TIMEOUT_MS = 10_000
 """How long the open transaction of a process that died may hold readers back."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Literal
 
+from bus.publisher import Publish
 from ingress.channel_writer import draft_member
 from ingress.directory import ChannelDirectory
 from ingress.journal import Draft, Journal
-from ingress.publisher import Publish
 from schemas.channels_file import Agent
 from schemas.setting_types import SettingsModel
 from schemas.system import PresenceState

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaProducer
 
 from agents.stage import Stage
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
+from bus.transactional import transactional_producer
 from streams.clock import Clock
 from streams.effects_contract import Performer
 from streams.metrics import Metrics
-from streams.producing import transactional_producer
 from streams.settings_store import SettingsStore
 
 

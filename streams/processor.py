@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from aiokafka.structs import ConsumerRecord
 
 from agents.stage import Stage
+from bus.transactional import Message, partition_of
 from schemas.codec import from_kafka, to_kafka
 from schemas.ids import derived_id
 from schemas.messaging import EffectEnded
@@ -18,7 +19,6 @@ from schemas.topics import DEAD_LETTERS, TIMERS, Topic, state_topic
 from streams.effects import end_record
 from streams.environment import Environment
 from streams.failures import Failures
-from streams.producing import Message, partition_of
 from streams.state import OFFSET_KEY, Changes, TaskState, row_key
 from streams.step import Due, Outgoing, Requested, Step, step, undecodable
 

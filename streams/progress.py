@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.stage import Stage
-from schemas.connection import KafkaConnection, client_options
+from bus.aiokafka_fixes import believe_loaded_offsets_only
+from bus.connection import KafkaConnection, client_options
 from schemas.topics import Topic
-from streams.faust_internals import believe_loaded_offsets_only
 from streams.metrics import Metrics
 from streams.task import Barrier
 from streams.topology import upstream

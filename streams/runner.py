@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.stage import Stage
-from schemas.connection import KafkaConnection, client_options
+from bus.connection import KafkaConnection, client_options
 from streams.environment import Environment
 from streams.faust_internals import App, Fetched
 from streams.processor import Processor

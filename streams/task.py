@@ -12,13 +12,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.stage import Stage
-from schemas.connection import client_options
+from bus.aiokafka_fixes import believe_loaded_offsets_only
+from bus.connection import client_options
 from schemas.messaging import EffectEnded
 from schemas.topics import state_topic
 from streams.effects import EffectRunner, ended
 from streams.effects_contract import Unknown
 from streams.environment import Environment
-from streams.faust_internals import Fetched, believe_loaded_offsets_only
+from streams.faust_internals import Fetched
 from streams.processor import Batch, Processor, topics_of
 from streams.state import OFFSET_KEY, OWNER_KEY, Changes, TaskState, split_row_key
 from streams.transactions import Transactions, die, write

@@ -10,8 +10,8 @@ from typing import NamedTuple, NoReturn
 
 from aiokafka import AIOKafkaProducer
 
+from bus.transactional import Message, build_batches
 from streams.environment import Environment
-from streams.producing import Message, build_batches
 
 logger = logging.getLogger(__name__)
 

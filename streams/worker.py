@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from aiokafka.errors import KafkaError
 
 from agents.stage import Stage
+from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
+from bus.follower import TopicFollower
 from schemas.topics import CHANNELS
-from streams.compacted import TopicFollower
 from streams.environment import Environment
-from streams.faust_internals import calm_reconnects, quiet_loggers
 from streams.processor import Processor, topics_of
 from streams.progress import Progress
 from streams.runner import COMMIT_EVERY, StageRunner

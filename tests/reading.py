@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord
 
-from schemas.connection import KafkaConnection, client_options
+from bus.connection import KafkaConnection, client_options
 from schemas.record import Record, decode
 from schemas.topics import Topic
 

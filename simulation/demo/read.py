@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from bus.connection import KafkaConnection, client_options
 from deploy.errors import LiveDeskError
 from schemas.codec import from_kafka
-from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record
 from schemas.topics import Topic
 

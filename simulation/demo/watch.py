@@ -11,12 +11,12 @@ from aiohttp import ClientError, ClientSession
 from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
+from bus.follower import TopicFollower
 from schemas.record import UndecodableRecord, decode
 from schemas.topics import ASSIGNMENTS, CONVERSATIONS, STATUSES, Topic
 from simulation.demo.desk import Desk
 from simulation.demo.picture import Picture, StageNumbers
 from simulation.stack import Stack
-from streams.compacted import TopicFollower
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.topology import TOPOLOGY

@@ -13,6 +13,7 @@ from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from bus.connection import client_options
 from deploy.ingress_process import IngressServer
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
@@ -22,7 +23,6 @@ from ingress.people import PresenceRequest
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
 from schemas.codec import from_kafka
-from schemas.connection import client_options
 from schemas.invalid_settings import FieldError
 from schemas.record import Record
 from schemas.topics import TIMERS, TOPICS, Topic

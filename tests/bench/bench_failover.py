@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from agents.conversations import CONVERSATIONS as STAGE
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
 from schemas.conversation import ConversationMessageReceived
 from schemas.topics import CONVERSATIONS, WEBHOOKS, state_topic
 from streams.state import OWNER_KEY

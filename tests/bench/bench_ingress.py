@@ -18,11 +18,11 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
+from bus.connection import client_options
 from deploy.ingress_process import IngressServer
 from deploy.settings import Settings, load_settings
 from deploy.topics import apply
 from schemas.channels_file import parse_channels_file
-from schemas.connection import client_options
 from schemas.topics import TOPICS, WEBHOOKS
 from tests.bench.connection import Connection, connect, post_request
 from tests.bench.report import Report, Verdict

@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from bus.connection import KafkaConnection
 from deploy.topics import apply
-from schemas.connection import KafkaConnection
 from schemas.topics import Topic
 from tests.bench.customers import CALLBACKS, Customers, percentile
 from tests.bench.peers.bare_chain import READY, RECEIPTS, TOPIC

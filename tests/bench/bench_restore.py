@@ -8,10 +8,10 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from agents.stage import Stage
+from bus.connection import KafkaConnection, client_options
 from deploy.broker import free_port
 from deploy.processes import ManagedProcess
 from deploy.topics import apply
-from schemas.connection import KafkaConnection, client_options
 from schemas.topics import Topic, state_topic
 from tests.bench.customers import Customers
 from tests.bench.peers.faust_table import READY, TABLE, app_id

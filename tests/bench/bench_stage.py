@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bus.connection import KafkaConnection
 from deploy.topics import apply
-from schemas.connection import KafkaConnection
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from tests.bench.counting import KEYS, PARTITIONS, VALUE_BYTES, last_output, produce
 from tests.bench.peers.environment import REQUIREMENTS, peers_python

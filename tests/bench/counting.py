@@ -9,7 +9,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
-from schemas.connection import KafkaConnection, client_options
+from bus.connection import KafkaConnection, client_options
 from schemas.record import Record, encode
 from schemas.topics import Topic
 from streams.clock import wall_clock

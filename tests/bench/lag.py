@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.topology import TOPOLOGY

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from aiokafka import AIOKafkaProducer
 
 from agents.stage import Stage
-from schemas.connection import KafkaConnection, client_options
+from bus.connection import KafkaConnection, client_options
 from schemas.topics import state_topic
 from streams.topology import TOPOLOGY
 from tests.reading import committed_messages

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import psutil
 
+from bus.connection import KafkaConnection
 from deploy.broker import EmbeddedBroker, free_port
 from deploy.kafka_jars import read_jar_list
-from schemas.connection import KafkaConnection
 
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ import psutil
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
+from bus.connection import KafkaConnection
 from deploy.channels_file import load_channels_file
 from deploy.processes import ManagedProcess
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
-from schemas.connection import KafkaConnection
 from simulation.stack import Ports, Stack
 
 PREFIX = "livedesk."

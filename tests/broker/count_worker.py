@@ -13,11 +13,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from schemas.connection import KafkaConnection, client_options
+from bus.connection import KafkaConnection, client_options
+from bus.transactional import MAX_BATCH_BYTES, transactional_producer
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.metrics import Metrics
-from streams.producing import MAX_BATCH_BYTES, transactional_producer
 from streams.settings_store import SettingsStore
 from streams.worker import Worker
 from tests.broker.counting import COUNT

@@ -8,9 +8,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from bus.aiokafka_fixes import believe_loaded_offsets_only
 from deploy.broker import EmbeddedBroker, free_port
 from deploy.settings import load_settings
-from streams.faust_internals import believe_loaded_offsets_only
 
 GROUP = "readers"
 PARTITIONS = [TopicPartition("numbers", number) for number in range(40)]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bus.connection import KafkaConnection
 from deploy.reports import summed
 from deploy.settings import load_settings
-from schemas.connection import KafkaConnection
 from schemas.record import Record
 from schemas.reports import ReportKind, ReportUpdated
 from schemas.system import ChannelSaved, DeadLettered, WebhookReceived

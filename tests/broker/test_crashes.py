@@ -14,15 +14,15 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from bus.connection import KafkaConnection, client_options
+from bus.transactional import transactional_producer
 from deploy.topics import apply
 from schemas.channel import ChannelSettings
-from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, decode, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.metrics import Metrics
-from streams.producing import transactional_producer
 from streams.progress import Progress
 from streams.settings_store import SettingsStore
 from streams.state import Changes, TaskState, is_row_key, split_row_key

@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from agents.stage import Stage
+from bus.connection import KafkaConnection, client_options
 from cli.replay import replay_stages
 from deploy.channels_file import load_channels_file
 from deploy.committed import committed_reader
@@ -18,7 +19,6 @@ from deploy.dead_letters import Letters, Return, Selection, plan, read_letters, 
 from deploy.errors import LiveDeskError
 from deploy.settings import load_settings
 from deploy.topics import apply
-from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, CONVERSATIONS, DEAD_LETTERS, INBOX, OUTBOUND, TIMERS, state_topic
 from simulation.scenario.broker_run import Bench, running

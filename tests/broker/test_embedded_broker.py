@@ -15,9 +15,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from bus.connection import KafkaConnection, client_options
 from deploy.broker import EmbeddedBroker, free_port
 from deploy.errors import LiveDeskError
-from schemas.connection import KafkaConnection, client_options
 
 TOPIC = "kept"
 PARTITION = TopicPartition(TOPIC, 0)

@@ -18,6 +18,10 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from aiokafka import AIOKafkaProducer
 from pydantic import JsonValue, SecretStr
 
+from bus.aiokafka_fixes import discard_producer
+from bus.connection import KafkaConnection, client_options
+from bus.follower import TopicFollower
+from bus.publisher import NotDurable
 from deploy.broker import EmbeddedBroker, free_port
 from deploy.errors import LiveDeskError
 from deploy.ingress_process import IngressServer
@@ -26,17 +30,13 @@ from deploy.topics import apply
 from ingress.directory import ChannelDirectory
 from ingress.journal import Draft
 from ingress.kafka_journal import KafkaJournal
-from ingress.publisher import NotDurable
 from schemas.channels_file import Agent, parse_channels_file
 from schemas.codec import from_kafka
-from schemas.connection import KafkaConnection, client_options
 from schemas.conversation import Reply
 from schemas.record import Record
 from schemas.system import AgentDeleted, AgentSaved, ChannelChanged, ChannelSaved, PresenceChanged, WebhookReceived
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 from streams.clock import wall_clock
-from streams.compacted import TopicFollower
-from streams.faust_internals import discard_producer
 from tests.reading import committed_messages, committed_records
 
 JSON = {"Content-Type": "application/json"}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from bus.connection import KafkaConnection, client_options
 from deploy.channels_file import load_channels_file
 from deploy.settings import load_settings
 from deploy.topics import apply
-from schemas.connection import KafkaConnection, client_options
 from schemas.record import Record, encode
 from schemas.system import DeadLettered
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic

@@ -14,10 +14,10 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from agents.greeting import GREETING
 from agents.stage import NOTHING, Context, Decision, Rows, TimerFired
+from bus.connection import KafkaConnection, client_options
 from cli.replay import replay_stages
 from deploy.settings import load_settings
 from deploy.topics import apply
-from schemas.connection import KafkaConnection, client_options
 from schemas.event import Event
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic

@@ -9,10 +9,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
+from bus.connection import KafkaConnection, client_options
 from cli.main import app as cli
 from deploy.errors import LiveDeskError
 from deploy.topics import PARTITIONS, Difference, apply, plan
-from schemas.connection import KafkaConnection, client_options
 from schemas.topics import CHANNELS, INBOX, TOPICS, Topic, state_topic
 
 SOME = (INBOX, CHANNELS, state_topic("hours"))

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from aiokafka import AIOKafkaProducer
 from pydantic import BaseModel, ConfigDict
 
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
+from bus.transactional import transactional_producer
 from streams.effects_contract import Outcome, Performer
-from streams.producing import transactional_producer
 
 WITHIN_S = 0.004
 """How long after the beginning of a commit, a call or a restore the signal comes that is to hit it in its middle."""

@@ -13,13 +13,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pydantic import TypeAdapter
 
-from schemas.connection import client_options
+from bus.aiokafka_fixes import believe_loaded_offsets_only
+from bus.connection import client_options
 from schemas.record import milliseconds
 from schemas.topics import CHANNELS, TOPICS, Topic, state_topic
 from simulation.demo.clients import Callbacks
 from simulation.sandbox.provider import LogEntry
 from streams.clock import wall_clock
-from streams.faust_internals import believe_loaded_offsets_only
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.settings_store import SettingsStore

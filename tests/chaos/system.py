@@ -12,12 +12,12 @@ from types import TracebackType
 import psutil
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from bus.connection import KafkaConnection
 from deploy.broker import EmbeddedBroker, free_port
 from deploy.channels_file import load_channels_file
 from deploy.processes import ManagedProcess
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
-from schemas.connection import KafkaConnection
 from simulation.stack import Ports, Stack
 from tests.chaos.ai_agent import AiAgent
 from tests.chaos.points import REACHED, Order

@@ -5,7 +5,7 @@ import time
 
 from aiokafka.errors import KafkaError
 
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.topology import TOPOLOGY

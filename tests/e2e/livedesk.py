@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
 
 
 def environment(

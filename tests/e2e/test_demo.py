@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.connection import KafkaConnection, client_options
+from bus.connection import KafkaConnection, client_options
 from tests.e2e.livedesk import environment, left_behind, running
 
 SECONDS = 120.0

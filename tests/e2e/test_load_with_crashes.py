@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
+from bus.connection import KafkaConnection
 from deploy.broker import EmbeddedBroker, free_port
 from deploy.channels_file import load_channels_file
 from deploy.secrets import load_secrets
 from deploy.settings import Settings, load_settings
-from schemas.connection import KafkaConnection
 from schemas.conversation import ConversationMessageReceived, ConversationOpened
 from schemas.engagelab import InboundMessage
 from schemas.engagelab_callbacks import parse_callback

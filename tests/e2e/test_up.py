@@ -8,8 +8,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from bus.connection import KafkaConnection
 from deploy.broker import free_port
-from schemas.connection import KafkaConnection
 from tests.e2e.livedesk import environment, left_behind, running
 
 SECONDS = 60.0

@@ -8,13 +8,13 @@ from itertools import count
 
 from aiohttp import ClientSession, web
 
+from bus.publisher import NotDurable
 from ingress.app import build_server
 from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.journal import Draft, Fill
 from ingress.people import People
-from ingress.publisher import NotDurable
 from ingress.tokens import webhook_path, webhook_token
 from schemas.channels_file import parse_channels_file
 from schemas.codec import Headers, from_kafka

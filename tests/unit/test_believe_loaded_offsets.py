@@ -8,7 +8,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupLoadInProgressError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
-from streams.faust_internals import believe_loaded_offsets_only
+from bus.aiokafka_fixes import believe_loaded_offsets_only
 
 NUMBERS = TopicPartition("numbers", 0)
 LOADING = OffsetFetchResponse_v3(0, [], GroupLoadInProgressError.errno)

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.metadata import MetadataResponse_v0
 
-from streams.faust_internals import RECONNECT_S, calm_reconnects
+from bus.aiokafka_fixes import RECONNECT_S, calm_reconnects
 
 NODE = 1
 CLIENTS = 10

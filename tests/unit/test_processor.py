@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
 from schemas.event import Event
 from schemas.record import Record
 from schemas.topics import TIMERS

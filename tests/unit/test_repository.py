@@ -13,14 +13,14 @@ import typer.main
 import yaml
 from typer.core import TyperCommand, TyperGroup
 
+from bus.connection import KafkaConnection
 from cli.main import app
 from deploy.broker_config import server_properties
 from deploy.settings import Settings
-from schemas.connection import KafkaConnection
 from streams.topology import TOPOLOGY
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "agents", "streams", "ingress", "deploy", "simulation", "cli")
+PACKAGES = ("schemas", "agents", "bus", "streams", "ingress", "deploy", "simulation", "cli")
 README = (ROOT / "README.md").read_text()
 TEXT = {".py", ".md", ".toml", ".lock", ".yml", ".yaml", ".json", ".properties", ".sh", ""}
 

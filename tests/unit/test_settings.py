@@ -8,9 +8,9 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr, ValidationError
 
+from bus.connection import KafkaConnection, client_options
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings, load_settings
-from schemas.connection import KafkaConnection, client_options
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.greeting import GREETING
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.faust_internals import Fetched

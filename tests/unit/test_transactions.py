@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
+from bus.transactional import Message
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.metrics import Metrics
-from streams.producing import Message
 from streams.settings_store import SettingsStore
 from streams.transactions import LANES, MAX_MESSAGES, Offsets, Transactions
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import uvloop
 
 from agents.stage import Context, Decision, Rows, TimerFired
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
 from schemas.event import Event
 from streams.clock import wall_clock
 from streams.environment import Environment

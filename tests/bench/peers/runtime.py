@@ -13,7 +13,7 @@ import orjson
 import uvloop
 from aiokafka.structs import ConsumerRecord
 
-from schemas.connection import KafkaConnection
+from bus.connection import KafkaConnection
 from streams.clock import wall_clock
 from streams.environment import Environment
 from streams.metrics import Metrics

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from schemas.connection import KafkaConnection, client_options
+from bus.connection import KafkaConnection, client_options
 
 Apply = Callable[[bytes, bytes | None], None]
 

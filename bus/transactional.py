@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from schemas.connection import KafkaConnection, client_options
-from streams.faust_internals import hurry_transactions
+from bus.aiokafka_fixes import hurry_transactions
+from bus.connection import KafkaConnection, client_options
 
 MAX_BATCH_BYTES = 3_500_000
 """Under the topics' max.message.bytes. The largest record is a dead letter: a callback of 1 MiB, in base64."""

@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from bus.connection import KafkaConnection, client_options
 from schemas.codec import Headers
-from schemas.connection import KafkaConnection, client_options
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Kafka for every process: connections, publishing, transactions, following a topic. No Faust, no stage."""
