@@ -6,9 +6,9 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from deploy.broker import BrokerStatus
 from deploy.errors import LiveDeskError
-from deploy.local_kafka import embedded_broker
+from deploy.kafka.broker import BrokerStatus
+from deploy.kafka.local import embedded_broker
 from deploy.settings import Settings
 
 NOT_RUNNING = 3

@@ -10,9 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from deploy.committed import committed_reader
 from deploy.dead_letters import Letter, Letters, Return, Selection, newest_revisions, plan, read_letters, returning
 from deploy.errors import LiveDeskError
+from deploy.kafka.committed import committed_reader
 from deploy.settings import Settings
 from schemas.record import format_time
 

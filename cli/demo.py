@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from deploy.errors import LiveDeskError
-from deploy.local_kafka import local_kafka
-from deploy.logs import FORMAT
+from deploy.kafka.local import local_kafka
+from deploy.processes.logs import FORMAT
+from deploy.processes.signals import Interrupted, raise_at_sigterm, run_until_signal
 from deploy.settings import Settings
-from deploy.signals import Interrupted, raise_at_sigterm, run_until_signal
 from simulation.demo.picture import Picture
 from simulation.demo.run import run_demo
 from simulation.demo.view import Report, View, print_report

@@ -8,9 +8,9 @@ import orjson
 import typer
 from rich.console import Console
 
-from deploy.committed import committed_reader
 from deploy.errors import LiveDeskError
 from deploy.explanations import Decided, decisions, headline, read_assignments, reasons
+from deploy.kafka.committed import committed_reader
 from deploy.settings import Settings
 from schemas.record import Record
 

@@ -10,8 +10,8 @@ import typer
 import uvloop
 
 from deploy.channels_file import load_channels_file
-from deploy.ingress_process import IngressServer
-from deploy.logs import configure_logging
+from deploy.processes.ingress import IngressServer
+from deploy.processes.logs import configure_logging
 from deploy.settings import Settings
 from schemas.channels_file import ChannelsFile
 

@@ -13,10 +13,10 @@ from rich.progress import Progress as Bars
 from agents.stage import Stage
 from bus.connection import KafkaConnection
 from cli.worker import chosen_stages
-from deploy.committed import committed_reader
+from deploy.kafka.committed import committed_reader
 from deploy.settings import Settings
 from deploy.stage_log import Progress, read_settings, read_stage
-from streams.replay_check import Difference, Report, check
+from streams.replay.check import Difference, Report, check
 
 
 def replay(

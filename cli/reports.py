@@ -13,8 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from deploy.committed import committed_reader
 from deploy.errors import LiveDeskError
+from deploy.kafka.committed import committed_reader
 from deploy.reports import OUTCOMES, By, Figures, Filter, Times, read_partials, summed
 from deploy.settings import Settings
 

@@ -13,8 +13,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from deploy.local_kafka import local_kafka
-from deploy.logs import configure_logging
+from deploy.kafka.local import local_kafka
+from deploy.processes.logs import configure_logging
 from deploy.settings import Settings
 from simulation.scenario import broker_run
 from simulation.scenario.format import Loaded, load_file, matching

@@ -10,8 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from deploy.kafka.topics import PARTITIONS, REPLICATION, Applied, Difference, Plan, TopicSpec, apply, plan
 from deploy.settings import Settings
-from deploy.topics import PARTITIONS, REPLICATION, Applied, Difference, Plan, TopicSpec, apply, plan
 from schemas.topics import INBOX, Topic
 from streams.topology import all_topics
 

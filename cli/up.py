@@ -14,14 +14,14 @@ from typing import Annotated, Never
 import typer
 from rich.console import Console
 
-from deploy.broker import check_port_free
 from deploy.channels_file import load_channels_file
 from deploy.errors import LiveDeskError
-from deploy.local_kafka import LocalKafka, local_kafka
-from deploy.logs import configure_logging
+from deploy.kafka.broker import check_port_free
+from deploy.kafka.local import LocalKafka, local_kafka
+from deploy.processes.logs import configure_logging
+from deploy.processes.signals import Interrupted, raise_at_sigterm, run_until_signal
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
-from deploy.signals import Interrupted, raise_at_sigterm, run_until_signal
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
 from simulation.demo.run import CHANNELS

@@ -9,12 +9,12 @@ from aiokafka.errors import KafkaConnectionError
 
 from agents.stage import Stage
 from deploy.errors import LiveDeskError
-from deploy.logs import configure_logging
+from deploy.processes.logs import configure_logging
+from deploy.processes.worker import run_worker
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
-from deploy.worker_process import run_worker
+from streams.runtime.worker import StageCrashed
 from streams.topology import TOPOLOGY
-from streams.worker import StageCrashed
 
 STAGES = {stage.name: stage for stage in TOPOLOGY}
 

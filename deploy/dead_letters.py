@@ -19,8 +19,8 @@ from aiokafka.structs import ConsumerRecord
 from agents.stage import Stage
 from bus.connection import KafkaConnection
 from bus.transactional import Message, build_batches, partition_of, transactional_producer
-from deploy.committed import CommittedReader
 from deploy.errors import LiveDeskError
+from deploy.kafka.committed import CommittedReader
 from schemas.codec import STRUCTURED_MODE, callback_headers, from_kafka
 from schemas.event import Event
 from schemas.record import Record, UndecodableRecord, decode, encode

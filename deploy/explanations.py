@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import orjson
 from pydantic import JsonValue
 
-from deploy.committed import CommittedReader
+from deploy.kafka.committed import CommittedReader
 from schemas.conversation import Assignee
 from schemas.ids import channel_of
 from schemas.record import Record, decode, format_time

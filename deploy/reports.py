@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal
 
-from deploy.committed import CommittedReader
+from deploy.kafka.committed import CommittedReader
 from schemas.record import decode
 from schemas.reports import ReportKind, ReportUpdated, value_of
 from schemas.topics import REPORTS

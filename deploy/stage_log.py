@@ -8,15 +8,15 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.stage import Stage
-from deploy.committed import CommittedReader
 from deploy.errors import LiveDeskError
+from deploy.kafka.committed import CommittedReader
 from schemas.messaging import EffectEnded
 from schemas.record import UndecodableRecord, decode
 from schemas.system import TimersFired
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, Topic, state_topic
-from streams.replay import Input, Partition, Row
-from streams.replay_check import StageLog, Written
-from streams.settings_store import SettingsStore
+from streams.replay.check import StageLog, Written
+from streams.replay.rebuild import Input, Partition, Row
+from streams.runtime.settings_store import SettingsStore
 from streams.state import is_row_key, split_row_key
 
 Progress = Callable[[str, int, int], None]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from deploy.broker import free_port
-from deploy.processes import ManagedProcess
+from deploy.kafka.broker import free_port
+from deploy.kafka.topics import apply
+from deploy.processes.managed import ManagedProcess
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from deploy.topics import apply
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
 from simulation.sandbox.app import AI_PATH

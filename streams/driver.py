@@ -15,9 +15,9 @@ from agents.stage import Stage
 from schemas.codec import from_kafka, to_kafka
 from schemas.record import Record, from_milliseconds
 from schemas.topics import Topic
-from streams.effects import end_record, ended
-from streams.effects_contract import Outcome
-from streams.settings_store import SettingsStore
+from streams.effects.contract import Outcome
+from streams.effects.runner import end_record, ended
+from streams.runtime.settings_store import SettingsStore
 from streams.state import Changes, TaskState
 from streams.step import Due, Requested, Step, step
 from streams.topology import TOPOLOGY

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from bus.connection import KafkaConnection
-from deploy.broker import EmbeddedBroker, free_port
 from deploy.errors import LiveDeskError
-from deploy.kafka_jars import fetch_jars, quiet
+from deploy.kafka.broker import EmbeddedBroker, free_port
+from deploy.kafka.jars import fetch_jars, quiet
 from deploy.settings import load_settings
 
 NEED_KAFKA = [Path(__file__).parent / folder for folder in ("broker", "e2e")]

@@ -12,10 +12,10 @@ from cryptography.fernet import Fernet
 
 from deploy.channels_file import load_channels_file
 from deploy.explanations import decisions
+from deploy.kafka.topics import apply
 from deploy.reports import summed
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from deploy.topics import apply
 from schemas.topics import ASSIGNMENTS, CONVERSATIONS
 from simulation.demo.clients import DeskClient, SandboxClient
 from simulation.demo.count import summarize

@@ -17,8 +17,8 @@ from schemas.topics import ASSIGNMENTS, CONVERSATIONS, STATUSES, Topic
 from simulation.demo.desk import Desk
 from simulation.demo.picture import Picture, StageNumbers
 from simulation.stack import Stack
-from streams.metrics import Metrics
-from streams.progress import Progress
+from streams.runtime.metrics import Metrics
+from streams.runtime.progress import Progress
 from streams.topology import TOPOLOGY
 
 LOOK_SECONDS = 0.5

@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from bus.connection import client_options
-from deploy.ingress_process import IngressServer
+from deploy.kafka.topics import apply
+from deploy.processes.ingress import IngressServer
+from deploy.processes.worker import environment
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
-from deploy.topics import apply
-from deploy.worker_process import environment
 from ingress.people import PresenceRequest
 from schemas.channel import ChannelSettings
 from schemas.channels_file import ChannelsFile
@@ -37,10 +37,10 @@ from simulation.scenario.run import Finished, run
 from simulation.scenario.steps import CommandStep
 from simulation.scenario.world import Evidence, Refusal, StepIds
 from streams.clock import ManualClock
-from streams.environment import Environment
-from streams.progress import Progress
+from streams.runtime.progress import Progress
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 from streams.topology import TOPOLOGY, all_topics
-from streams.worker import Worker
 
 SEND_SECONDS = 0.5
 """Real seconds until a send that the sandbox leaves unanswered counts as unknown."""

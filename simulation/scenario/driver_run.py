@@ -31,11 +31,11 @@ from simulation.sandbox.templates import TemplateApi, TemplateFilter, Unreachabl
 from simulation.scenario.format import Scenario
 from simulation.scenario.steps import CommandStep
 from simulation.scenario.world import Evidence, Refusal, StepIds
-from streams import ai_client
-from streams.breaker import Breaker
 from streams.driver import Driver
-from streams.effects_contract import Outcome, Unknown
-from streams.provider_client import (
+from streams.effects import ai as ai_client
+from streams.effects.breaker import Breaker
+from streams.effects.contract import Outcome, Unknown
+from streams.effects.http import (
     LIST_UNREACHABLE,
     WINDOW_CLOSED,
     done,
@@ -44,7 +44,7 @@ from streams.provider_client import (
     send_body,
     why_not_approved,
 )
-from streams.settings_store import SettingsStore
+from streams.runtime.settings_store import SettingsStore
 
 _WRITTEN_BY_INGRESS: Final = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from streams.effects_contract import Outcome, Performer
+from streams.effects.contract import Outcome, Performer
 
 
 @dataclass(frozen=True)

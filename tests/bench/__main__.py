@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from deploy.errors import LiveDeskError
+from deploy.processes.signals import Interrupted, run_until_signal
 from deploy.settings import load_settings
-from deploy.signals import Interrupted, run_until_signal
 from tests.bench import (
     bench_failover,
     bench_growth,

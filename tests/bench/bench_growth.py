@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.topics import apply
+from deploy.kafka.topics import apply
 from schemas.topics import state_topic
 from streams.topology import all_topics
 from tests.bench.customers import Customers

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import psutil
 
-from deploy.topics import apply
+from deploy.kafka.topics import apply
 from schemas.topics import Topic
 from streams.topology import TOPOLOGY
 from tests.bench.customers import Customers

@@ -19,9 +19,9 @@ from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
 from bus.connection import client_options
-from deploy.ingress_process import IngressServer
+from deploy.kafka.topics import apply
+from deploy.processes.ingress import IngressServer
 from deploy.settings import Settings, load_settings
-from deploy.topics import apply
 from schemas.channels_file import parse_channels_file
 from schemas.topics import TOPICS, WEBHOOKS
 from tests.bench.connection import Connection, connect, post_request

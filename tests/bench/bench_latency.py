@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bus.connection import KafkaConnection
-from deploy.topics import apply
+from deploy.kafka.topics import apply
 from schemas.topics import Topic
 from tests.bench.customers import CALLBACKS, Customers, percentile
 from tests.bench.peers.bare_chain import READY, RECEIPTS, TOPIC

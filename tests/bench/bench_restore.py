@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaProducer
 
 from agents.stage import Stage
 from bus.connection import KafkaConnection, client_options
-from deploy.broker import free_port
-from deploy.processes import ManagedProcess
-from deploy.topics import apply
+from deploy.kafka.broker import free_port
+from deploy.kafka.topics import apply
+from deploy.processes.managed import ManagedProcess
 from schemas.topics import Topic, state_topic
 from tests.bench.customers import Customers
 from tests.bench.peers.faust_table import READY, TABLE, app_id

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bus.connection import KafkaConnection
-from deploy.topics import apply
+from deploy.kafka.topics import apply
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from tests.bench.counting import KEYS, PARTITIONS, VALUE_BYTES, last_output, produce
 from tests.bench.peers.environment import REQUIREMENTS, peers_python

@@ -13,10 +13,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from bus.connection import KafkaConnection, client_options
-from deploy.broker import free_port
-from deploy.broker_config import CLUSTER_ID, HOST, java_options, render_properties, server_properties
-from deploy.java import find_java
-from deploy.kafka_jars import fetch_jars
+from deploy.kafka.broker import free_port
+from deploy.kafka.config import CLUSTER_ID, HOST, java_options, render_properties, server_properties
+from deploy.kafka.jars import fetch_jars
+from deploy.kafka.java import find_java
 from tests.bench.session import NoResult, Session
 
 NODES = (1, 2, 3)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from bus.connection import KafkaConnection
-from streams.metrics import Metrics
-from streams.progress import Progress
+from streams.runtime.metrics import Metrics
+from streams.runtime.progress import Progress
 from streams.topology import TOPOLOGY
 from tests.bench.session import NoResult
 from tests.bench.system import PREFIX

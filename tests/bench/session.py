@@ -12,8 +12,8 @@ from typing import TypeVar
 import psutil
 
 from bus.connection import KafkaConnection
-from deploy.broker import EmbeddedBroker, free_port
-from deploy.kafka_jars import read_jar_list
+from deploy.kafka.broker import EmbeddedBroker, free_port
+from deploy.kafka.jars import read_jar_list
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bus.connection import KafkaConnection
 from deploy.channels_file import load_channels_file
-from deploy.processes import ManagedProcess
+from deploy.processes.managed import ManagedProcess
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
 from simulation.stack import Ports, Stack

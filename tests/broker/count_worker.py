@@ -16,10 +16,10 @@ from aiokafka import AIOKafkaProducer
 from bus.connection import KafkaConnection, client_options
 from bus.transactional import MAX_BATCH_BYTES, transactional_producer
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.settings_store import SettingsStore
-from streams.worker import Worker
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 from tests.broker.counting import COUNT
 
 

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bus.aiokafka_fixes import believe_loaded_offsets_only
-from deploy.broker import EmbeddedBroker, free_port
+from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.settings import load_settings
 
 GROUP = "readers"

@@ -16,18 +16,18 @@ from aiokafka.structs import OffsetAndMetadata
 
 from bus.connection import KafkaConnection, client_options
 from bus.transactional import transactional_producer
-from deploy.topics import apply
+from deploy.kafka.topics import apply
 from schemas.channel import ChannelSettings
 from schemas.record import Record, decode, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.progress import Progress
-from streams.settings_store import SettingsStore
+from streams.runtime.metrics import Metrics
+from streams.runtime.progress import Progress
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 from streams.state import Changes, TaskState, is_row_key, split_row_key
 from streams.step import step
-from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
 from tests.reading import committed_messages, until
 

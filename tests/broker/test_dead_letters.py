@@ -14,20 +14,20 @@ from agents.stage import Stage
 from bus.connection import KafkaConnection, client_options
 from cli.replay import replay_stages
 from deploy.channels_file import load_channels_file
-from deploy.committed import committed_reader
 from deploy.dead_letters import Letters, Return, Selection, plan, read_letters, returning
 from deploy.errors import LiveDeskError
+from deploy.kafka.committed import committed_reader
+from deploy.kafka.topics import apply
 from deploy.settings import load_settings
-from deploy.topics import apply
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, CONVERSATIONS, DEAD_LETTERS, INBOX, OUTBOUND, TIMERS, state_topic
 from simulation.scenario.broker_run import Bench, running
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.settings_store import SettingsStore
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 from streams.topology import TOPOLOGY
-from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
 from tests.e2e.livedesk import environment
 from tests.reading import committed_records, until

@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bus.connection import KafkaConnection, client_options
-from deploy.broker import EmbeddedBroker, free_port
 from deploy.errors import LiveDeskError
+from deploy.kafka.broker import EmbeddedBroker, free_port
 
 TOPIC = "kept"
 PARTITION = TopicPartition(TOPIC, 0)

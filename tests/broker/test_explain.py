@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from aiokafka import AIOKafkaProducer
 
 from bus.connection import KafkaConnection, client_options
-from deploy.committed import committed_reader
 from deploy.explanations import decisions, read_assignments
-from deploy.topics import apply
+from deploy.kafka.committed import committed_reader
+from deploy.kafka.topics import apply
 from schemas.record import Record, encode
 from schemas.system import AssignmentWaiting
 from schemas.topics import ASSIGNMENTS

@@ -22,11 +22,11 @@ from bus.aiokafka_fixes import discard_producer
 from bus.connection import KafkaConnection, client_options
 from bus.follower import TopicFollower
 from bus.publisher import NotDurable
-from deploy.broker import EmbeddedBroker, free_port
 from deploy.errors import LiveDeskError
-from deploy.ingress_process import IngressServer
+from deploy.kafka.broker import EmbeddedBroker, free_port
+from deploy.kafka.topics import apply
+from deploy.processes.ingress import IngressServer
 from deploy.settings import Settings
-from deploy.topics import apply
 from ingress.directory import ChannelDirectory
 from ingress.journal import Draft
 from ingress.kafka_journal import KafkaJournal

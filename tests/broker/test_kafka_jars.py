@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from deploy.errors import LiveDeskError
-from deploy.kafka_jars import fetch_jars, quiet, read_jar_list
+from deploy.kafka.jars import fetch_jars, quiet, read_jar_list
 
 
 class Quiet(SimpleHTTPRequestHandler):

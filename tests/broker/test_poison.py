@@ -10,17 +10,17 @@ from aiokafka import AIOKafkaProducer
 
 from bus.connection import KafkaConnection, client_options
 from deploy.channels_file import load_channels_file
+from deploy.kafka.topics import apply
 from deploy.settings import load_settings
-from deploy.topics import apply
 from schemas.record import Record, encode
 from schemas.system import DeadLettered
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from simulation.scenario.broker_run import Bench, running
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.settings_store import SettingsStore
-from streams.worker import Worker
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
 from tests.reading import committed_records, until
 

@@ -16,20 +16,20 @@ from agents.greeting import GREETING
 from agents.stage import NOTHING, Context, Decision, Rows, TimerFired
 from bus.connection import KafkaConnection, client_options
 from cli.replay import replay_stages
+from deploy.kafka.topics import apply
 from deploy.settings import load_settings
-from deploy.topics import apply
 from schemas.event import Event
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from simulation.scenario.broker_run import Bench, running
 from simulation.scenario.format import load_file
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.replay_check import Report
-from streams.settings_store import SettingsStore
+from streams.replay.check import Report
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 from streams.topology import TOPOLOGY
-from streams.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
 from tests.reading import until
 

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 from aiokafka import AIOKafkaProducer
 
 from bus.connection import KafkaConnection, client_options
-from deploy.committed import committed_reader
+from deploy.kafka.committed import committed_reader
+from deploy.kafka.topics import apply
 from deploy.reports import read_partials, summed
-from deploy.topics import apply
 from schemas.record import Record, encode
 from schemas.reports import ReportUpdated
 from schemas.topics import REPORTS

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from bus.connection import KafkaConnection, client_options
 from cli.main import app as cli
 from deploy.errors import LiveDeskError
-from deploy.topics import PARTITIONS, Difference, apply, plan
+from deploy.kafka.topics import PARTITIONS, Difference, apply, plan
 from schemas.topics import CHANNELS, INBOX, TOPICS, Topic, state_topic
 
 SOME = (INBOX, CHANNELS, state_topic("hours"))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from deploy.errors import LiveDeskError
-from deploy.signals import Interrupted, run_until_signal
+from deploy.processes.signals import Interrupted, run_until_signal
 from tests.chaos.load import Rates
 from tests.chaos.run import Plan, Progress, Report, run
 from tests.chaos.schedule import Limits

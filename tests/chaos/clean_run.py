@@ -43,9 +43,9 @@ from simulation.sandbox.callbacks import (
 from simulation.sandbox.provider import Provider
 from simulation.sandbox.receipts import Faults, ScheduledCallback
 from streams.driver import Driver
-from streams.effects_contract import Done, Outcome, Unknown
-from streams.provider_client import done, read_answer, send_body
-from streams.settings_store import SettingsStore
+from streams.effects.contract import Done, Outcome, Unknown
+from streams.effects.http import done, read_answer, send_body
+from streams.runtime.settings_store import SettingsStore
 from streams.topology import TOPOLOGY
 from tests.chaos.history import Acknowledged, History, Message
 

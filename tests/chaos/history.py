@@ -18,7 +18,7 @@ from schemas.record import Record
 from schemas.system import TimersFired
 from schemas.topics import TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.provider import LogEntry
-from streams.replay import Input, Replayed, replay
+from streams.replay.rebuild import Input, Replayed, replay
 from streams.state import TaskState
 from streams.step import SettingsLookup
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bus.connection import KafkaConnection
 from bus.transactional import transactional_producer
-from streams.effects_contract import Outcome, Performer
+from streams.effects.contract import Outcome, Performer
 
 WITHIN_S = 0.004
 """How long after the beginning of a commit, a call or a restore the signal comes that is to hit it in its middle."""

@@ -20,9 +20,9 @@ from schemas.topics import CHANNELS, TOPICS, Topic, state_topic
 from simulation.demo.clients import Callbacks
 from simulation.sandbox.provider import LogEntry
 from streams.clock import wall_clock
-from streams.metrics import Metrics
-from streams.progress import Progress
-from streams.settings_store import SettingsStore
+from streams.runtime.metrics import Metrics
+from streams.runtime.progress import Progress
+from streams.runtime.settings_store import SettingsStore
 from streams.state import META, Meta, is_row_key, split_row_key
 from streams.topology import TOPOLOGY
 from tests.chaos.history import Acknowledged, History, Message, State

@@ -52,7 +52,7 @@ OF_PROVIDER: Final = frozenset(
 STOP_POINTS: Final = tuple(point for point in Point if point not in (Point.BEGIN, Point.CALLING, Point.COMMITTING))
 
 SESSION_S: Final = 8.0
-"""After that long without a heartbeat a worker is taken for dead (streams/runner.py)."""
+"""After that long without a heartbeat a worker is taken for dead (streams/runtime/runner.py)."""
 
 LAST_S: Final = 8.0
 """No fault begins so shortly before the end of the load: its moment might not come any more."""

@@ -13,9 +13,9 @@ import psutil
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from bus.connection import KafkaConnection
-from deploy.broker import EmbeddedBroker, free_port
 from deploy.channels_file import load_channels_file
-from deploy.processes import ManagedProcess
+from deploy.kafka.broker import EmbeddedBroker, free_port
+from deploy.processes.managed import ManagedProcess
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
 from simulation.stack import Ports, Stack

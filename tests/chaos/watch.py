@@ -6,8 +6,8 @@ import time
 from aiokafka.errors import KafkaError
 
 from bus.connection import KafkaConnection
-from streams.metrics import Metrics
-from streams.progress import Progress
+from streams.runtime.metrics import Metrics
+from streams.runtime.progress import Progress
 from streams.topology import TOPOLOGY
 
 LOOK_S = 0.5

@@ -12,12 +12,12 @@ from dataclasses import replace
 import uvloop
 from aiohttp import web
 
-from deploy.logs import configure_logging
+from deploy.processes.logs import configure_logging
+from deploy.processes.worker import environment, health_app
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
-from deploy.worker_process import environment, health_app
+from streams.runtime.worker import Worker
 from streams.topology import TOPOLOGY
-from streams.worker import Worker
 from tests.chaos.points import Order, Trigger
 
 

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from bus.connection import KafkaConnection
-from deploy.broker import EmbeddedBroker, free_port
 from deploy.channels_file import load_channels_file
+from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.secrets import load_secrets
 from deploy.settings import Settings, load_settings
 from schemas.conversation import ConversationMessageReceived, ConversationOpened
@@ -22,9 +22,9 @@ from schemas.topics import CONVERSATIONS, DEAD_LETTERS, OUTBOUND, RECEIPTS, WEBH
 from simulation.sandbox.callbacks import Business, Customer, callback_body, content, message_row
 from simulation.stack import Ports, Stack
 from streams.clock import wall_clock
-from streams.metrics import Metrics
-from streams.progress import Progress
-from streams.task import MAX_EFFECTS
+from streams.runtime.metrics import Metrics
+from streams.runtime.progress import Progress
+from streams.runtime.task import MAX_EFFECTS
 from streams.topology import TOPOLOGY
 from tests.reading import committed_messages, committed_records, until
 

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from bus.connection import KafkaConnection
-from deploy.broker import free_port
+from deploy.kafka.broker import free_port
 from tests.e2e.livedesk import environment, left_behind, running
 
 SECONDS = 60.0

@@ -12,8 +12,8 @@ from pydantic import JsonValue
 
 from schemas.ai import AiMessage, AiQuestion, AiRequest, AiResult
 from schemas.sending import SendRequest
-from streams.ai_client import AiClient
-from streams.effects_contract import Done, Outcome, Unknown
+from streams.effects.ai import AiClient
+from streams.effects.contract import Done, Outcome, Unknown
 from tests.unit.http_answers import CLOSING, Handler, answering, answering_bytes, hang_up, never_answer
 
 SECRET_WORDS = "my card is lost"
@@ -159,7 +159,7 @@ async def test_no_text_is_logged(server: Server, answer: Handler, caplog: pytest
     caplog.set_level(logging.DEBUG)
     server.answer = answer
     await ask(server.url)
-    lines = [record.getMessage() for record in caplog.records if record.name == "streams.ai_client"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "streams.effects.ai"]
     assert len(lines) == 1
     assert "channel kiosk" in lines[0]
     assert SECRET_WORDS not in caplog.text

@@ -29,7 +29,7 @@ from schemas.record import Record
 from schemas.system import AgentDeleted, AgentSaved, ChannelChanged, PresenceChanged, ProposalAnswered
 from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, DEAD_LETTERS, INBOX, Topic
 from streams.driver import Driver
-from streams.settings_store import SettingsStore
+from streams.runtime.settings_store import SettingsStore
 from streams.state import META, KeyRows, TaskState
 from tests.unit.assignment_desk import ACCOUNT, PREFIXES_OF_CONVERSATIONS, START, channel, human, random_history
 

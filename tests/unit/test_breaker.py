@@ -4,8 +4,8 @@ import pytest
 
 from schemas.conversation import Template
 from schemas.sending import SendRequest, SendResult
-from streams.breaker import PROBE_EVERY_S, THRESHOLD, Breaker
-from streams.effects_contract import Done, Outcome, Postponed, Unknown
+from streams.effects.breaker import PROBE_EVERY_S, THRESHOLD, Breaker
+from streams.effects.contract import Done, Outcome, Postponed, Unknown
 
 
 class Provider:

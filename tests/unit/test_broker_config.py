@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from deploy.broker_config import CLUSTER_ID, java_options, render_properties, server_properties
+from deploy.kafka.config import CLUSTER_ID, java_options, render_properties, server_properties
 
 
 def test_it_listens_on_this_machine_alone() -> None:

@@ -20,8 +20,8 @@ from schemas.record import Record
 from schemas.system import DeadLettered, DeadLetterReplayed, WebhookReceived
 from schemas.topics import DEAD_LETTERS, WEBHOOKS
 from streams.driver import Driver
-from streams.effects_contract import Outcome, Unknown
-from streams.settings_store import SettingsStore
+from streams.effects.contract import Outcome, Unknown
+from streams.runtime.settings_store import SettingsStore
 from streams.state import TaskState
 from streams.step import Step, step, undecodable
 from tests.broker.counting import COUNT, NUMBERS, Counted, Number

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.types import TP
 
-from streams.faust_internals import ConsumerThread, Fetched
+from streams.runtime.faust_overrides import ConsumerThread, Fetched
 
 NUMBERS = TopicPartition("numbers", 0)
 

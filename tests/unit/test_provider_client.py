@@ -16,8 +16,8 @@ from schemas.channel import ChannelSettings
 from schemas.conversation import Template
 from schemas.sending import SendRequest, SendResult
 from streams.clock import wall_clock
-from streams.effects_contract import Done, Outcome, Postponed, Unknown
-from streams.provider_client import WINDOW_CLOSED, EngageLabClient
+from streams.effects.contract import Done, Outcome, Postponed, Unknown
+from streams.effects.http import WINDOW_CLOSED, EngageLabClient
 from tests.unit.http_answers import CLOSING, Handler, answering, answering_bytes, hang_up, never_answer
 
 CHANNEL = ChannelSettings(id="shop", phone_number="+49 30 000099", dev_key="key", dev_secret=SecretStr("pässword"))

@@ -17,9 +17,9 @@ from schemas.messaging import EffectEnded
 from schemas.record import Record, UndecodableRecord, encode, from_milliseconds
 from schemas.system import TimersFired
 from schemas.topics import Topic
-from streams.effects import end_record
-from streams.replay import Input, Partition
-from streams.replay_check import Report, StageLog, Written, check
+from streams.effects.runner import end_record
+from streams.replay.check import Report, StageLog, Written, check
+from streams.replay.rebuild import Input, Partition
 from streams.state import Changes, TaskState
 from streams.step import Due, Step, step, undecodable
 from tests.broker.counting import COUNT, COUNTS, Number

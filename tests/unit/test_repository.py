@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from bus.connection import KafkaConnection
 from cli.main import app
-from deploy.broker_config import server_properties
+from deploy.kafka.config import server_properties
 from deploy.settings import Settings
 from streams.topology import TOPOLOGY
 

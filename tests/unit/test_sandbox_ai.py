@@ -13,8 +13,8 @@ from schemas.ai import AiMessage, AiQuestion, AiRequest
 from simulation.sandbox.ai import CANNED, AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
 from simulation.sandbox.provider import Provider
-from streams.ai_client import AiClient, read_answer
-from streams.effects_contract import Done, Outcome
+from streams.effects.ai import AiClient, read_answer
+from streams.effects.contract import Done, Outcome
 
 TEXT = Done({"answer": "text", "text": "Good evening."})
 HANDOFF = Done({"answer": "handoff"})

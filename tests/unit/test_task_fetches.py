@@ -12,15 +12,15 @@ from aiokafka.structs import ConsumerRecord
 from agents.greeting import GREETING
 from bus.connection import KafkaConnection
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.faust_internals import Fetched
-from streams.metrics import Metrics
-from streams.processor import Processor
-from streams.runner import KEPT_S, StageRunner
-from streams.settings_store import SettingsStore
+from streams.runtime.faust_overrides import Fetched
+from streams.runtime.metrics import Metrics
+from streams.runtime.processor import Processor
+from streams.runtime.runner import KEPT_S, StageRunner
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.task import Kept, Task
+from streams.runtime.transactions import Transactions
 from streams.state import TaskState, row_key
-from streams.task import Kept, Task
-from streams.transactions import Transactions
 
 
 class NeverStarted:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agents.stage import Stage
-from deploy.topics import PARTITIONS, REPLICATION, Difference, FoundTopic, TopicSpec, compare, topic_spec
+from deploy.kafka.topics import PARTITIONS, REPLICATION, Difference, FoundTopic, TopicSpec, compare, topic_spec
 from schemas.messaging import EffectEnded
 from schemas.system import DeadLettered, KeyUnparked
 from schemas.topics import CHANNELS, DEAD_LETTERS, DIRECTORY, INBOX, REPORTS, TOPICS, Topic, state_topic

@@ -9,10 +9,10 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 from bus.connection import KafkaConnection
 from bus.transactional import Message
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.settings_store import SettingsStore
-from streams.transactions import LANES, MAX_MESSAGES, Offsets, Transactions
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.transactions import LANES, MAX_MESSAGES, Offsets, Transactions
 
 
 class Batch(list[bytes]):

@@ -11,10 +11,10 @@ from agents.stage import Context, Decision, Rows, TimerFired
 from bus.connection import KafkaConnection
 from schemas.event import Event
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.settings_store import SettingsStore
-from streams.worker import Worker
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 from tests.bench.peers.first import FirstRecord
 from tests.broker.counting import COUNT, decide
 

@@ -15,12 +15,12 @@ from aiokafka.structs import ConsumerRecord
 
 from bus.connection import KafkaConnection
 from streams.clock import wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.processor import Batch, Processor
-from streams.settings_store import SettingsStore
+from streams.runtime.metrics import Metrics
+from streams.runtime.processor import Batch, Processor
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 from streams.state import Changes, TaskState
-from streams.worker import Worker
 from tests.bench.peers.first import FirstRecord
 from tests.broker.counting import COUNT, COUNTS
 

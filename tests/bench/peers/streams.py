@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.java import find_java
-from deploy.kafka_jars import JarList
+from deploy.kafka.jars import JarList
+from deploy.kafka.java import find_java
 
 SOURCE = Path(__file__).with_name("CountStreams.java")
 JARS = Path(__file__).with_name("streams_jars.json")

@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 from aiokafka import AIOKafkaProducer
 
 from bus.transactional import Message, build_batches
-from streams.environment import Environment
+from streams.runtime.shared import Environment
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from schemas.messaging import EffectEnded
 from schemas.record import Record, UndecodableRecord, from_milliseconds
 from schemas.system import DeadLettered, TimersFired
 from schemas.topics import DEAD_LETTERS, TIMERS, Topic, state_topic
-from streams.effects import end_record
-from streams.environment import Environment
-from streams.failures import Failures
+from streams.effects.runner import end_record
+from streams.runtime.failures import Failures
+from streams.runtime.shared import Environment
 from streams.state import OFFSET_KEY, Changes, TaskState, row_key
 from streams.step import Due, Outgoing, Requested, Step, step, undecodable
 

@@ -12,13 +12,13 @@ from agents.stage import Stage
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
 from schemas.topics import CHANNELS
-from streams.environment import Environment
-from streams.processor import Processor, topics_of
-from streams.progress import Progress
-from streams.runner import COMMIT_EVERY, StageRunner
-from streams.task import Task
+from streams.runtime.processor import Processor, topics_of
+from streams.runtime.progress import Progress
+from streams.runtime.runner import COMMIT_EVERY, StageRunner
+from streams.runtime.shared import Environment
+from streams.runtime.task import Task
+from streams.runtime.transactions import Transactions, die
 from streams.topology import TOPOLOGY
-from streams.transactions import Transactions, die
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from pydantic import BaseModel, ValidationError
 
 from schemas.ai import AiRequest, AiResult
-from streams.effects_contract import Done, Outcome, Unknown
+from streams.effects.contract import Done, Outcome, Unknown
 
 logger = logging.getLogger(__name__)
 

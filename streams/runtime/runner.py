@@ -15,11 +15,11 @@ from faust.types import TP
 
 from agents.stage import Stage
 from bus.connection import KafkaConnection, client_options
-from streams.environment import Environment
-from streams.faust_internals import App, Fetched
-from streams.processor import Processor
-from streams.task import Barrier, Kept, Task
-from streams.transactions import Transactions
+from streams.runtime.faust_overrides import App, Fetched
+from streams.runtime.processor import Processor
+from streams.runtime.shared import Environment
+from streams.runtime.task import Barrier, Kept, Task
+from streams.runtime.transactions import Transactions
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Apache Kafka as Maven artifacts, fetched once into the cache folder.
 
 kafka_jars.json pins every jar by its SHA-256, so that a second start needs no network and a half-fetched or
-damaged cache repairs itself. To move to another Kafka: `python -m deploy.kafka_jars 4.5.0`, then run the tests.
+damaged cache repairs itself. To move to another Kafka: `python -m deploy.kafka.jars 4.5.0`, then run the tests.
 """
 
 import hashlib

@@ -13,14 +13,14 @@ from prometheus_client import generate_latest
 from agents.stage import Stage
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from streams.ai_client import AiClient
-from streams.breaker import Breaker
 from streams.clock import Clock, wall_clock
-from streams.environment import Environment
-from streams.metrics import Metrics
-from streams.provider_client import TOTAL_S, EngageLabClient
-from streams.settings_store import SettingsStore
-from streams.worker import Worker
+from streams.effects.ai import AiClient
+from streams.effects.breaker import Breaker
+from streams.effects.http import TOTAL_S, EngageLabClient
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings_store import SettingsStore
+from streams.runtime.shared import Environment
+from streams.runtime.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from pydantic import BaseModel
 
 from schemas.sending import SendRequest, SendResult
-from streams.effects_contract import Done, Outcome, Postponed
+from streams.effects.contract import Done, Outcome, Postponed
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from deploy.broker_config import (
+from deploy.errors import LiveDeskError
+from deploy.kafka.config import (
     CLUSTER_ID,
     FAST_START,
     HOST,
@@ -22,9 +23,8 @@ from deploy.broker_config import (
     render_properties,
     server_properties,
 )
-from deploy.errors import LiveDeskError
-from deploy.java import find_java
-from deploy.kafka_jars import Progress, fetch_jars, quiet
+from deploy.kafka.jars import Progress, fetch_jars, quiet
+from deploy.kafka.java import find_java
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

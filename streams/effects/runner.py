@@ -10,7 +10,7 @@ from agents.stage import Effect
 from schemas.ids import channel_of, derived_id
 from schemas.messaging import EffectEnded
 from schemas.record import Record
-from streams.effects_contract import Done, Outcome, Performer, Postponed, Unknown
+from streams.effects.contract import Done, Outcome, Performer, Postponed, Unknown
 
 logger = logging.getLogger(__name__)
 

@@ -16,13 +16,13 @@ from bus.aiokafka_fixes import believe_loaded_offsets_only
 from bus.connection import client_options
 from schemas.messaging import EffectEnded
 from schemas.topics import state_topic
-from streams.effects import EffectRunner, ended
-from streams.effects_contract import Unknown
-from streams.environment import Environment
-from streams.faust_internals import Fetched
-from streams.processor import Batch, Processor, topics_of
+from streams.effects.contract import Unknown
+from streams.effects.runner import EffectRunner, ended
+from streams.runtime.faust_overrides import Fetched
+from streams.runtime.processor import Batch, Processor, topics_of
+from streams.runtime.shared import Environment
+from streams.runtime.transactions import Transactions, die, write
 from streams.state import OFFSET_KEY, OWNER_KEY, Changes, TaskState, split_row_key
-from streams.transactions import Transactions, die, write
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from agents.stage import Stage
 from schemas.codec import to_kafka
 from schemas.messaging import EffectEnded
 from schemas.system import DeadLettered
-from streams.replay import Births, Partition, Replayed, Row, replay
+from streams.replay.rebuild import Births, Partition, Replayed, Row, replay
 from streams.state import META, Meta, TaskState
 from streams.step import Outgoing, SettingsLookup
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.broker import EmbeddedBroker
-from deploy.kafka_jars import Progress
+from deploy.kafka.broker import EmbeddedBroker
+from deploy.kafka.jars import Progress
+from deploy.processes.signals import ignore_signals
 from deploy.settings import KafkaEnvironment, Settings
-from deploy.signals import ignore_signals
 
 
 def embedded_broker(settings: Settings, port: int | None = None) -> EmbeddedBroker:

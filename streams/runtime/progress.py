@@ -12,8 +12,8 @@ from agents.stage import Stage
 from bus.aiokafka_fixes import believe_loaded_offsets_only
 from bus.connection import KafkaConnection, client_options
 from schemas.topics import Topic
-from streams.metrics import Metrics
-from streams.task import Barrier
+from streams.runtime.metrics import Metrics
+from streams.runtime.task import Barrier
 from streams.topology import upstream
 
 logger = logging.getLogger(__name__)

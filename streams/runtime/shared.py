@@ -10,9 +10,9 @@ from agents.stage import Stage
 from bus.connection import KafkaConnection
 from bus.transactional import transactional_producer
 from streams.clock import Clock
-from streams.effects_contract import Performer
-from streams.metrics import Metrics
-from streams.settings_store import SettingsStore
+from streams.effects.contract import Performer
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings_store import SettingsStore
 
 
 def _opened() -> asyncio.Event:

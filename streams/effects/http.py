@@ -31,8 +31,8 @@ from schemas.engagelab_sending import (
 )
 from schemas.sending import SendRequest, SendResult
 from streams.clock import Clock, wall_clock
-from streams.effects import START_WITHIN
-from streams.effects_contract import Done, Outcome, Postponed, Unknown
+from streams.effects.contract import Done, Outcome, Postponed, Unknown
+from streams.effects.runner import START_WITHIN
 
 logger = logging.getLogger(__name__)
 

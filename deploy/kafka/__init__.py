@@ -1,0 +1,1 @@
+"""Kafka itself: the embedded broker, its configuration, topics, and reading what is committed."""

@@ -1,0 +1,1 @@
+"""The processes: ingress, worker, and how they are started, logged and stopped."""

@@ -1,0 +1,1 @@
+"""Rebuilding a stage from its log, and comparing."""

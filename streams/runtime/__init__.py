@@ -1,0 +1,1 @@
+"""The Faust runtime: what a worker runs."""
