@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from agents.ai import AI
-from agents.assignment import ASSIGNMENT
-from agents.conversations import CONVERSATIONS
+from agents.assignment.decide import ASSIGNMENT
+from agents.conversations.decide import CONVERSATIONS
 from agents.csat import CSAT
 from agents.delivery import DELIVERY
 from agents.greeting import GREETING

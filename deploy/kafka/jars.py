@@ -1,6 +1,6 @@
 """Apache Kafka as Maven artifacts, fetched once into the cache folder.
 
-kafka_jars.json pins every jar by its SHA-256, so that a second start needs no network and a half-fetched or
+jars.json pins every jar by its SHA-256, so that a second start needs no network and a half-fetched or
 damaged cache repairs itself. To move to another Kafka: `python -m deploy.kafka.jars 4.5.0`, then run the tests.
 """
 
@@ -41,7 +41,7 @@ class JarList(BaseModel):
 
 def read_jar_list() -> JarList:
     """The pinned Kafka version and its jars."""
-    return JarList.model_validate_json(resources.files("deploy").joinpath("kafka_jars.json").read_bytes())
+    return JarList.model_validate_json(resources.files("deploy.kafka").joinpath("jars.json").read_bytes())
 
 
 def fetch_jars(cache_dir: Path, progress: Progress, repository: str | None = None) -> list[Path]:

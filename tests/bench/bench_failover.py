@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from agents.conversations import CONVERSATIONS as STAGE
+from agents.conversations.decide import CONVERSATIONS as STAGE
 from bus.connection import KafkaConnection
 from schemas.conversation import ConversationMessageReceived
 from schemas.topics import CONVERSATIONS, WEBHOOKS, state_topic

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agents import assignment_rows, conversations_rows
-from agents.assignment import ASSIGNMENT
+from agents.assignment.decide import ASSIGNMENT
 from agents.stage import RowT
 from schemas.channel import ChannelSettings
 from schemas.conversation import ProposeAssignee, Status

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from agents.assignment import ASSIGNMENT
+from agents.assignment.decide import ASSIGNMENT
 from schemas.channel import ChannelSettings, apply_change, parse_channel
 from schemas.conversation import Assignee, ProposeAssignee, Status
 from schemas.event import Event

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from agents.conversations import CONVERSATIONS
-from agents.conversations_rows import Conversation
+from agents.conversations.decide import CONVERSATIONS
+from agents.conversations.rows import Conversation
 from schemas.ai import AiRequested
 from schemas.channel import Ai, AiAgent, ChannelSettings, ConversationSettings, Csat
 from schemas.conversation import (

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.assignment import MAX_PROPOSALS
-from agents.assignment_rows import Agent, Channel, Conversation, Waiting
+from agents.assignment.decide import MAX_PROPOSALS
+from agents.assignment.rows import Agent, Channel, Conversation, Waiting
 from schemas.channel import ChannelSettings
 from schemas.conversation import ProposeAssignee, Status
 from schemas.system import PresenceState

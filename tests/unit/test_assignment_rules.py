@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from agents.assignment_rules import Message, failing, holds
+from agents.assignment.rules import Message, failing, holds
 from schemas.business_hours import BusinessHours, Week, parse_interval
 from schemas.routing import Condition, RoutingRule, Target
 

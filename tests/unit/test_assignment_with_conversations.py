@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from agents import assignment_rows, conversations_rows
-from agents.assignment import ASSIGNMENT
-from agents.conversations import CONVERSATIONS
+from agents.assignment.decide import ASSIGNMENT
+from agents.conversations.decide import CONVERSATIONS
 from schemas.channel import ChannelSettings, apply_change
 from schemas.conversation import (
     LIVE,

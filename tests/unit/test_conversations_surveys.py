@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from agents.conversations_surveys import read_rating
+from agents.conversations.surveys import read_rating
 from schemas.channel import Csat
 from schemas.channel import Template as ChannelTemplate
 from schemas.conversation import (

@@ -7,7 +7,7 @@ from typing import Final, Literal, cast
 
 from pydantic import JsonValue
 
-from agents.conversations_rows import (
+from agents.conversations.rows import (
     ASKED,
     CONTACT,
     CONVERSATION,

@@ -9,9 +9,9 @@ from typing import Final, Literal
 
 from pydantic import JsonValue
 
-from agents.conversations_draft import AUTO_RESOLVE, DUE_TIMER, KEEP, SEEN_FOR, WAKE, Draft
-from agents.conversations_notes import AI_FAILED, AI_HANDED_OVER, AI_SWITCHED_OFF, unsent_note
-from agents.conversations_rows import (
+from agents.conversations.draft import AUTO_RESOLVE, DUE_TIMER, KEEP, SEEN_FOR, WAKE, Draft
+from agents.conversations.notes import AI_FAILED, AI_HANDED_OVER, AI_SWITCHED_OFF, unsent_note
+from agents.conversations.rows import (
     ASKED,
     DUE,
     HELD,
@@ -24,7 +24,7 @@ from agents.conversations_rows import (
     Survey,
     survey_name,
 )
-from agents.conversations_surveys import (
+from agents.conversations.surveys import (
     answer_survey_proposal,
     end_survey,
     rate,

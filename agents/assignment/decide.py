@@ -29,7 +29,7 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import JsonValue
 
-from agents.assignment_rows import (
+from agents.assignment.rows import (
     FAIR,
     PRESENCE,
     SOON,
@@ -41,7 +41,7 @@ from agents.assignment_rows import (
     Need,
     Proposal,
 )
-from agents.assignment_rules import Message, failing
+from agents.assignment.rules import Message, failing
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from schemas.channel import ChannelSettings
 from schemas.conversation import Assignee, ProposeAssignee, Status

@@ -4,8 +4,8 @@ import re
 from datetime import datetime, timedelta
 from typing import Final, TypedDict
 
-from agents.conversations_draft import Draft
-from agents.conversations_rows import Conversation, Survey
+from agents.conversations.draft import Draft
+from agents.conversations.rows import Conversation, Survey
 from agents.templates import render
 from schemas.conversation import (
     ConversationRated,

@@ -1,0 +1,1 @@
+"""assignment: decides, for a whole account, who takes a conversation."""
