@@ -14,8 +14,6 @@ from schemas.system import AssignmentDecided, AssignmentReleased, AssignmentWait
 from schemas.topics import ASSIGNMENTS
 
 Told = Mapping[str, JsonValue]
-
-
 _BECAUSE: Final[Mapping[str, str]] = {
     "rule_matched": "a routing rule names them",
     "team_rule_matched": "a routing rule names their team, and it was their turn in it",
@@ -29,8 +27,6 @@ _BECAUSE: Final[Mapping[str, str]] = {
     "nobody_available": "nobody can take it now",
     "others_wait_longer": "others have waited longer",
 }
-
-
 _REASON: Final[Mapping[str, str]] = {
     "opened": "the conversation is new",
     "reopened": "its customer reopened it",
@@ -41,8 +37,6 @@ _REASON: Final[Mapping[str, str]] = {
     "team": "a person gave it to a team",
     "removed": "its agent left",
 }
-
-
 _WHY: Final[Mapping[str, str]] = {
     "not_member": "no member of the channel",
     "deleted": "deleted",
@@ -56,8 +50,6 @@ _WHY: Final[Mapping[str, str]] = {
     "no_agents": "there is none",
     "routed": "the conversation waits for people by now",
 }
-
-
 _KIND: Final[Mapping[str, str]] = {"human": "agent", "team": "team", "ai": "AI agent"}
 
 

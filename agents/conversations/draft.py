@@ -30,6 +30,7 @@ from schemas.ai import AiRequested
 from schemas.channel import ChannelSettings
 from schemas.conversation import (
     LIVE,
+    Assignee,
     ConversationAssigned,
     ConversationCommandRefused,
     ConversationEvent,
@@ -181,11 +182,11 @@ class Draft:
     def write(self, name: str, row: Row | None) -> "Draft":
         return replace(self, writes={**self.writes, name: row})
 
-    def keep(self, conversation: Conversation) -> "Draft":
+    def store(self, conversation: Conversation) -> "Draft":
         """Write the conversation, which it is about from here on."""
         return self.about(conversation).write(row_name(conversation.number), conversation)
 
-    def keep_contact(self, contact: Contact) -> "Draft":
+    def store_contact(self, contact: Contact) -> "Draft":
         return replace(self, contact=contact).write(CONTACT, contact)
 
     def remember(self, name: str) -> "Draft":
@@ -193,11 +194,11 @@ class Draft:
         timer = sweep_timer(self.rows, SEEN_PREFIXES, self.now, SEEN_FOR)
         return replace(self.write(name, Kept(since=self.now)), timers={**self.timers, **timer})
 
-    def tell(self, event: ConversationEvent | ConversationCommandRefused) -> "Draft":
+    def publish(self, event: ConversationEvent | ConversationCommandRefused) -> "Draft":
         """Say on the conversations topic what became of it."""
         return self._emit(Emit(CONVERSATIONS, self.ctx.key, event, self.channel))
 
-    def tell_account(self, event: Event) -> "Draft":
+    def notify_assignment(self, event: Event) -> "Draft":
         """Tell assignment."""
         return self._emit(Emit(ACCOUNT_INBOX, self.settings.account, event, self.channel))
 
@@ -217,7 +218,7 @@ class Draft:
             update["active_at"] = max(row.active_at, at)
         if treatment == "ordinary":
             update |= {"unread": row.unread + 1, "waiting_since": min(row.waiting_since or at, at)}
-        draft = self.keep(row.model_copy(update=update))
+        draft = self.store(row.model_copy(update=update))
         received = ConversationMessageReceived(
             header=draft.header,
             message_id=event.message_id,
@@ -228,7 +229,7 @@ class Draft:
             quotes=event.quotes,
             treatment=treatment,
         )
-        return draft.tell(received)
+        return draft.publish(received)
 
     def change(
         self,
@@ -244,17 +245,17 @@ class Draft:
         if before.status is Status.AI_REPLYING:
             # Whatever the AI agent still answers, it does not hold this any more.
             draft = draft.drop_all(ASKED, Asked)
-        draft = draft.keep(draft.current.model_copy(update={"revision": before.revision + 1, "chosen": False}))
+        draft = draft.store(draft.current.model_copy(update={"revision": before.revision + 1, "chosen": False}))
         if after.assignee != before.assignee:
-            draft = draft.tell(
+            draft = draft.publish(
                 ConversationAssigned(
                     header=draft.header, previous=before.assignee, by=by, explanation=dict(explanation or {})
                 )
             )
         if after.status is not before.status:
             changed = ConversationStatusChanged(header=draft.header, previous=before.status, by=by, reason=reason)
-            draft = draft.tell(changed)
-        return draft.tell_changed()
+            draft = draft.publish(changed)
+        return draft.report_change()
 
     def _move(self, after: Conversation, by: str | None) -> "Draft":
         """What a new status brings with it."""
@@ -281,7 +282,7 @@ class Draft:
                 return self.now + KEEP
         return None
 
-    def tell_changed(self) -> "Draft":
+    def report_change(self) -> "Draft":
         """Tell assignment of the conversation's status and assignee."""
         row = self.current
         changed = ConversationChanged(
@@ -293,7 +294,7 @@ class Draft:
             assignee=row.assignee,
             routed=row.routed,
         )
-        return self.tell_account(changed)
+        return self.notify_assignment(changed)
 
     def ask_ai(self, message: Held) -> "Draft":
         """Ask the AI agent that holds the conversation about a customer's message."""
@@ -312,7 +313,7 @@ class Draft:
         draft = self.write(f"{ASKED}{request.request_id}", Asked())
         return draft._emit(Emit(AI_REQUESTS, self.ctx.key, request, self.channel))
 
-    def keep_survey(self, survey: Survey) -> "Draft":
+    def store_survey(self, survey: Survey) -> "Draft":
         """Write the survey, which ends at its ends_at."""
         before = self.get(survey_name(survey.number), Survey)
         draft = self.reschedule("survey", survey.number, None if before is None else before.ends_at, survey.ends_at)
@@ -322,7 +323,7 @@ class Draft:
         """It is over: remember only how it may be quoted."""
         ids = (survey.id, *((survey.provider_message_id,) if survey.provider_message_id else ()))
         ended = (*self.contact.ended_surveys, *ids)[-_MAX_ENDED:]
-        draft = self.keep_contact(self.contact.model_copy(update={"ended_surveys": ended}))
+        draft = self.store_contact(self.contact.model_copy(update={"ended_surveys": ended}))
         draft = draft.reschedule("survey", survey.number, survey.ends_at, None)
         return draft.write(survey_name(survey.number), None)
 
@@ -373,3 +374,16 @@ class Draft:
         kept = next((row.at for name, row in self.rows.scan(DUE, Due) if name not in changed), None)
         new = (row.at for row in changed.values() if isinstance(row, Due))
         return {DUE_TIMER: min((*new, *(() if kept is None else (kept,))), default=None)}
+
+
+def was_seen(draft: Draft, name: str) -> bool:
+    seen = draft.rows.get(name, Kept)
+    return seen is not None and draft.now - seen.since < SEEN_FOR
+
+
+def human(agent: str) -> Assignee:
+    return Assignee(kind="human", id=agent)
+
+
+def is_ai(assignee: Assignee | None) -> bool:
+    return assignee is not None and assignee.kind == "ai"

@@ -44,13 +44,13 @@ def answer_survey_proposal(draft: Draft, event: ProposeSurvey) -> Draft:
             revision=event.revision,
             status=Status.CLOSED,
         )
-        return draft.tell(
+        return draft.publish(
             ConversationSurveyRefused(header=gone, survey_id=event.survey_id, reason="unknown_conversation")
         )
     draft = draft.about(row)
     if (row.status, row.revision) != (Status.RESOLVED, event.revision) or row.surveyed == row.resolution:
         refused = ConversationSurveyRefused(header=draft.header, survey_id=event.survey_id, reason="stale_revision")
-        return draft.tell(refused)
+        return draft.publish(refused)
     return _ask(draft, event.survey_id)
 
 
@@ -65,8 +65,8 @@ def _ask(draft: Draft, survey_id: str) -> Draft:
         asked_at=draft.now,
         ends_at=_end_of_window(draft),
     )
-    draft = draft.keep_contact(draft.contact.model_copy(update={"surveys": number})).keep_survey(survey)
-    draft = draft.keep(row.model_copy(update={"surveys": row.surveys + 1, "surveyed": row.resolution}))
+    draft = draft.store_contact(draft.contact.model_copy(update={"surveys": number})).store_survey(survey)
+    draft = draft.store(row.model_copy(update={"surveys": row.surveys + 1, "surveyed": row.resolution}))
     template = settings.csat.template
     message = SendMessage(
         message_id=survey_id,
@@ -76,7 +76,7 @@ def _ask(draft: Draft, survey_id: str) -> Draft:
         template=None if template is None else Template(name=template.name, language=template.language),
         not_after=draft.contact.session_ends,
     )
-    return draft.tell(ConversationSurveyRequested(**_about(draft, survey))).send(message)
+    return draft.publish(ConversationSurveyRequested(**_about(draft, survey))).send(message)
 
 
 def _end_of_window(draft: Draft) -> datetime:
@@ -93,10 +93,10 @@ def survey_sent(draft: Draft, event: DeliverySent) -> Draft:
         return draft
     known = survey.model_copy(update={"provider_message_id": event.provider_message_id})
     if survey.sent:
-        return draft.keep_survey(known)
+        return draft.store_survey(known)
     sent = known.model_copy(update={"sent": True, "asked_at": draft.now, "ends_at": _end_of_window(draft)})
-    draft = draft.keep_survey(sent).about(_surveyed(draft, sent))
-    return draft.tell(ConversationSurveySent(**_about(draft, sent)))
+    draft = draft.store_survey(sent).about(_surveyed(draft, sent))
+    return draft.publish(ConversationSurveySent(**_about(draft, sent)))
 
 
 def survey_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
@@ -105,9 +105,9 @@ def survey_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
     if survey is None or survey.sent or event.reason == "unknown":
         return draft
     row = _surveyed(draft, survey)
-    draft = draft.drop_survey(survey).keep(row.model_copy(update={"surveys": row.surveys - 1}))
+    draft = draft.drop_survey(survey).store(row.model_copy(update={"surveys": row.surveys - 1}))
     ended = ConversationSurveyEnded(**_about(draft, survey), outcome="failed", reason=event.reason)
-    return draft.tell(ended).drop_if_over(draft.current)
+    return draft.publish(ended).drop_if_over(draft.current)
 
 
 def _by_id(draft: Draft, survey_id: str) -> Survey | None:
@@ -153,12 +153,12 @@ def rate(draft: Draft, survey: Survey, rating: int, event: MessageReceived, at: 
     """The answer, which replaces an earlier one. It reopens nothing; it closes the resolution that it is about."""
     draft = draft.about(_surveyed(draft, survey)).receive(event, at, "rating")
     if not survey.sent:
-        draft = draft.tell(ConversationSurveySent(**_about(draft, survey)))
-    draft = draft.keep_survey(survey.model_copy(update={"sent": True, "rating": rating}))
+        draft = draft.publish(ConversationSurveySent(**_about(draft, survey)))
+    draft = draft.store_survey(survey.model_copy(update={"sent": True, "rating": rating}))
     rated = ConversationRated(
         **_about(draft, survey), rating=rating, previous=survey.rating, message_id=event.message_id
     )
-    return _close(draft.tell(rated), survey, "survey_answered")
+    return _close(draft.publish(rated), survey, "survey_answered")
 
 
 # --- its window is over --------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def end_survey(draft: Draft, survey: Survey) -> Draft:
     draft = draft.drop_survey(survey).about(_surveyed(draft, survey))
     outcome = "expired" if survey.rating is None else "answered"
     ended = ConversationSurveyEnded(**_about(draft, survey), outcome=outcome, rating=survey.rating)
-    draft = draft.tell(ended)
+    draft = draft.publish(ended)
     if survey.rating is None:
         draft = _close(draft, survey, "survey_expired")
     return draft.drop_if_over(draft.current)

@@ -12,8 +12,6 @@ from simulation.scenario.render import StepError
 from simulation.scenario.run import Finished, NotSupported, run
 
 Verdict = Literal["passed", "failed", "unusable"]
-
-
 Perform = Callable[[Scenario, bool], Awaitable[Finished]]
 """Runs one scenario; true: its result holds the records too. Raises NotSupported, StepError."""
 

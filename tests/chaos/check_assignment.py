@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from agents import assignment_rows, conversations_rows
+from agents.assignment import rows as assignment_rows
 from agents.assignment.decide import ASSIGNMENT
+from agents.conversations import rows as conversations_rows
 from agents.stage import RowT
 from schemas.channel import ChannelSettings
 from schemas.conversation import ProposeAssignee, Status

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.assignment.decide import MAX_PROPOSALS
 from agents.assignment.rows import Agent, Channel, Conversation, Waiting
+from agents.assignment.waiting import MAX_PROPOSALS
 from schemas.channel import ChannelSettings
 from schemas.conversation import ProposeAssignee, Status
 from schemas.system import PresenceState

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from agents import assignment_rows, conversations_rows
+from agents.assignment import rows as assignment_rows
 from agents.assignment.decide import ASSIGNMENT
+from agents.conversations import rows as conversations_rows
 from agents.conversations.decide import CONVERSATIONS
 from schemas.channel import ChannelSettings, apply_change
 from schemas.conversation import (

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.conversations.decide import TRANSITIONS
+from agents.conversations.moves import TRANSITIONS
 from agents.conversations.rows import Asked, Contact, Due, Held, Survey
 from agents.stage import RowT
 from schemas.ai import AiRequested

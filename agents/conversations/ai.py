@@ -1,0 +1,48 @@
+"""The AI agent answers, hands over or fails."""
+
+from agents.conversations.draft import Draft
+from agents.conversations.moves import hand_over, mark_answered
+from agents.conversations.notes import AI_FAILED, AI_HANDED_OVER
+from agents.conversations.rows import (
+    ASKED,
+    Asked,
+)
+from schemas.conversation import (
+    AiAnswered,
+    AiEnd,
+    AiFailed,
+    AiHandedOver,
+)
+from schemas.messaging import SendMessage
+
+
+def end_ai_request(draft: Draft, event: AiEnd) -> Draft:
+    """An answer counts while the AI agent that was asked holds the conversation."""
+    name = f"{ASKED}{event.request_id}"
+    if draft.get(name, Asked) is None:
+        return draft
+    draft = draft.write(name, None)
+    match event:
+        case AiAnswered():
+            return _send_answer(draft, event)
+        case AiHandedOver():
+            return hand_over(draft, "ai_handed_over", "handed_over", note=AI_HANDED_OVER)
+        case AiFailed():
+            return hand_over(draft, "ai_failed", "ai_failed", note=AI_FAILED)
+    return draft
+
+
+def _send_answer(draft: Draft, event: AiAnswered) -> Draft:
+    if draft.contact.blocked:
+        return draft
+    draft = mark_answered(draft)
+    row = draft.current
+    message = SendMessage(
+        message_id=draft.ctx.new_id("answer"),
+        conversation_id=row.id,
+        kind="ai",
+        text=event.text,
+        not_after=draft.contact.session_ends,
+        by=row.assignee.id if row.assignee is not None else None,
+    )
+    return draft.send(message)
