@@ -6,11 +6,11 @@ from typing import Final
 
 from agents.retention import SWEEP, Kept, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
-from schemas.ai import AiMessage, AiQuestion, AiRequest, AiRequested, AiResult
-from schemas.conversation import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.event import Event
+from schemas.events.ai import AiMessage, AiQuestion, AiRequest, AiRequested, AiResult
+from schemas.events.conversation import AiAnswered, AiEnd, AiFailed, AiHandedOver
+from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of
-from schemas.messaging import EffectEnded
 from schemas.topics import AI_REQUESTS, INBOX
 
 ATTEMPTS: Final = 3

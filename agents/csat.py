@@ -1,8 +1,8 @@
 """csat: asks for a rating of each resolution, and keeps the books of what became of it."""
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
-from schemas.channel import Csat, LabelFilter
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.conversation import (
     ConversationRated,
     ConversationStatusChanged,
     ConversationSurveyEnded,
@@ -14,7 +14,7 @@ from schemas.conversation import (
     Status,
     SurveyEvent,
 )
-from schemas.csat import (
+from schemas.events.csat import (
     SurveyAnswered,
     SurveyExpired,
     SurveyFailed,
@@ -22,7 +22,7 @@ from schemas.csat import (
     SurveySent,
     SurveySkipped,
 )
-from schemas.event import Event
+from schemas.settings.channel import Csat, LabelFilter
 from schemas.topics import CONVERSATIONS, INBOX
 from schemas.topics import CSAT as CSAT_TOPIC
 

@@ -6,10 +6,10 @@ from typing import Final
 
 from agents.retention import SWEEP, Kept, sweep, sweep_timer
 from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
-from schemas.conversation import DeliverySent, DeliveryUnsent
+from schemas.effects import SendRequest, SendResult, Via
 from schemas.event import Event
-from schemas.ids import channel_of, contact_of
-from schemas.messaging import (
+from schemas.events.conversation import DeliverySent, DeliveryUnsent
+from schemas.events.sending import (
     EffectEnded,
     SendAccepted,
     SendCommand,
@@ -18,7 +18,7 @@ from schemas.messaging import (
     SendRefused,
     SendUnknown,
 )
-from schemas.sending import SendRequest, SendResult, Via
+from schemas.ids import channel_of, contact_of
 from schemas.topics import INBOX, OUTBOUND, RECEIPTS, Topic
 
 KEEP: Final = timedelta(days=7)

@@ -2,10 +2,10 @@
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
 from agents.templates import render
-from schemas.channel import ChannelSettings
-from schemas.conversation import ConversationGated, ConversationRouted, Header, Status
 from schemas.event import Event
-from schemas.messaging import SendGreeting
+from schemas.events.conversation import ConversationGated, ConversationRouted, Header, Status
+from schemas.events.sending import SendGreeting
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import GATED, OUTBOUND
 
 

@@ -12,8 +12,8 @@ from agents.opening import is_open, local_time
 from agents.retention import SWEEP, Kept, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
 from agents.templates import render
-from schemas.business_hours import BusinessHours
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.conversation import (
     LIVE,
     ConversationEvent,
     ConversationGated,
@@ -25,8 +25,8 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.event import Event
-from schemas.messaging import SendUnavailable
+from schemas.events.sending import SendUnavailable
+from schemas.settings.business_hours import BusinessHours
 from schemas.topics import CONVERSATIONS, GATED, OUTBOUND
 
 HANDED_OVER: Final = frozenset({"handed_over", "ai_handed_over", "ai_failed"})

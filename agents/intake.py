@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
-from schemas.conversation import Media, MessageReceived, NoticeReceived
 from schemas.engagelab import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
 from schemas.engagelab_callbacks import parse_callback
 from schemas.event import Event
+from schemas.events.assignment import DeadLettered, NotificationReceived, WebhookReceived
+from schemas.events.conversation import Media, MessageReceived, NoticeReceived
+from schemas.events.sending import ReceiptReceived
 from schemas.ids import channel_of, contact_of, conversation_key
-from schemas.messaging import ReceiptReceived
 from schemas.record import body_text
-from schemas.system import DeadLettered, NotificationReceived, WebhookReceived
 from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOKS
 
 

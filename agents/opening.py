@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from schemas.business_hours import MINUTES_A_DAY, BusinessHours
+from schemas.settings.business_hours import MINUTES_A_DAY, BusinessHours
 
 _DAY = timedelta(days=1)
 _INSTANT = datetime.resolution

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from agents.opening import is_open
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.conversation import (
     LIVE,
     ConversationEvent,
     ConversationMessageReceived,
@@ -28,11 +29,10 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.csat import CsatEvent, SurveyAnswered, SurveySent
-from schemas.event import Event
+from schemas.events.csat import CsatEvent, SurveyAnswered, SurveySent
+from schemas.events.reports import ReportKind, ReportUpdated, bucket_of
+from schemas.events.sending import MessageStatusChanged
 from schemas.ids import channel_of
-from schemas.messaging import MessageStatusChanged
-from schemas.reports import ReportKind, ReportUpdated, bucket_of
 from schemas.topics import CONVERSATIONS, CSAT, REPORTS, STATUSES
 
 _MIDNIGHT: Final = "midnight"

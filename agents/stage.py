@@ -7,9 +7,9 @@ from typing import Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.channel import ChannelSettings
 from schemas.event import Event
 from schemas.ids import derived_id
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 
 

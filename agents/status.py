@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from agents.retention import Kept, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
 from schemas.event import Event
-from schemas.messaging import (
+from schemas.events.sending import (
     DeliveryError,
     MessageAnomaly,
     MessageStatusChanged,

@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
-from schemas.channel import ChannelSettings
-from schemas.conversation import Header
-from schemas.setting_types import MAX_TEXT
+from schemas.events.conversation import Header
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.types import MAX_TEXT
 
 _PLACEHOLDER: Final = re.compile(r"([ \t]*)\{(contact\.name|contact\.phone|channel\.name)\}")
 

@@ -13,7 +13,7 @@ from deploy.channels_file import load_channels_file
 from deploy.processes.ingress import IngressServer
 from deploy.processes.logs import configure_logging
 from deploy.settings import Settings
-from schemas.channels_file import ChannelsFile
+from schemas.settings.channels_file import ChannelsFile
 
 
 def ingress(

@@ -22,8 +22,8 @@ from deploy.processes.logs import configure_logging
 from deploy.processes.signals import Interrupted, raise_at_sigterm, run_until_signal
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
-from schemas.channel import ChannelSettings
-from schemas.channels_file import ChannelsFile
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.channels_file import ChannelsFile
 from simulation.demo.run import CHANNELS
 from simulation.stack import Ports, Stack
 

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from deploy.errors import LiveDeskError
-from schemas.channels_file import ChannelsFile, parse_channels_file
-from schemas.invalid_settings import InvalidSettings
+from schemas.settings.channels_file import ChannelsFile, parse_channels_file
+from schemas.settings.errors import InvalidSettings
 
 _HINT = "docs/channels.example.yaml shows every setting."
 

@@ -7,10 +7,10 @@ import orjson
 from pydantic import JsonValue
 
 from deploy.kafka.committed import CommittedReader
-from schemas.conversation import Assignee
+from schemas.events.assignment import AssignmentDecided, AssignmentReleased, AssignmentWaiting
+from schemas.events.conversation import Assignee
 from schemas.ids import channel_of
 from schemas.record import Record, decode, format_time
-from schemas.system import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from schemas.topics import ASSIGNMENTS
 
 Told = Mapping[str, JsonValue]

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from typing import Final, Literal
 
 from deploy.kafka.committed import CommittedReader
+from schemas.events.reports import ReportKind, ReportUpdated, value_of
 from schemas.record import decode
-from schemas.reports import ReportKind, ReportUpdated, value_of
 from schemas.topics import REPORTS
 
 By = Literal["channel", "agent", "day"]

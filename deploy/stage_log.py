@@ -10,9 +10,9 @@ from aiokafka.structs import ConsumerRecord
 from agents.stage import Stage
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import CommittedReader
-from schemas.messaging import EffectEnded
+from schemas.events.assignment import TimersFired
+from schemas.events.sending import EffectEnded
 from schemas.record import UndecodableRecord, decode
-from schemas.system import TimersFired
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, Topic, state_topic
 from streams.replay.check import StageLog, Written
 from streams.replay.rebuild import Input, Partition, Row

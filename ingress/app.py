@@ -11,8 +11,8 @@ from aiohttp import web
 from bus.publisher import NotDurable, Publish
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.metrics import Metrics
-from schemas.channel import ChannelSettings
 from schemas.codec import callback_headers
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import WEBHOOKS
 
 PROVIDER = "engagelab"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from ingress.directory import ChannelDirectory
 from ingress.journal import Draft, Journal
-from schemas.channel import ChannelSettings, apply_change, check_channel
-from schemas.channels_file import ChannelsFile
-from schemas.invalid_settings import FieldError, InvalidSettings
+from schemas.settings.channel import ChannelSettings, apply_change, check_channel
+from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.errors import FieldError, InvalidSettings
 
 
 class ChannelWriter:

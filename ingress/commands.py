@@ -5,11 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from schemas import channel
-from schemas import conversation as c
-from schemas.channel import ChannelSettings, Directory
-from schemas.invalid_settings import FieldError, InvalidSettings
-from schemas.setting_types import Id, Instant, SettingsModel, Text
+from schemas.events import conversation as c
+from schemas.settings import channel
+from schemas.settings.channel import ChannelSettings, Directory
+from schemas.settings.errors import FieldError, InvalidSettings
+from schemas.settings.types import Id, Instant, SettingsModel, Text
 
 MAX_PARAMETER = 1024
 MAX_LABEL = 64

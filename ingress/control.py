@@ -32,14 +32,14 @@ from ingress.directory import ChannelDirectory, UnknownAgent, UnknownChannel
 from ingress.journal import SOURCE
 from ingress.people import People, PresenceRequest
 from ingress.tokens import webhook_path
-from schemas.channel import ChannelSettings
-from schemas.channels_file import Agent
 from schemas.codec import to_kafka
 from schemas.ids import conversation_key
-from schemas.invalid_settings import FieldError, InvalidSettings
-from schemas.phone import InvalidPhoneNumber, digits
 from schemas.record import Record
-from schemas.setting_types import Id, SettingsModel
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.channels_file import Agent
+from schemas.settings.errors import FieldError, InvalidSettings
+from schemas.settings.phone import InvalidPhoneNumber, digits
+from schemas.settings.types import Id, SettingsModel
 from schemas.topics import INBOX
 
 MAX_BODY_BYTES = 1 << 20

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from ingress.journal import account_of
 from ingress.tokens import token_hash
-from schemas.channel import ChannelSettings, Directory
-from schemas.channel_records import read_channel
-from schemas.channels_file import Agent
+from schemas.events.assignment import AgentDeleted, AgentSaved
 from schemas.record import UndecodableRecord, decode
-from schemas.system import AgentDeleted, AgentSaved
+from schemas.settings.channel import ChannelSettings, Directory
+from schemas.settings.channels_file import Agent
+from schemas.settings.records import read_channel
 from schemas.topics import DIRECTORY
 
 logger = logging.getLogger(__name__)

@@ -5,12 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from schemas.channel import ChannelSettings, to_stored
-from schemas.channels_file import Agent
 from schemas.codec import Headers, to_kafka
 from schemas.event import Event
+from schemas.events.assignment import (
+    AgentDeleted,
+    AgentSaved,
+    ChannelChanged,
+    ChannelSaved,
+    PresenceChanged,
+    PresenceState,
+)
 from schemas.record import Record
-from schemas.system import AgentDeleted, AgentSaved, ChannelChanged, ChannelSaved, PresenceChanged, PresenceState
+from schemas.settings.channel import ChannelSettings, to_stored
+from schemas.settings.channels_file import Agent
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, Topic
 
 SOURCE = "/livedesk/ingress"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from schemas.events.assignment import WebhookReceived
 from schemas.record import Record, UndecodableRecord, decode, encode, format_time
-from schemas.system import WebhookReceived
 from schemas.topics import Topic
 
 Headers = Sequence[tuple[str, bytes]]

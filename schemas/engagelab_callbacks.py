@@ -26,7 +26,7 @@ from schemas.engagelab import (
     Receipt,
 )
 from schemas.ids import contact_of
-from schemas.phone import InvalidPhoneNumber, digits
+from schemas.settings.phone import InvalidPhoneNumber, digits
 
 MAX_ID: Final = 256
 MAX_DEPTH: Final = 64

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 import orjson
 from pydantic import JsonValue
 
-from schemas.phone import digits
+from schemas.settings.phone import digits
 
 MediaKind: TypeAlias = Literal["image", "video", "audio", "document", "sticker"]
 Verdict: TypeAlias = Literal["retry", "credentials", "final"]

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from schemas import ai as a
-from schemas import conversation as c
-from schemas import csat as q
-from schemas import messaging as m
-from schemas import reports as r
-from schemas import system as s
 from schemas.event import Event
+from schemas.events import ai as a
+from schemas.events import assignment as s
+from schemas.events import conversation as c
+from schemas.events import csat as q
+from schemas.events import reports as r
+from schemas.events import sending as m
 
 DAY = timedelta(days=1)
 

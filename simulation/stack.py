@@ -13,8 +13,8 @@ from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from schemas.channel import ChannelSettings
-from schemas.channels_file import ChannelsFile
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.channels_file import ChannelsFile
 from simulation.sandbox.app import AI_PATH
 from streams.topology import all_topics
 

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from agents.stage import Context, Effect, Emit, Row, Stage, TimerFired
-from schemas.channel import ChannelSettings
 from schemas.codec import Headers, to_kafka
 from schemas.event import Event
+from schemas.events.assignment import DeadLettered, KeyUnparked
+from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of, derived_id
-from schemas.messaging import EffectEnded
 from schemas.record import Record, body_text, from_milliseconds, milliseconds
-from schemas.system import DeadLettered, KeyUnparked
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import DEAD_LETTERS, Topic
 from streams.state import META, NO_META, KeyRows, Meta, Reader, birth_mark
 

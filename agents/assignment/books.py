@@ -8,10 +8,10 @@ from typing import Final, Literal, cast
 
 from agents.assignment.rows import Agent, Channel, Conversation, Count, Grant, Mark, Took, Turn, Waiting
 from agents.stage import Context, Decision, Emit, Row, Rows, RowT
-from schemas.channel import ChannelSettings
 from schemas.event import Event
+from schemas.events.assignment import AssignmentReleased
 from schemas.record import from_milliseconds, milliseconds
-from schemas.system import AssignmentReleased
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import ASSIGNMENTS, Topic
 
 FAIR: Final = "fair/"

@@ -10,10 +10,10 @@ from agents.assignment.books import Books
 from agents.assignment.explanation import MAX_LISTED, MAX_SHOWN, Candidate, Why, candidate_entries, condition_entry
 from agents.assignment.rows import Agent, Conversation, Need
 from agents.assignment.rules import Message, failing
-from schemas.channel import ChannelSettings
-from schemas.conversation import Assignee
+from schemas.events.conversation import Assignee
 from schemas.ids import contact_of
-from schemas.routing import Target
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.routing import Target
 
 _READINESS: Final[Mapping[Why | None, int]] = {
     None: 0,

@@ -17,9 +17,8 @@ from agents.assignment.people import (
 from agents.assignment.rows import STATE, Conversation, Need, Proposal
 from agents.assignment.waiting import propose_somebody, serve_waiting
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
-from schemas.conversation import Status
 from schemas.event import Event
-from schemas.system import (
+from schemas.events.assignment import (
     AgentDeleted,
     AgentSaved,
     AssignmentRequested,
@@ -28,6 +27,7 @@ from schemas.system import (
     PresenceChanged,
     ProposalAnswered,
 )
+from schemas.events.conversation import Status
 from schemas.topics import ACCOUNT_INBOX, ASSIGNMENTS, INBOX
 
 

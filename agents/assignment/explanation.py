@@ -23,7 +23,7 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import JsonValue
 
-from schemas.routing import Condition
+from schemas.settings.routing import Condition
 
 MAX_LISTED: Final = 20
 """Rules, and candidates, that an explanation lists."""

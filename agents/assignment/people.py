@@ -8,7 +8,7 @@ from agents.assignment.books import FAIR, PRESENCE, SOON, Books
 from agents.assignment.choosing import is_present
 from agents.assignment.rows import Agent, Conversation, Mark, Need
 from agents.assignment.waiting import CONTINUE, MAX_PROPOSALS, propose_somebody
-from schemas.system import (
+from schemas.events.assignment import (
     AgentDeleted,
     AgentSaved,
     ChannelChanged,

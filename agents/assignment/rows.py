@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Final, Literal
 
 from agents.stage import Row
-from schemas.conversation import Assignee
-from schemas.system import PresenceState
+from schemas.events.assignment import PresenceState
+from schemas.events.conversation import Assignee
 
 
 class Agent(Row):

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from agents.opening import is_open, local_time
-from schemas.business_hours import BusinessHours
-from schemas.patterns import pattern_matches
-from schemas.routing import Condition, ConditionValue, RoutingRule
+from schemas.settings.business_hours import BusinessHours
+from schemas.settings.patterns import pattern_matches
+from schemas.settings.routing import Condition, ConditionValue, RoutingRule
 
 Value = str | int | bool
 

@@ -7,13 +7,13 @@ from agents.conversations.rows import (
     ASKED,
     Asked,
 )
-from schemas.conversation import (
+from schemas.events.conversation import (
     AiAnswered,
     AiEnd,
     AiFailed,
     AiHandedOver,
 )
-from schemas.messaging import SendMessage
+from schemas.events.sending import SendMessage
 
 
 def end_ai_request(draft: Draft, event: AiEnd) -> Draft:

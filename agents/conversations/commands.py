@@ -19,7 +19,7 @@ from agents.conversations.moves import (
 from agents.conversations.rows import (
     Conversation,
 )
-from schemas.conversation import (
+from schemas.events.conversation import (
     LIVE,
     AddNote,
     Assign,
@@ -41,7 +41,7 @@ from schemas.conversation import (
     Status,
     Unblock,
 )
-from schemas.messaging import SendMessage
+from schemas.events.sending import SendMessage
 
 MAX_LABELS: Final = 20
 MAX_LABEL: Final = 64

@@ -22,7 +22,7 @@ from agents.conversations.surveys import (
     rate,
     survey_answered_by,
 )
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationNoticeReceived,
     MessageReceived,
     NoticeReceived,

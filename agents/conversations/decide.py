@@ -25,7 +25,8 @@ from agents.conversations.timers import TIMERS
 from agents.retention import SWEEP, Kept, sweep
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from schemas import topics
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.conversation import (
     AiEnd,
     Command,
     DeliverySent,
@@ -35,7 +36,6 @@ from schemas.conversation import (
     ProposeAssignee,
     ProposeSurvey,
 )
-from schemas.event import Event
 
 
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:

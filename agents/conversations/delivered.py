@@ -7,7 +7,7 @@ from agents.conversations.surveys import (
     survey_sent,
     survey_unsent,
 )
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationMessageSent,
     DeliverySent,
     DeliveryUnsent,

@@ -26,9 +26,10 @@ from agents.conversations.rows import (
 )
 from agents.retention import Kept, sweep_timer
 from agents.stage import Context, Decision, Emit, Row, Rows, RowT
-from schemas.ai import AiRequested
-from schemas.channel import ChannelSettings
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.ai import AiRequested
+from schemas.events.assignment import ConversationChanged
+from schemas.events.conversation import (
     LIVE,
     Assignee,
     ConversationAssigned,
@@ -40,10 +41,9 @@ from schemas.conversation import (
     MessageReceived,
     Status,
 )
-from schemas.event import Event
+from schemas.events.sending import SendMessage
 from schemas.ids import channel_of, contact_of
-from schemas.messaging import SendMessage
-from schemas.system import ConversationChanged
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, OUTBOUND
 
 SEEN_FOR: Final = timedelta(days=7)

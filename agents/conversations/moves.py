@@ -12,7 +12,8 @@ from agents.conversations.rows import (
     Conversation,
     Held,
 )
-from schemas.conversation import (
+from schemas.events.assignment import AssignmentReason, AssignmentRequested
+from schemas.events.conversation import (
     Assignee,
     ConversationNoteAdded,
     ConversationOpened,
@@ -20,7 +21,6 @@ from schemas.conversation import (
     MessageReceived,
     Status,
 )
-from schemas.system import AssignmentReason, AssignmentRequested
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.OPEN: frozenset({Status.AI_REPLYING, Status.SNOOZED, Status.RESOLVED}),

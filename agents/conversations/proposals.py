@@ -5,12 +5,12 @@ from agents.conversations.moves import mark_routed
 from agents.conversations.rows import (
     Conversation,
 )
-from schemas.conversation import (
+from schemas.events.assignment import ProposalAnswered
+from schemas.events.conversation import (
     Assignee,
     ProposeAssignee,
     Status,
 )
-from schemas.system import ProposalAnswered
 
 
 def answer_proposal(draft: Draft, event: ProposeAssignee) -> Draft:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from agents.stage import Row
-from schemas.conversation import SESSION_WINDOW, Assignee, Status
+from schemas.events.conversation import SESSION_WINDOW, Assignee, Status
 from schemas.record import milliseconds
 
 CONTACT: Final = "contact"

@@ -7,7 +7,7 @@ from typing import Final, TypedDict
 from agents.conversations.draft import Draft
 from agents.conversations.rows import Conversation, Survey
 from agents.templates import render
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationRated,
     ConversationSurveyEnded,
     ConversationSurveyRefused,
@@ -21,8 +21,8 @@ from schemas.conversation import (
     Status,
     Template,
 )
+from schemas.events.sending import SendMessage
 from schemas.ids import contact_of
-from schemas.messaging import SendMessage
 
 _STARS: Final = re.compile("(?:⭐\N{VARIATION SELECTOR-16}?){1,5}")
 _DIGIT: Final = re.compile(r"(\d)(?:[/／](\d))?")

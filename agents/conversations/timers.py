@@ -17,10 +17,10 @@ from agents.conversations.surveys import (
     end_survey,
 )
 from agents.templates import render
-from schemas.conversation import (
+from schemas.events.conversation import (
     Status,
 )
-from schemas.messaging import SendMessage
+from schemas.events.sending import SendMessage
 from schemas.record import milliseconds
 
 

@@ -22,9 +22,9 @@ from ingress.directory import ChannelDirectory, Recheck
 from ingress.kafka_journal import KafkaJournal
 from ingress.people import People
 from ingress.tokens import webhook_path
-from schemas.channel import ChannelSettings
-from schemas.channels_file import ChannelsFile
-from schemas.invalid_settings import InvalidSettings
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.errors import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from streams.clock import Clock, wall_clock
 

@@ -7,10 +7,10 @@ from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from deploy.reports import RATINGS, Figures, summed
-from schemas.conversation import Assignee, Status
-from schemas.csat import SurveyAnswered, SurveySent, SurveySkipped
+from schemas.events.assignment import AssignmentDecided
+from schemas.events.conversation import Assignee, Status
+from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped
 from schemas.ids import channel_of
-from schemas.system import AssignmentDecided
 from schemas.topics import DEAD_LETTERS
 from simulation.demo.facts import Evidence, Facts, Talk
 from simulation.demo.plan import Customer, Kind

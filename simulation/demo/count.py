@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from schemas.csat import SurveyAnswered
+from schemas.events.csat import SurveyAnswered
 from schemas.topics import DEAD_LETTERS
 from simulation.demo.checks import Check, checks, lost, tally, twice
 from simulation.demo.facts import Evidence, Facts

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationEvent,
     ConversationMessageReceived,
     ConversationMessageSent,

@@ -11,9 +11,16 @@ from functools import cached_property
 
 import orjson
 
-from schemas.ai import AiRequested
-from schemas.channel import ChannelSettings
-from schemas.conversation import (
+from schemas.events.ai import AiRequested
+from schemas.events.assignment import (
+    AssignmentDecided,
+    AssignmentWaiting,
+    ConversationChanged,
+    PresenceChanged,
+    ProposalAnswered,
+    WebhookReceived,
+)
+from schemas.events.conversation import (
     LIVE,
     AiEnd,
     ConversationEvent,
@@ -27,18 +34,11 @@ from schemas.conversation import (
     ProposeAssignee,
     Status,
 )
-from schemas.csat import SurveyAnswered, SurveySent, SurveySkipped
-from schemas.messaging import MessageAnomaly, MessageStatusChanged, SendCommand
+from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped
+from schemas.events.reports import ReportUpdated
+from schemas.events.sending import MessageAnomaly, MessageStatusChanged, SendCommand
 from schemas.record import Record
-from schemas.reports import ReportUpdated
-from schemas.system import (
-    AssignmentDecided,
-    AssignmentWaiting,
-    ConversationChanged,
-    PresenceChanged,
-    ProposalAnswered,
-    WebhookReceived,
-)
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import (
     ACCOUNT_INBOX,
     AI_REQUESTS,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.explanations import Decided, decisions
-from schemas.conversation import (
+from schemas.events.assignment import AssignmentDecided, AssignmentWaiting
+from schemas.events.conversation import (
     ConversationEvent,
     ConversationMessageReceived,
     ConversationMessageSent,
@@ -16,9 +17,8 @@ from schemas.conversation import (
     ConversationStatusChanged,
     Status,
 )
-from schemas.messaging import MessageStatusChanged
+from schemas.events.sending import MessageStatusChanged
 from schemas.record import Record
-from schemas.system import AssignmentDecided, AssignmentWaiting
 
 SHOWN_LINES = 7
 

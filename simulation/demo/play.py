@@ -8,8 +8,8 @@ from functools import partial
 
 from aiokafka.errors import KafkaError
 
-from schemas.channel import ChannelSettings
-from schemas.conversation import Status
+from schemas.events.conversation import Status
+from schemas.settings.channel import ChannelSettings
 from simulation.demo.clients import DeskClient, SandboxClient
 from simulation.demo.desk import Desk
 from simulation.demo.plan import AI_ANSWER, Callback, Customer, Plan

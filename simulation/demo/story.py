@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from schemas.conversation import (
+from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationEvent,

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from deploy.explanations import headline, reasons
 from deploy.reports import Figures, Times
-from schemas.conversation import Status
+from schemas.events.conversation import Status
 from simulation.demo.picture import KINDS, Picture
 from simulation.demo.result import Result
 

@@ -20,11 +20,11 @@ from deploy.processes.worker import environment
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
 from ingress.people import PresenceRequest
-from schemas.channel import ChannelSettings
-from schemas.channels_file import ChannelsFile
 from schemas.codec import from_kafka
-from schemas.invalid_settings import FieldError
 from schemas.record import Record
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.errors import FieldError
 from schemas.topics import TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn

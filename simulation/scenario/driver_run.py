@@ -12,16 +12,16 @@ from ingress.commands import parse_command, unknown_agents
 from ingress.directory import ChannelDirectory, UnknownAgent
 from ingress.journal import SOURCE, Draft, Fill, Message
 from ingress.people import People, PresenceRequest
-from schemas.ai import AiRequest
-from schemas.channel import ChannelSettings
-from schemas.channels_file import ChannelsFile
 from schemas.codec import Headers, from_kafka
-from schemas.conversation import Template
+from schemas.effects import SendRequest, SendResult
+from schemas.events.ai import AiRequest
+from schemas.events.assignment import WebhookReceived
+from schemas.events.conversation import Template
 from schemas.ids import conversation_key
-from schemas.invalid_settings import InvalidSettings
 from schemas.record import Record
-from schemas.sending import SendRequest, SendResult
-from schemas.system import WebhookReceived
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.errors import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour, Credentials
 from simulation.sandbox.ai import AiBehaviour, AiStandIn

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from schemas.invalid_settings import FieldError
+from schemas.settings.errors import FieldError
 
 KEYS: Final = (
     "sent",

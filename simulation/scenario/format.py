@@ -12,10 +12,10 @@ from pydantic import AfterValidator, JsonValue, SecretStr, ValidationError
 
 from deploy.channels_file import read_data
 from deploy.errors import LiveDeskError
-from schemas.channel import ChannelSettings, Directory, channel_errors, parse_channel
-from schemas.channels_file import HumanAgent
-from schemas.invalid_settings import FieldError, InvalidSettings, repeated_ids
-from schemas.setting_types import SettingsModel
+from schemas.settings.channel import ChannelSettings, Directory, channel_errors, parse_channel
+from schemas.settings.channels_file import HumanAgent
+from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
+from schemas.settings.types import SettingsModel
 from simulation.sandbox.accounts import Account, Template
 from simulation.scenario import expect
 from simulation.scenario.steps import Action, Inbound, Presence, ProviderAnswer, StatusUpdate, Step, not_empty

@@ -7,8 +7,8 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.record import Record, decode, encode
-from schemas.routing import Condition, RoutingRule
-from schemas.setting_types import SettingsModel
+from schemas.settings.routing import Condition, RoutingRule
+from schemas.settings.types import SettingsModel
 from schemas.topics import Topic
 from simulation.scenario.format import Scenario, ScenarioChannel
 from simulation.scenario.result import Result

@@ -10,7 +10,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer
 
 from deploy.reports import Figures, summed
-from schemas.conversation import (
+from schemas.events.assignment import DeadLettered, WebhookReceived
+from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationCommandRefused,
@@ -22,12 +23,11 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.csat import CsatEvent, SurveyAnswered, SurveyExpired, SurveyFailed, SurveyRequested, SurveySent
+from schemas.events.csat import CsatEvent, SurveyAnswered, SurveyExpired, SurveyFailed, SurveyRequested, SurveySent
+from schemas.events.reports import ReportUpdated
+from schemas.events.sending import DeliveryError, MessageAnomaly, MessageStatusChanged, SendCommand
 from schemas.ids import channel_of, contact_of
-from schemas.messaging import DeliveryError, MessageAnomaly, MessageStatusChanged, SendCommand
 from schemas.record import Record, body_text, encode, format_time
-from schemas.reports import ReportUpdated
-from schemas.system import DeadLettered, WebhookReceived
 from schemas.topics import Topic
 from simulation.sandbox.provider import LogEntry
 from simulation.scenario.format import Scenario

@@ -17,9 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.phone import InvalidPhoneNumber, digits
-from schemas.setting_types import Flag, Id, Instant, SettingsModel, Text
-from schemas.system import PresenceState
+from schemas.events.assignment import PresenceState
+from schemas.settings.phone import InvalidPhoneNumber, digits
+from schemas.settings.types import Flag, Id, Instant, SettingsModel, Text
 from simulation.sandbox.accounts import Answer, Behaviour
 
 _T = TypeVar("_T")

@@ -7,7 +7,9 @@ from pydantic import JsonValue
 from rich.table import Table
 from rich.text import Text
 
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.assignment import DeadLettered, NotificationReceived
+from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationBlockChanged,
@@ -25,11 +27,9 @@ from schemas.conversation import (
     ConversationSurveyEnded,
     ConversationSurveyRequested,
 )
-from schemas.csat import SurveySkipped
-from schemas.event import Event
-from schemas.messaging import MessageAnomaly, MessageStatusChanged, SendCommand
+from schemas.events.csat import SurveySkipped
+from schemas.events.sending import MessageAnomaly, MessageStatusChanged, SendCommand
 from schemas.record import format_time
-from schemas.system import DeadLettered, NotificationReceived
 from simulation.scenario.result import OpenResult, Result
 from simulation.scenario.run import Finished
 from simulation.scenario.steps import (

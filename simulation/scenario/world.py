@@ -8,8 +8,8 @@ from itertools import count
 from typing import Protocol
 
 from ingress.people import PresenceRequest
-from schemas.channel import ChannelSettings
 from schemas.record import Record
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.provider import LogEntry

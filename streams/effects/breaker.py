@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from schemas.sending import SendRequest, SendResult
+from schemas.effects import SendRequest, SendResult
 from streams.effects.contract import Done, Outcome, Postponed
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from aiohttp import (
 )
 from pydantic import JsonValue
 
-from schemas.channel import ChannelSettings
-from schemas.conversation import Template
+from schemas.effects import SendRequest, SendResult
 from schemas.engagelab_sending import (
     Accepted,
     Envelope,
@@ -29,7 +28,8 @@ from schemas.engagelab_sending import (
     render_template,
     render_text,
 )
-from schemas.sending import SendRequest, SendResult
+from schemas.events.conversation import Template
+from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
 from streams.effects.runner import START_WITHIN

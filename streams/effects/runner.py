@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from agents.stage import Effect
+from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of, derived_id
-from schemas.messaging import EffectEnded
 from schemas.record import Record
 from streams.effects.contract import Done, Outcome, Performer, Postponed, Unknown
 

@@ -9,8 +9,8 @@ import orjson
 
 from agents.stage import Stage
 from schemas.codec import to_kafka
-from schemas.messaging import EffectEnded
-from schemas.system import DeadLettered
+from schemas.events.assignment import DeadLettered
+from schemas.events.sending import EffectEnded
 from streams.replay.rebuild import Births, Partition, Replayed, Row, replay
 from streams.state import META, Meta, TaskState
 from streams.step import Outgoing, SettingsLookup

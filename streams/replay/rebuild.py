@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from agents.stage import Stage
 from schemas.codec import Headers, from_kafka
+from schemas.events.assignment import KeyUnparked, TimersFired
 from schemas.record import Record, UndecodableRecord, from_milliseconds
-from schemas.system import KeyUnparked, TimersFired
 from streams.state import META, Changes, Meta, TaskState, birth_mark
 from streams.step import Due, SettingsLookup, Step, step, undecodable
 

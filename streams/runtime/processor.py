@@ -11,10 +11,10 @@ from aiokafka.structs import ConsumerRecord
 from agents.stage import Stage
 from bus.transactional import Message, partition_of
 from schemas.codec import from_kafka, to_kafka
+from schemas.events.assignment import DeadLettered, TimersFired
+from schemas.events.sending import EffectEnded
 from schemas.ids import derived_id
-from schemas.messaging import EffectEnded
 from schemas.record import Record, UndecodableRecord, from_milliseconds
-from schemas.system import DeadLettered, TimersFired
 from schemas.topics import DEAD_LETTERS, TIMERS, Topic, state_topic
 from streams.effects.runner import end_record
 from streams.runtime.failures import Failures

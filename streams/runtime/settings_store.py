@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from schemas.channel import ChannelSettings
-from schemas.channel_records import read_channel
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.records import read_channel
 
 logger = logging.getLogger(__name__)
 

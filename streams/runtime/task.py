@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.stage import Stage
 from bus.aiokafka_fixes import believe_loaded_offsets_only
 from bus.connection import client_options
-from schemas.messaging import EffectEnded
+from schemas.events.sending import EffectEnded
 from schemas.topics import state_topic
 from streams.effects.contract import Unknown
 from streams.effects.runner import EffectRunner, ended

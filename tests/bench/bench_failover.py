@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from agents.conversations.decide import CONVERSATIONS as STAGE
 from bus.connection import KafkaConnection
-from schemas.conversation import ConversationMessageReceived
+from schemas.events.conversation import ConversationMessageReceived
 from schemas.topics import CONVERSATIONS, WEBHOOKS, state_topic
 from streams.state import OWNER_KEY
 from tests.bench.cluster import Cluster

@@ -22,7 +22,7 @@ from bus.connection import client_options
 from deploy.kafka.topics import apply
 from deploy.processes.ingress import IngressServer
 from deploy.settings import Settings, load_settings
-from schemas.channels_file import parse_channels_file
+from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import TOPICS, WEBHOOKS
 from tests.bench.connection import Connection, connect, post_request
 from tests.bench.report import Report, Verdict

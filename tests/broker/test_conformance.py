@@ -11,9 +11,9 @@ import pytest_asyncio
 from bus.connection import KafkaConnection
 from deploy.reports import summed
 from deploy.settings import load_settings
+from schemas.events.assignment import ChannelSaved, DeadLettered, WebhookReceived
+from schemas.events.reports import ReportKind, ReportUpdated
 from schemas.record import Record
-from schemas.reports import ReportKind, ReportUpdated
-from schemas.system import ChannelSaved, DeadLettered, WebhookReceived
 from schemas.topics import ACCOUNT_INBOX, REPORTS
 from simulation.scenario.broker_run import Bench, BrokerWorld, running
 from simulation.scenario.driver_run import DriverWorld

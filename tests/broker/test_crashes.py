@@ -17,8 +17,8 @@ from aiokafka.structs import OffsetAndMetadata
 from bus.connection import KafkaConnection, client_options
 from bus.transactional import transactional_producer
 from deploy.kafka.topics import apply
-from schemas.channel import ChannelSettings
 from schemas.record import Record, decode, encode
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from streams.clock import wall_clock
 from streams.runtime.metrics import Metrics

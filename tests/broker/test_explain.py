@@ -8,8 +8,8 @@ from bus.connection import KafkaConnection, client_options
 from deploy.explanations import decisions, read_assignments
 from deploy.kafka.committed import committed_reader
 from deploy.kafka.topics import apply
+from schemas.events.assignment import AssignmentWaiting
 from schemas.record import Record, encode
-from schemas.system import AssignmentWaiting
 from schemas.topics import ASSIGNMENTS
 
 

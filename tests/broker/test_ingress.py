@@ -30,11 +30,18 @@ from deploy.settings import Settings
 from ingress.directory import ChannelDirectory
 from ingress.journal import Draft
 from ingress.kafka_journal import KafkaJournal
-from schemas.channels_file import Agent, parse_channels_file
 from schemas.codec import from_kafka
-from schemas.conversation import Reply
+from schemas.events.assignment import (
+    AgentDeleted,
+    AgentSaved,
+    ChannelChanged,
+    ChannelSaved,
+    PresenceChanged,
+    WebhookReceived,
+)
+from schemas.events.conversation import Reply
 from schemas.record import Record
-from schemas.system import AgentDeleted, AgentSaved, ChannelChanged, ChannelSaved, PresenceChanged, WebhookReceived
+from schemas.settings.channels_file import Agent, parse_channels_file
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 from streams.clock import wall_clock
 from tests.reading import committed_messages, committed_records

@@ -12,8 +12,8 @@ from bus.connection import KafkaConnection, client_options
 from deploy.channels_file import load_channels_file
 from deploy.kafka.topics import apply
 from deploy.settings import load_settings
+from schemas.events.assignment import DeadLettered
 from schemas.record import Record, encode
-from schemas.system import DeadLettered
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from simulation.scenario.broker_run import Bench, running
 from streams.clock import wall_clock

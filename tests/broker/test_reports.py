@@ -8,8 +8,8 @@ from bus.connection import KafkaConnection, client_options
 from deploy.kafka.committed import committed_reader
 from deploy.kafka.topics import apply
 from deploy.reports import read_partials, summed
+from schemas.events.reports import ReportUpdated
 from schemas.record import Record, encode
-from schemas.reports import ReportUpdated
 from schemas.topics import REPORTS
 
 

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.ai import AiRequested
-from schemas.conversation import (
+from schemas.events.ai import AiRequested
+from schemas.events.conversation import (
     AiAnswered,
     AiEnd,
     AiFailed,
@@ -15,7 +15,7 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.messaging import SendMessage
+from schemas.events.sending import SendMessage
 from schemas.record import Record
 from schemas.topics import AI_REQUESTS, CONVERSATIONS, INBOX, OUTBOUND
 from tests.chaos.history import History

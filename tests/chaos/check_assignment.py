@@ -9,11 +9,7 @@ from agents.assignment import rows as assignment_rows
 from agents.assignment.decide import ASSIGNMENT
 from agents.conversations import rows as conversations_rows
 from agents.stage import RowT
-from schemas.channel import ChannelSettings
-from schemas.conversation import ProposeAssignee, Status
-from schemas.ids import channel_of
-from schemas.record import Record
-from schemas.system import (
+from schemas.events.assignment import (
     AgentDeleted,
     AgentSaved,
     ChannelChanged,
@@ -21,6 +17,10 @@ from schemas.system import (
     PresenceChanged,
     ProposalAnswered,
 )
+from schemas.events.conversation import ProposeAssignee, Status
+from schemas.ids import channel_of
+from schemas.record import Record
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import ACCOUNT_INBOX, INBOX
 from streams.state import META, Meta
 from tests.chaos.history import History

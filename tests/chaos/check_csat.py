@@ -3,7 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationRated,
     ConversationStatusChanged,
@@ -15,7 +16,7 @@ from schemas.conversation import (
     Status,
     SurveyEvent,
 )
-from schemas.csat import (
+from schemas.events.csat import (
     CsatEvent,
     SurveyAnswered,
     SurveyExpired,
@@ -24,8 +25,7 @@ from schemas.csat import (
     SurveySent,
     SurveySkipped,
 )
-from schemas.event import Event
-from schemas.messaging import SendCommand
+from schemas.events.sending import SendCommand
 from schemas.topics import CONVERSATIONS, CSAT, INBOX, OUTBOUND
 from tests.chaos.history import History, InboundRow
 from tests.chaos.violation import Violation

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from schemas.channel import ChannelSettings
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationEvent,
     ConversationGated,
     ConversationMessageReceived,
@@ -16,8 +15,9 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.messaging import SendGreeting, SendUnavailable
+from schemas.events.sending import SendGreeting, SendUnavailable
 from schemas.record import Record
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import CONVERSATIONS, GATED, OUTBOUND
 from tests.chaos.history import History
 from tests.chaos.violation import Violation

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from schemas.conversation import (
+from schemas.events.conversation import (
     LIVE,
     ConversationEvent,
     ConversationMessageReceived,
@@ -15,10 +15,10 @@ from schemas.conversation import (
     ConversationSurveyRequested,
     Status,
 )
-from schemas.csat import SurveyAnswered, SurveySent
+from schemas.events.csat import SurveyAnswered, SurveySent
+from schemas.events.reports import ReportUpdated
+from schemas.events.sending import MessageStatusChanged
 from schemas.ids import channel_of
-from schemas.messaging import MessageStatusChanged
-from schemas.reports import ReportUpdated
 from schemas.topics import CONVERSATIONS, CSAT, REPORTS, STATUSES
 from tests.chaos.history import History
 from tests.chaos.violation import Violation

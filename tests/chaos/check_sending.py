@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationCommandRefused,
     ConversationMessageSent,
     DeliverySent,
     DeliveryUnsent,
 )
-from schemas.ids import contact_of
-from schemas.messaging import (
+from schemas.events.sending import (
     MessageAnomaly,
     MessageStatusChanged,
     SendAccepted,
@@ -21,6 +20,7 @@ from schemas.messaging import (
     SendRefused,
     SendUnknown,
 )
+from schemas.ids import contact_of
 from schemas.record import from_milliseconds
 from schemas.topics import CONVERSATIONS, INBOX, OUTBOUND, RECEIPTS, STATUSES
 from tests.chaos.history import History, InboundRow, ReceiptRow

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agents.stage import Stage
 from schemas.codec import from_kafka, to_kafka
-from schemas.messaging import EffectEnded
+from schemas.events.sending import EffectEnded
 from schemas.record import Record
 from schemas.topics import Topic
 from streams.step import Outgoing

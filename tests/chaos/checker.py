@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.conversation import (
+from schemas.events.assignment import DeadLettered
+from schemas.events.conversation import (
     LIVE,
     Command,
     ConversationCommandRefused,
@@ -18,8 +19,7 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.messaging import EffectEnded
-from schemas.system import DeadLettered
+from schemas.events.sending import EffectEnded
 from schemas.topics import CONVERSATIONS, DEAD_LETTERS, GATED, INBOX, WEBHOOKS
 from tests.chaos.check_ai import check_ai_answers, check_questions
 from tests.chaos.check_assignment import check_limits, check_places, check_proposals, check_waiting

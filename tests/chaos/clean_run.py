@@ -9,9 +9,15 @@ import orjson
 from pydantic import BaseModel, SecretStr
 
 from ingress.journal import Draft
-from schemas.ai import AiRequest, AiResult
-from schemas.business_hours import BusinessHours
-from schemas.channel import (
+from schemas.codec import from_kafka, to_kafka
+from schemas.effects import SendRequest, SendResult
+from schemas.events.ai import AiRequest, AiResult
+from schemas.events.assignment import PresenceState, TimersFired, WebhookReceived
+from schemas.events.conversation import Command
+from schemas.ids import conversation_key
+from schemas.record import Record, milliseconds
+from schemas.settings.business_hours import BusinessHours
+from schemas.settings.channel import (
     Ai,
     AiAgent,
     Assignment,
@@ -21,13 +27,7 @@ from schemas.channel import (
     Greeting,
     apply_change,
 )
-from schemas.channels_file import Agent
-from schemas.codec import from_kafka, to_kafka
-from schemas.conversation import Command
-from schemas.ids import conversation_key
-from schemas.record import Record, milliseconds
-from schemas.sending import SendRequest, SendResult
-from schemas.system import PresenceState, TimersFired, WebhookReceived
+from schemas.settings.channels_file import Agent
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.accounts import Account, Behaviour, Credentials
 from simulation.sandbox.callbacks import (

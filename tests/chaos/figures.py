@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from schemas.ai import AiRequested
 from schemas.codec import from_kafka
-from schemas.conversation import AiEnd, ConversationMessageReceived
-from schemas.csat import SurveyAnswered
-from schemas.messaging import SendCommand
+from schemas.events.ai import AiRequested
+from schemas.events.conversation import AiEnd, ConversationMessageReceived
+from schemas.events.csat import SurveyAnswered
+from schemas.events.sending import SendCommand
 from schemas.topics import AI_REQUESTS, CONVERSATIONS, CSAT, INBOX, OUTBOUND
 from tests.chaos.history import History, InboundRow
 

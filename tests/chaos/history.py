@@ -11,11 +11,11 @@ from typing import NamedTuple
 import orjson
 
 from agents.stage import Stage
-from schemas.ai import AiResult
 from schemas.codec import from_kafka
 from schemas.event import Event
+from schemas.events.ai import AiResult
+from schemas.events.assignment import TimersFired
 from schemas.record import Record
-from schemas.system import TimersFired
 from schemas.topics import TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.provider import LogEntry
 from streams.replay.rebuild import Input, Replayed, replay

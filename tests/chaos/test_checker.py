@@ -9,7 +9,9 @@ import orjson
 import pytest
 
 from schemas.codec import from_kafka, to_kafka
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.assignment import ChannelChanged, ConversationChanged, ProposalAnswered
+from schemas.events.conversation import (
     AiAnswered,
     Assignee,
     ConversationEvent,
@@ -23,12 +25,10 @@ from schemas.conversation import (
     ProposeSurvey,
     Status,
 )
-from schemas.csat import SurveySent, SurveySkipped
-from schemas.event import Event
-from schemas.messaging import MessageStatusChanged, SendGreeting, SendMessage, SendUnavailable
+from schemas.events.csat import SurveySent, SurveySkipped
+from schemas.events.reports import ReportUpdated
+from schemas.events.sending import MessageStatusChanged, SendGreeting, SendMessage, SendUnavailable
 from schemas.record import Record
-from schemas.reports import ReportUpdated
-from schemas.system import ChannelChanged, ConversationChanged, ProposalAnswered
 from schemas.topics import (
     ACCOUNT_INBOX,
     CONVERSATIONS,

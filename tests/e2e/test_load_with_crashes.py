@@ -14,10 +14,10 @@ from deploy.channels_file import load_channels_file
 from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.secrets import load_secrets
 from deploy.settings import Settings, load_settings
-from schemas.conversation import ConversationMessageReceived, ConversationOpened
 from schemas.engagelab import InboundMessage
 from schemas.engagelab_callbacks import parse_callback
-from schemas.messaging import SendGreeting, SendUnknown
+from schemas.events.conversation import ConversationMessageReceived, ConversationOpened
+from schemas.events.sending import SendGreeting, SendUnknown
 from schemas.topics import CONVERSATIONS, DEAD_LETTERS, OUTBOUND, RECEIPTS, WEBHOOKS
 from simulation.sandbox.callbacks import Business, Customer, callback_body, content, message_row
 from simulation.stack import Ports, Stack

@@ -9,11 +9,8 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 
 from agents.assignment.decide import ASSIGNMENT
-from schemas.channel import ChannelSettings, apply_change, parse_channel
-from schemas.conversation import Assignee, ProposeAssignee, Status
 from schemas.event import Event
-from schemas.record import Record, from_milliseconds
-from schemas.system import (
+from schemas.events.assignment import (
     AgentDeleted,
     AgentSaved,
     AssignmentDecided,
@@ -27,6 +24,9 @@ from schemas.system import (
     PresenceState,
     ProposalAnswered,
 )
+from schemas.events.conversation import Assignee, ProposeAssignee, Status
+from schemas.record import Record, from_milliseconds
+from schemas.settings.channel import ChannelSettings, apply_change, parse_channel
 from schemas.topics import ASSIGNMENTS, INBOX
 from streams.state import META, Meta, Reader, TaskState
 from streams.step import Due, Step, step

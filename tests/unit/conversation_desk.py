@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from agents.conversations.decide import CONVERSATIONS
 from agents.conversations.rows import Conversation
-from schemas.ai import AiRequested
-from schemas.channel import Ai, AiAgent, ChannelSettings, ConversationSettings, Csat
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.ai import AiRequested
+from schemas.events.conversation import (
     AddNote,
     AiAnswered,
     AiFailed,
@@ -32,7 +32,7 @@ from schemas.conversation import (
     Template,
     Unblock,
 )
-from schemas.event import Event
+from schemas.settings.channel import Ai, AiAgent, ChannelSettings, ConversationSettings, Csat
 from tests.unit.stage_bench import Emitted, StageBench, all_of, types
 
 KEY = "kiosk:4915112345678"

@@ -7,9 +7,16 @@ from datetime import UTC, date, datetime
 
 import orjson
 
-from schemas.ai import AiRequested
-from schemas.channel import AiAgent, ChannelSettings, parse_channel
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.ai import AiRequested
+from schemas.events.assignment import (
+    AssignmentDecided,
+    ConversationChanged,
+    PresenceChanged,
+    ProposalAnswered,
+    WebhookReceived,
+)
+from schemas.events.conversation import (
     AiAnswered,
     AiHandedOver,
     Assignee,
@@ -27,18 +34,11 @@ from schemas.conversation import (
     ProposeAssignee,
     Status,
 )
-from schemas.csat import SurveyAnswered, SurveySent, SurveySkipped
-from schemas.event import Event
-from schemas.messaging import MessageStatusChanged, SendCommand, SendGreeting, SendMessage, SendUnavailable
+from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped
+from schemas.events.reports import ReportKind, ReportUpdated
+from schemas.events.sending import MessageStatusChanged, SendCommand, SendGreeting, SendMessage, SendUnavailable
 from schemas.record import Record
-from schemas.reports import ReportKind, ReportUpdated
-from schemas.system import (
-    AssignmentDecided,
-    ConversationChanged,
-    PresenceChanged,
-    ProposalAnswered,
-    WebhookReceived,
-)
+from schemas.settings.channel import AiAgent, ChannelSettings, parse_channel
 from schemas.topics import (
     ACCOUNT_INBOX,
     AI_REQUESTS,

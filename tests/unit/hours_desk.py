@@ -4,9 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from agents.hours import HOURS
-from schemas.business_hours import BusinessHours
-from schemas.channel import ChannelSettings, Greeting
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationEvent,
     ConversationGated,
     ConversationMessageReceived,
@@ -15,7 +13,9 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.messaging import SendUnavailable
+from schemas.events.sending import SendUnavailable
+from schemas.settings.business_hours import BusinessHours
+from schemas.settings.channel import ChannelSettings, Greeting
 from tests.unit.stage_bench import StageBench, all_of, the
 
 KEY = "kiosk:4915112345678"

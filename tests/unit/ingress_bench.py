@@ -16,10 +16,10 @@ from ingress.directory import ChannelDirectory, Recheck
 from ingress.journal import Draft, Fill
 from ingress.people import People
 from ingress.tokens import webhook_path, webhook_token
-from schemas.channels_file import parse_channels_file
 from schemas.codec import Headers, from_kafka
+from schemas.events.assignment import WebhookReceived
 from schemas.record import Record
-from schemas.system import WebhookReceived
+from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from agents.stage import Stage
-from schemas.channel import ChannelSettings, parse_channel
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationOpened,
@@ -15,8 +15,8 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.event import Event
-from schemas.reports import ReportKind, ReportUpdated
+from schemas.events.reports import ReportKind, ReportUpdated
+from schemas.settings.channel import ChannelSettings, parse_channel
 from tests.unit.stage_bench import StageBench
 
 MONDAY = datetime(2026, 3, 9, 12, tzinfo=UTC)

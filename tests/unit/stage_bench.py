@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from agents.stage import RowT, Stage
-from schemas.channel import ChannelSettings
 from schemas.event import Event
 from schemas.record import Record, decode, encode, from_milliseconds
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from streams.state import META, KeyRows, Meta, TaskState
 from streams.step import Due, Step, step

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.ai import AI, ATTEMPTS, KEEP
-from schemas.ai import AiMessage, AiQuestion, AiRequest, AiRequested, AiResult
-from schemas.channel import ChannelSettings
-from schemas.conversation import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.event import Event
-from schemas.messaging import EffectEnded
+from schemas.events.ai import AiMessage, AiQuestion, AiRequest, AiRequested, AiResult
+from schemas.events.conversation import AiAnswered, AiEnd, AiFailed, AiHandedOver
+from schemas.events.sending import EffectEnded
 from schemas.record import Record
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import INBOX
 from streams.state import Changes, TaskState
 from streams.step import Due, Step, step

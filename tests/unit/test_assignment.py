@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from schemas.conversation import ProposeAssignee, Status
-from schemas.system import AgentDeleted, AssignmentDecided, AssignmentWaiting
+from schemas.events.assignment import AgentDeleted, AssignmentDecided, AssignmentWaiting
+from schemas.events.conversation import ProposeAssignee, Status
 from tests.unit.assignment_desk import BOT, PREFIXES_OF_CONVERSATIONS, Desk, channel, human, team
 
 SEQUENTIAL: dict[str, Any] = {"strategy": "sequential"}

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from agents.assignment.rules import Message, failing, holds
-from schemas.business_hours import BusinessHours, Week, parse_interval
-from schemas.routing import Condition, RoutingRule, Target
+from schemas.settings.business_hours import BusinessHours, Week, parse_interval
+from schemas.settings.routing import Condition, RoutingRule, Target
 
 # Tuesday, 9:30 in Madrid.
 AT = datetime(2026, 3, 10, 8, 30, tzinfo=UTC)

@@ -11,8 +11,9 @@ from agents.assignment import rows as assignment_rows
 from agents.assignment.decide import ASSIGNMENT
 from agents.conversations import rows as conversations_rows
 from agents.conversations.decide import CONVERSATIONS
-from schemas.channel import ChannelSettings, apply_change
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.assignment import AgentDeleted, AgentSaved, ChannelChanged, PresenceChanged, ProposalAnswered
+from schemas.events.conversation import (
     LIVE,
     AiFailed,
     Assign,
@@ -25,9 +26,8 @@ from schemas.conversation import (
     Snooze,
     Status,
 )
-from schemas.event import Event
 from schemas.record import Record
-from schemas.system import AgentDeleted, AgentSaved, ChannelChanged, PresenceChanged, ProposalAnswered
+from schemas.settings.channel import ChannelSettings, apply_change
 from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, DEAD_LETTERS, INBOX, Topic
 from streams.driver import Driver
 from streams.runtime.settings_store import SettingsStore

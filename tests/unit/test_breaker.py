@@ -2,8 +2,8 @@ import logging
 
 import pytest
 
-from schemas.conversation import Template
-from schemas.sending import SendRequest, SendResult
+from schemas.effects import SendRequest, SendResult
+from schemas.events.conversation import Template
 from streams.effects.breaker import PROBE_EVERY_S, THRESHOLD, Breaker
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
 

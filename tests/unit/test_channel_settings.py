@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.business_hours import Interval
-from schemas.channel import (
+from schemas.settings.business_hours import Interval
+from schemas.settings.channel import (
     ChannelSettings,
     Directory,
     apply_change,
@@ -20,9 +20,9 @@ from schemas.channel import (
     parse_channel,
     to_stored,
 )
-from schemas.duration import MAX_DURATION, format_duration, parse_duration
-from schemas.invalid_settings import InvalidSettings
-from schemas.patterns import MATCHED_TEXT, MAX_PATTERN, check_pattern, pattern_matches
+from schemas.settings.duration import MAX_DURATION, format_duration, parse_duration
+from schemas.settings.errors import InvalidSettings
+from schemas.settings.patterns import MATCHED_TEXT, MAX_PATTERN, check_pattern, pattern_matches
 
 SECRET = "q7-very-secret"
 

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 
 from deploy.channels_file import load_channels_file, parse_data
 from deploy.errors import LiveDeskError
-from schemas.business_hours import Interval
-from schemas.channel import ChannelSettings, Directory
-from schemas.channels_file import ChannelsFile, HumanAgent, parse_channels_file
-from schemas.invalid_settings import InvalidSettings
+from schemas.settings.business_hours import Interval
+from schemas.settings.channel import ChannelSettings, Directory
+from schemas.settings.channels_file import ChannelsFile, HumanAgent, parse_channels_file
+from schemas.settings.errors import InvalidSettings
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "channels.example.yaml"
 

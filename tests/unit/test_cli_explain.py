@@ -7,8 +7,8 @@ from rich.console import Console
 
 from cli.explain import _as_data, _print
 from deploy.explanations import Decided, decisions
+from schemas.events.assignment import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from schemas.record import Record
-from schemas.system import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from tests.unit.assignment_desk import START, Desk, channel
 
 RULES = [

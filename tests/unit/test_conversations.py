@@ -2,7 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.conversation import (
+from schemas.events.assignment import AssignmentRequested, ConversationChanged
+from schemas.events.conversation import (
     ConversationAssigned,
     ConversationEvent,
     ConversationMessageReceived,
@@ -13,8 +14,7 @@ from schemas.conversation import (
     Status,
     Template,
 )
-from schemas.messaging import SendMessage
-from schemas.system import AssignmentRequested, ConversationChanged
+from schemas.events.sending import SendMessage
 from schemas.topics import ACCOUNT_INBOX, CONVERSATIONS, OUTBOUND
 from tests.unit.conversation_desk import ANA, BEN, BOT, HELLO, KEY, START, Desk, channel, minutes, refusals
 from tests.unit.stage_bench import all_of, the, types

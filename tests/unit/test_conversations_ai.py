@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.ai import AiRequested
-from schemas.conversation import (
+from schemas.events.ai import AiRequested
+from schemas.events.assignment import AssignmentRequested, ConversationChanged
+from schemas.events.conversation import (
     ConversationAssigned,
     ConversationMessageSent,
     ConversationNoteAdded,
@@ -14,8 +15,7 @@ from schemas.conversation import (
     ConversationStatusChanged,
     Status,
 )
-from schemas.messaging import SendMessage
-from schemas.system import AssignmentRequested, ConversationChanged
+from schemas.events.sending import SendMessage
 from schemas.topics import AI_REQUESTS
 from tests.unit.conversation_desk import ANA, BEN, BOT, KEY, NIGHT_BOT, SALES, START, Desk, channel, minutes
 from tests.unit.stage_bench import Emitted, all_of, the, types

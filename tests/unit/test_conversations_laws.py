@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from agents.conversations.moves import TRANSITIONS
 from agents.conversations.rows import Asked, Contact, Due, Held, Survey
 from agents.stage import RowT
-from schemas.ai import AiRequested
-from schemas.channel import Csat
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.ai import AiRequested
+from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.conversation import (
     LIVE,
     SESSION_WINDOW,
     Assignee,
@@ -32,9 +33,8 @@ from schemas.conversation import (
     ProposeSurvey,
     Status,
 )
-from schemas.event import Event
-from schemas.messaging import SendMessage
-from schemas.system import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.sending import SendMessage
+from schemas.settings.channel import Csat
 from streams.state import KeyRows
 from tests.unit.conversation_desk import ANA, BEN, BOT, HELLO, KEY, NIGHT_BOT, SALES, Desk, channel, minutes
 from tests.unit.stage_bench import Emitted, all_of, the, types

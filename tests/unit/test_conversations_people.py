@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from schemas.ai import AiRequested
-from schemas.conversation import (
+from schemas.events.ai import AiRequested
+from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationBlockChanged,
@@ -20,7 +21,6 @@ from schemas.conversation import (
     ConversationStatusChanged,
     Status,
 )
-from schemas.system import AssignmentRequested, ConversationChanged, ProposalAnswered
 from tests.unit.conversation_desk import (
     ANA,
     BEN,

@@ -5,9 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agents.conversations.surveys import read_rating
-from schemas.channel import Csat
-from schemas.channel import Template as ChannelTemplate
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationNoteAdded,
@@ -19,7 +17,9 @@ from schemas.conversation import (
     ConversationSurveySent,
     Status,
 )
-from schemas.messaging import SendMessage
+from schemas.events.sending import SendMessage
+from schemas.settings.channel import Csat
+from schemas.settings.channel import Template as ChannelTemplate
 from tests.unit.conversation_desk import ANA, BOT, HELLO, KEY, START, Desk, channel, minutes
 from tests.unit.stage_bench import Emitted, all_of, the, types
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.conversation import ConversationStatusChanged, Status
-from schemas.messaging import SendMessage
-from schemas.system import ConversationChanged
+from schemas.events.assignment import ConversationChanged
+from schemas.events.conversation import ConversationStatusChanged, Status
+from schemas.events.sending import SendMessage
 from tests.unit.conversation_desk import ANA, BOT, HELLO, KEY, START, Desk, channel, minutes
 from tests.unit.stage_bench import all_of, the, types
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.conversation import (
+from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.conversation import (
     ConversationAssigned,
     ConversationMessageSent,
     ConversationNoteAdded,
@@ -13,7 +14,6 @@ from schemas.conversation import (
     ConversationStatusChanged,
     Status,
 )
-from schemas.system import AssignmentRequested, ConversationChanged, ProposalAnswered
 from tests.unit.conversation_desk import ANA, BEN, BOT, START, Desk, channel, minutes
 from tests.unit.stage_bench import all_of, the, types
 

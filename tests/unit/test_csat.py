@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.csat import CSAT
-from schemas.channel import ChannelSettings, parse_channel
-from schemas.conversation import (
+from schemas.event import Event
+from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationOpened,
     ConversationRated,
@@ -21,7 +21,7 @@ from schemas.conversation import (
     ProposeSurvey,
     Status,
 )
-from schemas.csat import (
+from schemas.events.csat import (
     CsatEvent,
     SurveyAnswered,
     SurveyExpired,
@@ -30,7 +30,7 @@ from schemas.csat import (
     SurveySent,
     SurveySkipped,
 )
-from schemas.event import Event
+from schemas.settings.channel import ChannelSettings, parse_channel
 from schemas.topics import CSAT as CSAT_TOPIC
 from schemas.topics import INBOX
 from tests.unit.stage_bench import Emitted, StageBench, all_of, the

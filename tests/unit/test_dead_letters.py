@@ -12,12 +12,12 @@ from agents.intake import INTAKE
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from deploy.dead_letters import REPLAYED_HEADER, Letter, Letters, Return, Selection, plan
 from deploy.errors import LiveDeskError
-from schemas.channel import ChannelSettings
 from schemas.codec import from_kafka
-from schemas.conversation import MessageReceived
 from schemas.event import Event
+from schemas.events.assignment import DeadLettered, DeadLetterReplayed, WebhookReceived
+from schemas.events.conversation import MessageReceived
 from schemas.record import Record
-from schemas.system import DeadLettered, DeadLetterReplayed, WebhookReceived
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import DEAD_LETTERS, WEBHOOKS
 from streams.driver import Driver
 from streams.effects.contract import Outcome, Unknown

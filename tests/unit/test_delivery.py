@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.delivery import DELIVERY, KEEP, WINDOW_CLOSED
-from schemas.channel import ChannelSettings
-from schemas.conversation import DeliverySent, DeliveryUnsent, Template
+from schemas.effects import SendRequest, SendResult
 from schemas.event import Event
-from schemas.messaging import (
+from schemas.events.conversation import DeliverySent, DeliveryUnsent, Template
+from schemas.events.sending import (
     EffectEnded,
     SendAccepted,
     SendCommand,
@@ -23,7 +23,7 @@ from schemas.messaging import (
     SendUnknown,
 )
 from schemas.record import Record
-from schemas.sending import SendRequest, SendResult
+from schemas.settings.channel import ChannelSettings
 from streams.state import Changes, TaskState
 from streams.step import Due, Step, step
 

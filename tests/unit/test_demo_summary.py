@@ -6,8 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.ai import AiRequested
-from schemas.conversation import (
+from schemas.events.ai import AiRequested
+from schemas.events.assignment import (
+    AssignmentDecided,
+    DeadLettered,
+    PresenceChanged,
+    ProposalAnswered,
+)
+from schemas.events.conversation import (
     AiHandedOver,
     ConversationMessageReceived,
     ConversationNoteAdded,
@@ -15,14 +21,8 @@ from schemas.conversation import (
     ConversationRouted,
     ConversationStatusChanged,
 )
-from schemas.csat import SurveyAnswered, SurveySent, SurveySkipped
-from schemas.reports import ReportUpdated
-from schemas.system import (
-    AssignmentDecided,
-    DeadLettered,
-    PresenceChanged,
-    ProposalAnswered,
-)
+from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped
+from schemas.events.reports import ReportUpdated
 from schemas.topics import (
     ACCOUNT_INBOX,
     AI_REQUESTS,

@@ -17,7 +17,7 @@ from schemas.engagelab import (
     Receipt,
 )
 from schemas.engagelab_callbacks import parse_callback
-from schemas.phone import InvalidPhoneNumber
+from schemas.settings.phone import InvalidPhoneNumber
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "engagelab"
 NUMBER = "+34 910 000 777"

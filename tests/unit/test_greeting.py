@@ -5,9 +5,7 @@ import pytest
 
 from agents.greeting import GREETING
 from agents.templates import render
-from schemas.business_hours import BusinessHours
-from schemas.channel import ChannelSettings, Greeting
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationEvent,
     ConversationGated,
     ConversationMessageReceived,
@@ -16,7 +14,9 @@ from schemas.conversation import (
     Header,
     Status,
 )
-from schemas.messaging import SendGreeting
+from schemas.events.sending import SendGreeting
+from schemas.settings.business_hours import BusinessHours
+from schemas.settings.channel import ChannelSettings, Greeting
 from schemas.topics import OUTBOUND
 from tests.unit.stage_bench import Emitted, StageBench
 

@@ -2,8 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.channel import ChannelSettings
-from schemas.conversation import (
+from schemas.events.conversation import (
     ConversationCommandRefused,
     ConversationEvent,
     ConversationGated,
@@ -14,7 +13,8 @@ from schemas.conversation import (
     ConversationStatusChanged,
     Status,
 )
-from schemas.messaging import SendUnavailable
+from schemas.events.sending import SendUnavailable
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import GATED, OUTBOUND
 from tests.unit.hours_desk import KEY, MONDAY, SUNDAY, Desk, channel
 from tests.unit.stage_bench import Emitted

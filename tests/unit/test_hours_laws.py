@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.conversation import Status
+from schemas.events.conversation import Status
 from tests.unit.hours_desk import Desk, channel
 
 BERLIN = timedelta(hours=1)

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from schemas.events.assignment import WebhookReceived
 from schemas.record import Record
-from schemas.system import WebhookReceived
 from tests.unit.ingress_bench import FILE, MAX_BODY, NOW, Ingress, running
 
 JSON = {"Content-Type": "application/json"}

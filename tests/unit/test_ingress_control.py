@@ -9,8 +9,7 @@ from aiohttp import ClientSession
 from pydantic import JsonValue
 
 from ingress.channel_writer import ChannelWriter
-from schemas.channels_file import ChannelsFile
-from schemas.conversation import (
+from schemas.events.conversation import (
     AddNote,
     Assign,
     Assignee,
@@ -26,8 +25,9 @@ from schemas.conversation import (
     Template,
     Unblock,
 )
-from schemas.invalid_settings import InvalidSettings
 from schemas.record import Record
+from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.errors import InvalidSettings
 from tests.unit.ingress_bench import FILE, NOW, Ingress, running
 
 Json = dict[str, JsonValue]

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import JsonValue
 
-from schemas.channels_file import parse_channels_file
 from schemas.event import Event
+from schemas.events.assignment import AgentDeleted, AgentSaved, ChannelChanged, ChannelSaved, PresenceChanged
 from schemas.record import Record
-from schemas.system import AgentDeleted, AgentSaved, ChannelChanged, ChannelSaved, PresenceChanged
+from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import CHANNELS, DIRECTORY
 from tests.unit.ingress_bench import FILE, NOW, Ingress, running
 from tests.unit.test_ingress_control import Desk, Json, refusal

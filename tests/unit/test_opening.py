@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from agents.opening import is_open, local_time, next_opening
-from schemas.business_hours import BusinessHours
+from schemas.settings.business_hours import BusinessHours
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

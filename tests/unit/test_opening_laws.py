@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agents.opening import is_open, next_opening
-from schemas.business_hours import BusinessHours
+from schemas.settings.business_hours import BusinessHours
 
 ZONES = (
     "UTC",

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.phone import MAX_DIGITS, InvalidPhoneNumber, digits, same_number
+from schemas.settings.phone import MAX_DIGITS, InvalidPhoneNumber, digits, same_number
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import ClientSession, web
 from pydantic import JsonValue, SecretStr
 
-from schemas.channel import ChannelSettings
-from schemas.conversation import Template
-from schemas.sending import SendRequest, SendResult
+from schemas.effects import SendRequest, SendResult
+from schemas.events.conversation import Template
+from schemas.settings.channel import ChannelSettings
 from streams.clock import wall_clock
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
 from streams.effects.http import WINDOW_CLOSED, EngageLabClient

@@ -10,12 +10,12 @@ import pytest
 from pydantic import BaseModel
 
 from agents.stage import NOTHING, Context, Decision, Effect, Rows, Stage, TimerFired
-from schemas.channel import ChannelSettings
 from schemas.codec import from_kafka
 from schemas.event import Event
-from schemas.messaging import EffectEnded
+from schemas.events.assignment import TimersFired
+from schemas.events.sending import EffectEnded
 from schemas.record import Record, UndecodableRecord, encode, from_milliseconds
-from schemas.system import TimersFired
+from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from streams.effects.runner import end_record
 from streams.replay.check import Report, StageLog, Written, check

@@ -13,11 +13,11 @@ from agents.opening import is_open
 from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
 from agents.status import STATUS
 from deploy.reports import By, summed
-from schemas.channel import ChannelSettings
-from schemas.conversation import ConversationSurveyEnded, ConversationSurveyRequested, Status
-from schemas.csat import SurveyAnswered, SurveySent
-from schemas.messaging import MessageStatusChanged, ReceiptReceived
-from schemas.reports import ReportKind, bucket_of
+from schemas.events.conversation import ConversationSurveyEnded, ConversationSurveyRequested, Status
+from schemas.events.csat import SurveyAnswered, SurveySent
+from schemas.events.reports import ReportKind, bucket_of
+from schemas.events.sending import MessageStatusChanged, ReceiptReceived
+from schemas.settings.channel import ChannelSettings
 from tests.unit.reports_bench import KEY, MONDAY, Count, Reports, Talk, channel
 from tests.unit.stage_bench import StageBench, all_of
 

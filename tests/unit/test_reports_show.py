@@ -15,7 +15,7 @@ from cli.main import app
 from cli.reports import as_data, print_csv, print_tables
 from deploy.errors import LiveDeskError
 from deploy.reports import Figures, Filter, Times, summed
-from schemas.reports import ReportKind, ReportUpdated, bucket_of, value_of
+from schemas.events.reports import ReportKind, ReportUpdated, bucket_of, value_of
 
 MONDAY, TUESDAY = date(2026, 3, 9), date(2026, 3, 10)
 Partials = list[tuple[str, ReportUpdated]]

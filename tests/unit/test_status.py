@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.status import DELIVERIES, FAILURES, KEEP, RANKS, STATUS, Message
-from schemas.channel import ChannelSettings
 from schemas.event import Event
-from schemas.messaging import (
+from schemas.events.sending import (
     DeliveryError,
     MessageAnomaly,
     MessageStatusChanged,
@@ -21,6 +20,7 @@ from schemas.messaging import (
     SendUnknown,
 )
 from schemas.record import Record
+from schemas.settings.channel import ChannelSettings
 from streams.state import Changes, KeyRows, TaskState
 from streams.step import Due, Step, step
 

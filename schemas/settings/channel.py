@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
 
-from schemas.business_hours import BusinessHours
-from schemas.duration import Duration, PositiveDuration
-from schemas.invalid_settings import FieldError, InvalidSettings, repeated_ids
-from schemas.phone import InvalidPhoneNumber, digits
-from schemas.routing import RoutingRule
-from schemas.setting_types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Text
+from schemas.settings.business_hours import BusinessHours
+from schemas.settings.duration import Duration, PositiveDuration
+from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
+from schemas.settings.phone import InvalidPhoneNumber, digits
+from schemas.settings.routing import RoutingRule
+from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Text
 
 DEFAULT_ACCOUNT = "main"
 

@@ -5,9 +5,9 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
-from schemas.patterns import check_pattern
-from schemas.phone import InvalidPhoneNumber, digits
-from schemas.setting_types import Id, Name, SettingsModel
+from schemas.settings.patterns import check_pattern
+from schemas.settings.phone import InvalidPhoneNumber, digits
+from schemas.settings.types import Id, Name, SettingsModel
 
 RuleField = Literal[
     "text",

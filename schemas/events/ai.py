@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from schemas.event import Event
-from schemas.setting_types import MAX_TEXT
+from schemas.settings.types import MAX_TEXT
 
 
 class AiRequested(Event):

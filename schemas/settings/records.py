@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable
 
-from schemas.channel import ChannelSettings, from_stored
+from schemas.events.assignment import ChannelSaved
 from schemas.record import UndecodableRecord, decode
-from schemas.system import ChannelSaved
+from schemas.settings.channel import ChannelSettings, from_stored
 from schemas.topics import CHANNELS
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator
 
-from schemas.setting_types import Flag, SettingsModel, Text
+from schemas.settings.types import Flag, SettingsModel, Text
 
 MINUTES_A_DAY = 24 * 60
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from schemas.conversation import Template
 from schemas.event import Event
+from schemas.events.conversation import Template
 
 # --- outbound: what is to be sent --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.conversation import Template
+from schemas.events.conversation import Template
 
 Via = Literal["session", "template"]
 

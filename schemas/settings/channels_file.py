@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import ValidationError, field_validator
 
-from schemas.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors
-from schemas.invalid_settings import FieldError, InvalidSettings, repeated_ids
-from schemas.setting_types import Id, NameOrId, SettingsModel
-from schemas.system import PresenceState
+from schemas.events.assignment import PresenceState
+from schemas.settings.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors
+from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
+from schemas.settings.types import Id, NameOrId, SettingsModel
 
 Workload = int | None | Literal["default"]
 

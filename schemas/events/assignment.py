@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 from pydantic import JsonValue
 
-from schemas.conversation import Assignee, Status
 from schemas.event import Event
+from schemas.events.conversation import Assignee, Status
 
 
 class WebhookReceived(Event):
