@@ -6,9 +6,10 @@ from typing import Final
 
 from agents.retention import SWEEP, Kept, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
+from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult
 from schemas.event import Event
-from schemas.events.ai import AiMessage, AiQuestion, AiRequest, AiRequested, AiResult
-from schemas.events.conversation import AiAnswered, AiEnd, AiFailed, AiHandedOver
+from schemas.events.ai import AiRequested
+from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of
 from schemas.topics import AI_REQUESTS, INBOX

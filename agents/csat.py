@@ -10,7 +10,6 @@ from schemas.events.conversation import (
     ConversationSurveyRequested,
     ConversationSurveySent,
     Header,
-    ProposeSurvey,
     Status,
     SurveyEvent,
 )
@@ -22,6 +21,7 @@ from schemas.events.csat import (
     SurveySent,
     SurveySkipped,
 )
+from schemas.events.inbox import ProposeSurvey
 from schemas.settings.channel import Csat, LabelFilter
 from schemas.topics import CONVERSATIONS, INBOX
 from schemas.topics import CSAT as CSAT_TOPIC

@@ -8,16 +8,9 @@ from agents.retention import SWEEP, Kept, sweep, sweep_timer
 from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
 from schemas.effects import SendRequest, SendResult, Via
 from schemas.event import Event
-from schemas.events.conversation import DeliverySent, DeliveryUnsent
-from schemas.events.sending import (
-    EffectEnded,
-    SendAccepted,
-    SendCommand,
-    SendConfirmed,
-    SendQueued,
-    SendRefused,
-    SendUnknown,
-)
+from schemas.events.inbox import DeliverySent, DeliveryUnsent
+from schemas.events.receipts import SendAccepted, SendQueued, SendRefused, SendUnknown
+from schemas.events.sending import EffectEnded, SendCommand, SendConfirmed
 from schemas.ids import channel_of, contact_of
 from schemas.topics import INBOX, OUTBOUND, RECEIPTS, Topic
 

@@ -6,9 +6,11 @@ from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFir
 from schemas.engagelab import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
 from schemas.engagelab_callbacks import parse_callback
 from schemas.event import Event
-from schemas.events.assignment import DeadLettered, NotificationReceived, WebhookReceived
-from schemas.events.conversation import Media, MessageReceived, NoticeReceived
-from schemas.events.sending import ReceiptReceived
+from schemas.events.callbacks import NotificationReceived, WebhookReceived
+from schemas.events.conversation import Media
+from schemas.events.inbox import MessageReceived, NoticeReceived
+from schemas.events.operations import DeadLettered
+from schemas.events.receipts import ReceiptReceived
 from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.record import body_text
 from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOKS

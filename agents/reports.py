@@ -30,8 +30,8 @@ from schemas.events.conversation import (
     Status,
 )
 from schemas.events.csat import CsatEvent, SurveyAnswered, SurveySent
+from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import ReportKind, ReportUpdated, bucket_of
-from schemas.events.sending import MessageStatusChanged
 from schemas.ids import channel_of
 from schemas.topics import CONVERSATIONS, CSAT, REPORTS, STATUSES
 

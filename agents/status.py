@@ -8,17 +8,17 @@ from pydantic import BaseModel, ConfigDict
 from agents.retention import Kept, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
 from schemas.event import Event
-from schemas.events.sending import (
+from schemas.events.receipts import (
     DeliveryError,
     MessageAnomaly,
     MessageStatusChanged,
     ReceiptReceived,
     SendAccepted,
-    SendConfirmed,
     SendQueued,
     SendRefused,
     SendUnknown,
 )
+from schemas.events.sending import SendConfirmed
 from schemas.topics import OUTBOUND, RECEIPTS, STATUSES
 
 KEEP: Final = timedelta(days=30)

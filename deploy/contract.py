@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from deploy.settings import Settings
 from schemas.event import Event
-from schemas.events.assignment import KeyUnparked
+from schemas.events.operations import KeyUnparked
 from schemas.topics import TOPICS, Topic
 from streams.topology import TOPOLOGY
 

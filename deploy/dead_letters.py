@@ -23,7 +23,7 @@ from deploy.errors import LiveDeskError
 from deploy.kafka.committed import CommittedReader
 from schemas.codec import STRUCTURED_MODE, callback_headers, from_kafka
 from schemas.event import Event
-from schemas.events.assignment import DeadLettered, DeadLetterReplayed, KeyUnparked
+from schemas.events.operations import DeadLettered, DeadLetterReplayed, KeyUnparked
 from schemas.record import Record, UndecodableRecord, decode, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS
 from streams.clock import wall_clock

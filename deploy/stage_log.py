@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.stage import Stage
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import CommittedReader
-from schemas.events.assignment import TimersFired
+from schemas.events.operations import TimersFired
 from schemas.events.sending import EffectEnded
 from schemas.record import UndecodableRecord, decode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, Topic, state_topic

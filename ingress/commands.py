@@ -5,7 +5,22 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from schemas.events import conversation as c
+from schemas.events.conversation import Assignee
+from schemas.events.conversation import Template as MessageTemplate
+from schemas.events.inbox import (
+    AddNote,
+    Assign,
+    Block,
+    Command,
+    HandOver,
+    Label,
+    Mute,
+    Reopen,
+    Reply,
+    Resolve,
+    Snooze,
+    Unblock,
+)
 from schemas.settings import channel
 from schemas.settings.channel import ChannelSettings, Directory
 from schemas.settings.errors import FieldError, InvalidSettings
@@ -56,10 +71,10 @@ class ReplyRequest(_Request):
             raise ValueError("a reply has either a text or a template")
         return self
 
-    def command(self, command_id: str) -> c.Command:
+    def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        template = None if self.template is None else c.Template(**self.template.model_dump())
-        return c.Reply(command_id=command_id, by=self.by, text=self.text, template=template)
+        template = None if self.template is None else MessageTemplate(**self.template.model_dump())
+        return Reply(command_id=command_id, by=self.by, text=self.text, template=template)
 
 
 class NoteRequest(_Request):
@@ -68,9 +83,9 @@ class NoteRequest(_Request):
     type: Literal["note"]
     text: Written
 
-    def command(self, command_id: str) -> c.Command:
+    def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        return c.AddNote(command_id=command_id, by=self.by, text=self.text)
+        return AddNote(command_id=command_id, by=self.by, text=self.text)
 
 
 class SnoozeRequest(_Request):
@@ -79,9 +94,9 @@ class SnoozeRequest(_Request):
     type: Literal["snooze"]
     until: Instant | None = None
 
-    def command(self, command_id: str) -> c.Command:
+    def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        return c.Snooze(command_id=command_id, by=self.by, until=self.until)
+        return Snooze(command_id=command_id, by=self.by, until=self.until)
 
 
 class AssignTo(SettingsModel):
@@ -97,10 +112,10 @@ class AssignRequest(_Request):
     type: Literal["assign"]
     to: AssignTo
 
-    def command(self, command_id: str) -> c.Command:
+    def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        to = c.Assignee(kind=self.to.kind, id=self.to.id)
-        return c.Assign(command_id=command_id, by=self.by, to=to)
+        to = Assignee(kind=self.to.kind, id=self.to.id)
+        return Assign(command_id=command_id, by=self.by, to=to)
 
 
 class LabelRequest(_Request):
@@ -116,18 +131,18 @@ class LabelRequest(_Request):
             raise ValueError("there is no label to add or remove")
         return self
 
-    def command(self, command_id: str) -> c.Command:
+    def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        return c.Label(command_id=command_id, by=self.by, add=self.add, remove=self.remove)
+        return Label(command_id=command_id, by=self.by, add=self.add, remove=self.remove)
 
 
-_PLAIN: Mapping[str, type[c.Command]] = {
-    "resolve": c.Resolve,
-    "reopen": c.Reopen,
-    "hand_over": c.HandOver,
-    "block": c.Block,
-    "unblock": c.Unblock,
-    "mute": c.Mute,
+_PLAIN: Mapping[str, type[Command]] = {
+    "resolve": Resolve,
+    "reopen": Reopen,
+    "hand_over": HandOver,
+    "block": Block,
+    "unblock": Unblock,
+    "mute": Mute,
 }
 
 
@@ -136,7 +151,7 @@ class PlainRequest(_Request):
 
     type: Literal["resolve", "reopen", "hand_over", "block", "unblock", "mute"]
 
-    def command(self, command_id: str) -> c.Command:
+    def command(self, command_id: str) -> Command:
         """The command for the conversation."""
         return _PLAIN[self.type](command_id=command_id, by=self.by)
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from ingress.journal import account_of
 from ingress.tokens import token_hash
-from schemas.events.assignment import AgentDeleted, AgentSaved
+from schemas.events.people import AgentDeleted, AgentSaved
 from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings, Directory
 from schemas.settings.channels_file import Agent

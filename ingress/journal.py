@@ -7,14 +7,8 @@ from typing import Literal, Protocol
 
 from schemas.codec import Headers, to_kafka
 from schemas.event import Event
-from schemas.events.assignment import (
-    AgentDeleted,
-    AgentSaved,
-    ChannelChanged,
-    ChannelSaved,
-    PresenceChanged,
-    PresenceState,
-)
+from schemas.events.channels import ChannelChanged, ChannelSaved
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged, PresenceState
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings, to_stored
 from schemas.settings.channels_file import Agent

@@ -7,7 +7,7 @@ from bus.publisher import Publish
 from ingress.channel_writer import draft_member
 from ingress.directory import ChannelDirectory
 from ingress.journal import Draft, Journal
-from schemas.events.assignment import PresenceState
+from schemas.events.people import PresenceState
 from schemas.settings.channels_file import Agent
 from schemas.settings.types import SettingsModel
 

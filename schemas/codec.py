@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from schemas.events.assignment import WebhookReceived
+from schemas.events.callbacks import WebhookReceived
 from schemas.record import Record, UndecodableRecord, decode, encode, format_time
 from schemas.topics import Topic
 

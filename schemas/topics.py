@@ -5,12 +5,73 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from schemas.event import Event
-from schemas.events import ai as a
-from schemas.events import assignment as s
-from schemas.events import conversation as c
-from schemas.events import csat as q
-from schemas.events import reports as r
-from schemas.events import sending as m
+from schemas.events.ai import AiRequested
+from schemas.events.assignment import (
+    AssignmentDecided,
+    AssignmentReleased,
+    AssignmentRequested,
+    AssignmentWaiting,
+    ConversationChanged,
+    ProposalAnswered,
+)
+from schemas.events.callbacks import NotificationReceived, WebhookReceived
+from schemas.events.channels import ChannelChanged, ChannelSaved
+from schemas.events.conversation import (
+    ConversationAssigned,
+    ConversationBlockChanged,
+    ConversationCommandRefused,
+    ConversationGated,
+    ConversationLabelled,
+    ConversationMessageReceived,
+    ConversationMessageSent,
+    ConversationMuted,
+    ConversationNoteAdded,
+    ConversationNoticeReceived,
+    ConversationOpened,
+    ConversationRated,
+    ConversationRouted,
+    ConversationStatusChanged,
+    ConversationSurveyEnded,
+    ConversationSurveyRefused,
+    ConversationSurveyRequested,
+    ConversationSurveySent,
+)
+from schemas.events.csat import SurveyAnswered, SurveyExpired, SurveyFailed, SurveyRequested, SurveySent, SurveySkipped
+from schemas.events.inbox import (
+    AddNote,
+    AiAnswered,
+    AiFailed,
+    AiHandedOver,
+    Assign,
+    Block,
+    DeliverySent,
+    DeliveryUnsent,
+    HandOver,
+    Label,
+    MessageReceived,
+    Mute,
+    NoticeReceived,
+    ProposeAssignee,
+    ProposeSurvey,
+    Reopen,
+    Reply,
+    Resolve,
+    Snooze,
+    Unblock,
+)
+from schemas.events.operations import DeadLettered, DeadLetterReplayed, KeyUnparked, TimersFired
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
+from schemas.events.receipts import (
+    MessageAnomaly,
+    MessageStatusChanged,
+    ReceiptReceived,
+    SendAccepted,
+    SendQueued,
+    SendRefused,
+    SendUnknown,
+)
+from schemas.events.reports import ReportUpdated
+from schemas.events.sending import EffectEnded, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
 
 DAY = timedelta(days=1)
 
@@ -35,7 +96,7 @@ class Topic:
 
     def __post_init__(self) -> None:
         # Any stage's input may carry an operator's order to the runtime.
-        types: tuple[type[Event], ...] = (*self.writers, s.KeyUnparked)
+        types: tuple[type[Event], ...] = (*self.writers, KeyUnparked)
         object.__setattr__(self, "types", {event.type: event for event in types})
 
     def __hash__(self) -> int:
@@ -49,7 +110,7 @@ class Topic:
 WEBHOOKS = Topic(
     "webhooks",
     key="channel id",
-    writers={s.WebhookReceived: "ingress"},
+    writers={WebhookReceived: "ingress"},
     holds="callbacks, byte for byte",
     retention=30 * DAY,
     raw=True,
@@ -57,7 +118,7 @@ WEBHOOKS = Topic(
 CHANNELS = Topic(
     "channels",
     key="channel id / revision",
-    writers={s.ChannelSaved: "ingress"},
+    writers={ChannelSaved: "ingress"},
     holds="channel settings, every revision, secrets encrypted",
     retention=None,
     compacted=True,
@@ -66,7 +127,7 @@ CHANNELS = Topic(
 DIRECTORY = Topic(
     "directory",
     key="kind / id",
-    writers={s.AgentSaved: "ingress", s.AgentDeleted: "ingress"},
+    writers={AgentSaved: "ingress", AgentDeleted: "ingress"},
     holds="human agents, as the control API lists them",
     retention=None,
     compacted=True,
@@ -76,26 +137,26 @@ INBOX = Topic(
     "inbox",
     key="conversation key",
     writers={
-        c.MessageReceived: "intake",
-        c.NoticeReceived: "intake",
-        c.Reply: "ingress",
-        c.Resolve: "ingress",
-        c.AddNote: "ingress",
-        c.Reopen: "ingress",
-        c.Snooze: "ingress",
-        c.Assign: "ingress",
-        c.HandOver: "ingress",
-        c.Label: "ingress",
-        c.Block: "ingress",
-        c.Unblock: "ingress",
-        c.Mute: "ingress",
-        c.ProposeAssignee: "assignment",
-        c.ProposeSurvey: "csat",
-        c.AiAnswered: "ai",
-        c.AiHandedOver: "ai",
-        c.AiFailed: "ai",
-        c.DeliverySent: "delivery",
-        c.DeliveryUnsent: "delivery",
+        MessageReceived: "intake",
+        NoticeReceived: "intake",
+        Reply: "ingress",
+        Resolve: "ingress",
+        AddNote: "ingress",
+        Reopen: "ingress",
+        Snooze: "ingress",
+        Assign: "ingress",
+        HandOver: "ingress",
+        Label: "ingress",
+        Block: "ingress",
+        Unblock: "ingress",
+        Mute: "ingress",
+        ProposeAssignee: "assignment",
+        ProposeSurvey: "csat",
+        AiAnswered: "ai",
+        AiHandedOver: "ai",
+        AiFailed: "ai",
+        DeliverySent: "delivery",
+        DeliveryUnsent: "delivery",
     },
     holds="what happened to, or is asked of, a conversation",
 )
@@ -103,18 +164,18 @@ RECEIPTS = Topic(
     "receipts",
     key="conversation key",
     writers={
-        m.ReceiptReceived: "intake",
-        m.SendQueued: "delivery",
-        m.SendAccepted: "delivery",
-        m.SendRefused: "delivery",
-        m.SendUnknown: "delivery",
+        ReceiptReceived: "intake",
+        SendQueued: "delivery",
+        SendAccepted: "delivery",
+        SendRefused: "delivery",
+        SendUnknown: "delivery",
     },
     holds="status rows, and how sends ended",
 )
 NOTIFICATIONS = Topic(
     "notifications",
     key="channel id",
-    writers={s.NotificationReceived: "intake"},
+    writers={NotificationReceived: "intake"},
     holds="the provider's notices about the account",
     retention=30 * DAY,
 )
@@ -122,13 +183,13 @@ ACCOUNT_INBOX = Topic(
     "account-inbox",
     key="account id",
     writers={
-        s.AssignmentRequested: "conversations",
-        s.ConversationChanged: "conversations",
-        s.ProposalAnswered: "conversations",
-        s.PresenceChanged: "ingress",
-        s.AgentSaved: "ingress",
-        s.AgentDeleted: "ingress",
-        s.ChannelChanged: "ingress",
+        AssignmentRequested: "conversations",
+        ConversationChanged: "conversations",
+        ProposalAnswered: "conversations",
+        PresenceChanged: "ingress",
+        AgentSaved: "ingress",
+        AgentDeleted: "ingress",
+        ChannelChanged: "ingress",
     },
     holds="presence, agents, settings changes; conversations that need, hold or free an assignee",
 )
@@ -137,23 +198,23 @@ CONVERSATIONS = Topic(
     key="conversation key",
     writers=dict.fromkeys(
         (
-            c.ConversationOpened,
-            c.ConversationMessageReceived,
-            c.ConversationMessageSent,
-            c.ConversationNoticeReceived,
-            c.ConversationRouted,
-            c.ConversationStatusChanged,
-            c.ConversationAssigned,
-            c.ConversationNoteAdded,
-            c.ConversationLabelled,
-            c.ConversationBlockChanged,
-            c.ConversationMuted,
-            c.ConversationSurveyRequested,
-            c.ConversationSurveyRefused,
-            c.ConversationSurveySent,
-            c.ConversationRated,
-            c.ConversationSurveyEnded,
-            c.ConversationCommandRefused,
+            ConversationOpened,
+            ConversationMessageReceived,
+            ConversationMessageSent,
+            ConversationNoticeReceived,
+            ConversationRouted,
+            ConversationStatusChanged,
+            ConversationAssigned,
+            ConversationNoteAdded,
+            ConversationLabelled,
+            ConversationBlockChanged,
+            ConversationMuted,
+            ConversationSurveyRequested,
+            ConversationSurveyRefused,
+            ConversationSurveySent,
+            ConversationRated,
+            ConversationSurveyEnded,
+            ConversationCommandRefused,
         ),
         "conversations",
     ),
@@ -163,13 +224,13 @@ CONVERSATIONS = Topic(
 GATED = Topic(
     "gated",
     key="conversation key",
-    writers={c.ConversationGated: "hours"},
+    writers={ConversationGated: "hours"},
     holds="conversation events with the business-hours verdict",
 )
 ASSIGNMENTS = Topic(
     "assignments",
     key="conversation key",
-    writers=dict.fromkeys((s.AssignmentDecided, s.AssignmentWaiting, s.AssignmentReleased), "assignment"),
+    writers=dict.fromkeys((AssignmentDecided, AssignmentWaiting, AssignmentReleased), "assignment"),
     holds="assignment's decisions, explained",
     retention=30 * DAY,
 )
@@ -177,7 +238,7 @@ CSAT = Topic(
     "csat",
     key="conversation key",
     writers=dict.fromkeys(
-        (q.SurveyRequested, q.SurveySent, q.SurveyAnswered, q.SurveyExpired, q.SurveySkipped, q.SurveyFailed), "csat"
+        (SurveyRequested, SurveySent, SurveyAnswered, SurveyExpired, SurveySkipped, SurveyFailed), "csat"
     ),
     holds="what became of each survey",
     retention=30 * DAY,
@@ -185,32 +246,32 @@ CSAT = Topic(
 AI_REQUESTS = Topic(
     "ai-requests",
     key="conversation key",
-    writers={a.AiRequested: "conversations", m.EffectEnded: "ai"},
+    writers={AiRequested: "conversations", EffectEnded: "ai"},
     holds="what the AI agent is asked, and the ends of ai's effects",
 )
 OUTBOUND = Topic(
     "outbound",
     key="conversation key",
     writers={
-        m.SendMessage: "conversations",
-        m.SendGreeting: "greeting",
-        m.SendUnavailable: "hours",
-        m.SendConfirmed: "status",
-        m.EffectEnded: "delivery",
+        SendMessage: "conversations",
+        SendGreeting: "greeting",
+        SendUnavailable: "hours",
+        SendConfirmed: "status",
+        EffectEnded: "delivery",
     },
     holds="send commands, and the ends of delivery's effects",
 )
 STATUSES = Topic(
     "statuses",
     key="conversation key",
-    writers={m.MessageStatusChanged: "status", m.MessageAnomaly: "status"},
+    writers={MessageStatusChanged: "status", MessageAnomaly: "status"},
     holds="what is known of each message",
     retention=30 * DAY,
 )
 REPORTS = Topic(
     "reports",
     key="report key / partition / UTC day of counting",
-    writers={r.ReportUpdated: "reports-conversations, reports-csat, reports-statuses"},
+    writers={ReportUpdated: "reports-conversations, reports-csat, reports-statuses"},
     holds="partial sums of the figures, to be summed by whoever reads them",
     retention=None,
     compacted=True,
@@ -218,14 +279,14 @@ REPORTS = Topic(
 DEAD_LETTERS = Topic(
     "dead-letters",
     key="source key",
-    writers={s.DeadLettered: "intake, runtime", s.DeadLetterReplayed: "operator"},
+    writers={DeadLettered: "intake, runtime", DeadLetterReplayed: "operator"},
     holds="what could not be processed, whole",
     retention=30 * DAY,
 )
 TIMERS = Topic(
     "timers",
     key="stage / partition",
-    writers={s.TimersFired: "runtime"},
+    writers={TimersFired: "runtime"},
     holds="where in a stage's input its timers fired",
     retention=30 * DAY,
 )

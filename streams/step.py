@@ -7,7 +7,7 @@ from typing import NamedTuple
 from agents.stage import Context, Effect, Emit, Row, Stage, TimerFired
 from schemas.codec import Headers, to_kafka
 from schemas.event import Event
-from schemas.events.assignment import DeadLettered, KeyUnparked
+from schemas.events.operations import DeadLettered, KeyUnparked
 from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of, derived_id
 from schemas.record import Record, body_text, from_milliseconds, milliseconds

@@ -18,16 +18,10 @@ from agents.assignment.rows import STATE, Conversation, Need, Proposal
 from agents.assignment.waiting import propose_somebody, serve_waiting
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from schemas.event import Event
-from schemas.events.assignment import (
-    AgentDeleted,
-    AgentSaved,
-    AssignmentRequested,
-    ChannelChanged,
-    ConversationChanged,
-    PresenceChanged,
-    ProposalAnswered,
-)
+from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.channels import ChannelChanged
 from schemas.events.conversation import Status
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.topics import ACCOUNT_INBOX, ASSIGNMENTS, INBOX
 
 

@@ -8,12 +8,8 @@ from agents.assignment.books import FAIR, PRESENCE, SOON, Books
 from agents.assignment.choosing import is_present
 from agents.assignment.rows import Agent, Conversation, Mark, Need
 from agents.assignment.waiting import CONTINUE, MAX_PROPOSALS, propose_somebody
-from schemas.events.assignment import (
-    AgentDeleted,
-    AgentSaved,
-    ChannelChanged,
-    PresenceChanged,
-)
+from schemas.events.channels import ChannelChanged
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 
 HEARTBEAT_HOLDS: Final = timedelta(seconds=90)
 """A desk's heartbeat says for so long that its agent is there."""

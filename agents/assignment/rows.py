@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Final, Literal
 
 from agents.stage import Row
-from schemas.events.assignment import PresenceState
 from schemas.events.conversation import Assignee
+from schemas.events.people import PresenceState
 
 
 class Agent(Row):

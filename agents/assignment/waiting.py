@@ -7,11 +7,8 @@ from typing import Final
 from agents.assignment.books import SOON, Books
 from agents.assignment.choosing import Choice, choose
 from agents.assignment.rows import Conversation, Proposal
-from schemas.events.assignment import (
-    AssignmentDecided,
-    AssignmentWaiting,
-)
-from schemas.events.conversation import ProposeAssignee
+from schemas.events.assignment import AssignmentDecided, AssignmentWaiting
+from schemas.events.inbox import ProposeAssignee
 from schemas.topics import ASSIGNMENTS, INBOX
 
 MAX_PROPOSALS: Final = 250

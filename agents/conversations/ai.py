@@ -7,12 +7,7 @@ from agents.conversations.rows import (
     ASKED,
     Asked,
 )
-from schemas.events.conversation import (
-    AiAnswered,
-    AiEnd,
-    AiFailed,
-    AiHandedOver,
-)
+from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.sending import SendMessage
 
 

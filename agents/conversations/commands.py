@@ -21,16 +21,19 @@ from agents.conversations.rows import (
 )
 from schemas.events.conversation import (
     LIVE,
-    AddNote,
-    Assign,
     Assignee,
-    Block,
-    Command,
     ConversationAssigned,
     ConversationBlockChanged,
     ConversationCommandRefused,
     ConversationLabelled,
     ConversationMuted,
+    Status,
+)
+from schemas.events.inbox import (
+    AddNote,
+    Assign,
+    Block,
+    Command,
     HandOver,
     Label,
     Mute,
@@ -38,7 +41,6 @@ from schemas.events.conversation import (
     Reply,
     Resolve,
     Snooze,
-    Status,
     Unblock,
 )
 from schemas.events.sending import SendMessage

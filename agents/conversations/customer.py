@@ -22,12 +22,8 @@ from agents.conversations.surveys import (
     rate,
     survey_answered_by,
 )
-from schemas.events.conversation import (
-    ConversationNoticeReceived,
-    MessageReceived,
-    NoticeReceived,
-    Status,
-)
+from schemas.events.conversation import ConversationNoticeReceived, Status
+from schemas.events.inbox import MessageReceived, NoticeReceived
 
 
 def receive_message(draft: Draft, event: MessageReceived) -> Draft:

@@ -26,7 +26,7 @@ from agents.retention import SWEEP, Kept, sweep
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from schemas import topics
 from schemas.event import Event
-from schemas.events.conversation import (
+from schemas.events.inbox import (
     AiEnd,
     Command,
     DeliverySent,

@@ -7,11 +7,8 @@ from agents.conversations.surveys import (
     survey_sent,
     survey_unsent,
 )
-from schemas.events.conversation import (
-    ConversationMessageSent,
-    DeliverySent,
-    DeliveryUnsent,
-)
+from schemas.events.conversation import ConversationMessageSent
+from schemas.events.inbox import DeliverySent, DeliveryUnsent
 
 
 def record_sent(draft: Draft, event: DeliverySent) -> Draft:

@@ -38,9 +38,9 @@ from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationStatusChanged,
     Header,
-    MessageReceived,
     Status,
 )
+from schemas.events.inbox import MessageReceived
 from schemas.events.sending import SendMessage
 from schemas.ids import channel_of, contact_of
 from schemas.settings.channel import ChannelSettings

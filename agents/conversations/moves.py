@@ -13,14 +13,8 @@ from agents.conversations.rows import (
     Held,
 )
 from schemas.events.assignment import AssignmentReason, AssignmentRequested
-from schemas.events.conversation import (
-    Assignee,
-    ConversationNoteAdded,
-    ConversationOpened,
-    ConversationRouted,
-    MessageReceived,
-    Status,
-)
+from schemas.events.conversation import Assignee, ConversationNoteAdded, ConversationOpened, ConversationRouted, Status
+from schemas.events.inbox import MessageReceived
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.OPEN: frozenset({Status.AI_REPLYING, Status.SNOOZED, Status.RESOLVED}),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from schemas.events.conversation import DeliveryUnsent
+from schemas.events.inbox import DeliveryUnsent
 
 _WHAT: Final[Mapping[str, str]] = {
     "reply": "The reply",

@@ -6,11 +6,8 @@ from agents.conversations.rows import (
     Conversation,
 )
 from schemas.events.assignment import ProposalAnswered
-from schemas.events.conversation import (
-    Assignee,
-    ProposeAssignee,
-    Status,
-)
+from schemas.events.conversation import Assignee, Status
+from schemas.events.inbox import ProposeAssignee
 
 
 def answer_proposal(draft: Draft, event: ProposeAssignee) -> Draft:

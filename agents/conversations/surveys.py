@@ -13,14 +13,11 @@ from schemas.events.conversation import (
     ConversationSurveyRefused,
     ConversationSurveyRequested,
     ConversationSurveySent,
-    DeliverySent,
-    DeliveryUnsent,
     Header,
-    MessageReceived,
-    ProposeSurvey,
     Status,
     Template,
 )
+from schemas.events.inbox import DeliverySent, DeliveryUnsent, MessageReceived, ProposeSurvey
 from schemas.events.sending import SendMessage
 from schemas.ids import contact_of
 

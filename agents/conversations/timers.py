@@ -17,9 +17,7 @@ from agents.conversations.surveys import (
     end_survey,
 )
 from agents.templates import render
-from schemas.events.conversation import (
-    Status,
-)
+from schemas.events.conversation import Status
 from schemas.events.sending import SendMessage
 from schemas.record import milliseconds
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ValidationError, field_validator
 
-from schemas.events.assignment import PresenceState
+from schemas.events.people import PresenceState
 from schemas.settings.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import Id, NameOrId, SettingsModel

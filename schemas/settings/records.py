@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from schemas.events.assignment import ChannelSaved
+from schemas.events.channels import ChannelSaved
 from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings, from_stored
 from schemas.topics import CHANNELS

@@ -7,7 +7,7 @@ from aiohttp import ClientError, ClientSession
 from pydantic import TypeAdapter
 
 from deploy.errors import LiveDeskError
-from schemas.events.assignment import PresenceState
+from schemas.events.people import PresenceState
 from simulation.sandbox.customers import CustomerMessage
 from simulation.sandbox.provider import LogEntry
 from simulation.sandbox.sender import CallbackAttempt, CallbackCounts

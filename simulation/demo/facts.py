@@ -12,17 +12,10 @@ from functools import cached_property
 import orjson
 
 from schemas.events.ai import AiRequested
-from schemas.events.assignment import (
-    AssignmentDecided,
-    AssignmentWaiting,
-    ConversationChanged,
-    PresenceChanged,
-    ProposalAnswered,
-    WebhookReceived,
-)
+from schemas.events.assignment import AssignmentDecided, AssignmentWaiting, ConversationChanged, ProposalAnswered
+from schemas.events.callbacks import WebhookReceived
 from schemas.events.conversation import (
     LIVE,
-    AiEnd,
     ConversationEvent,
     ConversationMessageReceived,
     ConversationMessageSent,
@@ -31,12 +24,14 @@ from schemas.events.conversation import (
     ConversationRouted,
     ConversationStatusChanged,
     Header,
-    ProposeAssignee,
     Status,
 )
 from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped
+from schemas.events.inbox import AiEnd, ProposeAssignee
+from schemas.events.people import PresenceChanged
+from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
-from schemas.events.sending import MessageAnomaly, MessageStatusChanged, SendCommand
+from schemas.events.sending import SendCommand
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import (

@@ -17,7 +17,7 @@ from schemas.events.conversation import (
     ConversationStatusChanged,
     Status,
 )
-from schemas.events.sending import MessageStatusChanged
+from schemas.events.receipts import MessageStatusChanged
 from schemas.record import Record
 
 SHOWN_LINES = 7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.events.ai import AiQuestion, AiResult
+from schemas.effects import AiQuestion, AiResult
 from simulation.sandbox.callbacks import Json
 
 CANNED = "Thank you for your message."

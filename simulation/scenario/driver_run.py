@@ -13,9 +13,8 @@ from ingress.directory import ChannelDirectory, UnknownAgent
 from ingress.journal import SOURCE, Draft, Fill, Message
 from ingress.people import People, PresenceRequest
 from schemas.codec import Headers, from_kafka
-from schemas.effects import SendRequest, SendResult
-from schemas.events.ai import AiRequest
-from schemas.events.assignment import WebhookReceived
+from schemas.effects import AiRequest, SendRequest, SendResult
+from schemas.events.callbacks import WebhookReceived
 from schemas.events.conversation import Template
 from schemas.ids import conversation_key
 from schemas.record import Record

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer
 
 from deploy.reports import Figures, summed
-from schemas.events.assignment import DeadLettered, WebhookReceived
+from schemas.events.callbacks import WebhookReceived
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
@@ -24,8 +24,10 @@ from schemas.events.conversation import (
     Status,
 )
 from schemas.events.csat import CsatEvent, SurveyAnswered, SurveyExpired, SurveyFailed, SurveyRequested, SurveySent
+from schemas.events.operations import DeadLettered
+from schemas.events.receipts import DeliveryError, MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
-from schemas.events.sending import DeliveryError, MessageAnomaly, MessageStatusChanged, SendCommand
+from schemas.events.sending import SendCommand
 from schemas.ids import channel_of, contact_of
 from schemas.record import Record, body_text, encode, format_time
 from schemas.topics import Topic

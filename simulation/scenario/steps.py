@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.events.assignment import PresenceState
+from schemas.events.people import PresenceState
 from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.types import Flag, Id, Instant, SettingsModel, Text
 from simulation.sandbox.accounts import Answer, Behaviour

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.event import Event
-from schemas.events.assignment import DeadLettered, NotificationReceived
+from schemas.events.callbacks import NotificationReceived
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
@@ -28,7 +28,9 @@ from schemas.events.conversation import (
     ConversationSurveyRequested,
 )
 from schemas.events.csat import SurveySkipped
-from schemas.events.sending import MessageAnomaly, MessageStatusChanged, SendCommand
+from schemas.events.operations import DeadLettered
+from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
+from schemas.events.sending import SendCommand
 from schemas.record import format_time
 from simulation.scenario.result import OpenResult, Result
 from simulation.scenario.run import Finished

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from pydantic import BaseModel, ValidationError
 
-from schemas.events.ai import AiRequest, AiResult
+from schemas.effects import AiRequest, AiResult
 from streams.effects.contract import Done, Outcome, Unknown
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import orjson
 
 from agents.stage import Stage
 from schemas.codec import to_kafka
-from schemas.events.assignment import DeadLettered
+from schemas.events.operations import DeadLettered
 from schemas.events.sending import EffectEnded
 from streams.replay.rebuild import Births, Partition, Replayed, Row, replay
 from streams.state import META, Meta, TaskState

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from agents.stage import Stage
 from schemas.codec import Headers, from_kafka
-from schemas.events.assignment import KeyUnparked, TimersFired
+from schemas.events.operations import KeyUnparked, TimersFired
 from schemas.record import Record, UndecodableRecord, from_milliseconds
 from streams.state import META, Changes, Meta, TaskState, birth_mark
 from streams.step import Due, SettingsLookup, Step, step, undecodable

@@ -11,7 +11,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.stage import Stage
 from bus.transactional import Message, partition_of
 from schemas.codec import from_kafka, to_kafka
-from schemas.events.assignment import DeadLettered, TimersFired
+from schemas.events.operations import DeadLettered, TimersFired
 from schemas.events.sending import EffectEnded
 from schemas.ids import derived_id
 from schemas.record import Record, UndecodableRecord, from_milliseconds

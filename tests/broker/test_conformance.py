@@ -11,7 +11,9 @@ import pytest_asyncio
 from bus.connection import KafkaConnection
 from deploy.reports import summed
 from deploy.settings import load_settings
-from schemas.events.assignment import ChannelSaved, DeadLettered, WebhookReceived
+from schemas.events.callbacks import WebhookReceived
+from schemas.events.channels import ChannelSaved
+from schemas.events.operations import DeadLettered
 from schemas.events.reports import ReportKind, ReportUpdated
 from schemas.record import Record
 from schemas.topics import ACCOUNT_INBOX, REPORTS

@@ -31,15 +31,10 @@ from ingress.directory import ChannelDirectory
 from ingress.journal import Draft
 from ingress.kafka_journal import KafkaJournal
 from schemas.codec import from_kafka
-from schemas.events.assignment import (
-    AgentDeleted,
-    AgentSaved,
-    ChannelChanged,
-    ChannelSaved,
-    PresenceChanged,
-    WebhookReceived,
-)
-from schemas.events.conversation import Reply
+from schemas.events.callbacks import WebhookReceived
+from schemas.events.channels import ChannelChanged, ChannelSaved
+from schemas.events.inbox import Reply
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.record import Record
 from schemas.settings.channels_file import Agent, parse_channels_file
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic

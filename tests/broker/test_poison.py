@@ -12,7 +12,7 @@ from bus.connection import KafkaConnection, client_options
 from deploy.channels_file import load_channels_file
 from deploy.kafka.topics import apply
 from deploy.settings import load_settings
-from schemas.events.assignment import DeadLettered
+from schemas.events.operations import DeadLettered
 from schemas.record import Record, encode
 from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
 from simulation.scenario.broker_run import Bench, running

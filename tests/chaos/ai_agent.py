@@ -6,7 +6,7 @@ from types import TracebackType
 
 from aiohttp import web
 
-from schemas.events.ai import AiQuestion, AiResult
+from schemas.effects import AiQuestion, AiResult
 
 HANDS_OVER, ERRS, LOSES, IS_DOWN, HANGS = 0.05, 0.03, 0.05, 0.03, 0.01
 """Shares of the questions. Lost: it made up its mind, and the connection ends without an answer."""

@@ -5,16 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.events.ai import AiRequested
-from schemas.events.conversation import (
-    AiAnswered,
-    AiEnd,
-    AiFailed,
-    AiHandedOver,
-    Assignee,
-    ConversationEvent,
-    Header,
-    Status,
-)
+from schemas.events.conversation import Assignee, ConversationEvent, Header, Status
+from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.sending import SendMessage
 from schemas.record import Record
 from schemas.topics import AI_REQUESTS, CONVERSATIONS, INBOX, OUTBOUND

@@ -9,15 +9,11 @@ from agents.assignment import rows as assignment_rows
 from agents.assignment.decide import ASSIGNMENT
 from agents.conversations import rows as conversations_rows
 from agents.stage import RowT
-from schemas.events.assignment import (
-    AgentDeleted,
-    AgentSaved,
-    ChannelChanged,
-    ConversationChanged,
-    PresenceChanged,
-    ProposalAnswered,
-)
-from schemas.events.conversation import ProposeAssignee, Status
+from schemas.events.assignment import ConversationChanged, ProposalAnswered
+from schemas.events.channels import ChannelChanged
+from schemas.events.conversation import Status
+from schemas.events.inbox import ProposeAssignee
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.ids import channel_of
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings

@@ -12,7 +12,6 @@ from schemas.events.conversation import (
     ConversationSurveyRefused,
     ConversationSurveyRequested,
     ConversationSurveySent,
-    ProposeSurvey,
     Status,
     SurveyEvent,
 )
@@ -25,6 +24,7 @@ from schemas.events.csat import (
     SurveySent,
     SurveySkipped,
 )
+from schemas.events.inbox import ProposeSurvey
 from schemas.events.sending import SendCommand
 from schemas.topics import CONVERSATIONS, CSAT, INBOX, OUTBOUND
 from tests.chaos.history import History, InboundRow

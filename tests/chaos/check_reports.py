@@ -16,8 +16,8 @@ from schemas.events.conversation import (
     Status,
 )
 from schemas.events.csat import SurveyAnswered, SurveySent
+from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import ReportUpdated
-from schemas.events.sending import MessageStatusChanged
 from schemas.ids import channel_of
 from schemas.topics import CONVERSATIONS, CSAT, REPORTS, STATUSES
 from tests.chaos.history import History

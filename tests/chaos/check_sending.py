@@ -6,20 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas.events.conversation import (
-    ConversationCommandRefused,
-    ConversationMessageSent,
-    DeliverySent,
-    DeliveryUnsent,
-)
-from schemas.events.sending import (
-    MessageAnomaly,
-    MessageStatusChanged,
-    SendAccepted,
-    SendCommand,
-    SendRefused,
-    SendUnknown,
-)
+from schemas.events.conversation import ConversationCommandRefused, ConversationMessageSent
+from schemas.events.inbox import DeliverySent, DeliveryUnsent
+from schemas.events.receipts import MessageAnomaly, MessageStatusChanged, SendAccepted, SendRefused, SendUnknown
+from schemas.events.sending import SendCommand
 from schemas.ids import contact_of
 from schemas.record import from_milliseconds
 from schemas.topics import CONVERSATIONS, INBOX, OUTBOUND, RECEIPTS, STATUSES

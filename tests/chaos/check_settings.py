@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from schemas.events.assignment import ChannelChanged, ChannelSaved
+from schemas.events.channels import ChannelChanged, ChannelSaved
 from schemas.topics import ACCOUNT_INBOX, CHANNELS
 from tests.chaos.history import History
 from tests.chaos.violation import Violation

@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.events.assignment import DeadLettered
 from schemas.events.conversation import (
     LIVE,
-    Command,
     ConversationCommandRefused,
     ConversationEvent,
     ConversationMessageReceived,
@@ -19,6 +17,8 @@ from schemas.events.conversation import (
     Header,
     Status,
 )
+from schemas.events.inbox import Command
+from schemas.events.operations import DeadLettered
 from schemas.events.sending import EffectEnded
 from schemas.topics import CONVERSATIONS, DEAD_LETTERS, GATED, INBOX, WEBHOOKS
 from tests.chaos.check_ai import check_ai_answers, check_questions

@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Final
 
-from schemas.events.ai import AiResult
-from schemas.events.conversation import AddNote, Assign, Assignee, Label, Reopen, Reply, Resolve, Snooze
+from schemas.effects import AiResult
+from schemas.events.conversation import Assignee
+from schemas.events.inbox import AddNote, Assign, Label, Reopen, Reply, Resolve, Snooze
 from simulation.sandbox.accounts import Behaviour
 from tests.chaos.clean_run import BOT, NIGHT, SHOP, CleanRun
 from tests.chaos.history import History

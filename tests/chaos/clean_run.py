@@ -10,10 +10,11 @@ from pydantic import BaseModel, SecretStr
 
 from ingress.journal import Draft
 from schemas.codec import from_kafka, to_kafka
-from schemas.effects import SendRequest, SendResult
-from schemas.events.ai import AiRequest, AiResult
-from schemas.events.assignment import PresenceState, TimersFired, WebhookReceived
-from schemas.events.conversation import Command
+from schemas.effects import AiRequest, AiResult, SendRequest, SendResult
+from schemas.events.callbacks import WebhookReceived
+from schemas.events.inbox import Command
+from schemas.events.operations import TimersFired
+from schemas.events.people import PresenceState
 from schemas.ids import conversation_key
 from schemas.record import Record, milliseconds
 from schemas.settings.business_hours import BusinessHours

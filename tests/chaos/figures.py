@@ -7,8 +7,9 @@ from statistics import quantiles
 
 from schemas.codec import from_kafka
 from schemas.events.ai import AiRequested
-from schemas.events.conversation import AiEnd, ConversationMessageReceived
+from schemas.events.conversation import ConversationMessageReceived
 from schemas.events.csat import SurveyAnswered
+from schemas.events.inbox import AiEnd
 from schemas.events.sending import SendCommand
 from schemas.topics import AI_REQUESTS, CONVERSATIONS, CSAT, INBOX, OUTBOUND
 from tests.chaos.history import History, InboundRow

@@ -12,9 +12,9 @@ import orjson
 
 from agents.stage import Stage
 from schemas.codec import from_kafka
+from schemas.effects import AiResult
 from schemas.event import Event
-from schemas.events.ai import AiResult
-from schemas.events.assignment import TimersFired
+from schemas.events.operations import TimersFired
 from schemas.record import Record
 from schemas.topics import TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.provider import LogEntry

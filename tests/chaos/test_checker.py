@@ -10,9 +10,9 @@ import pytest
 
 from schemas.codec import from_kafka, to_kafka
 from schemas.event import Event
-from schemas.events.assignment import ChannelChanged, ConversationChanged, ProposalAnswered
+from schemas.events.assignment import ConversationChanged, ProposalAnswered
+from schemas.events.channels import ChannelChanged
 from schemas.events.conversation import (
-    AiAnswered,
     Assignee,
     ConversationEvent,
     ConversationMessageReceived,
@@ -21,13 +21,13 @@ from schemas.events.conversation import (
     ConversationRated,
     ConversationStatusChanged,
     ConversationSurveyRequested,
-    ProposeAssignee,
-    ProposeSurvey,
     Status,
 )
 from schemas.events.csat import SurveySent, SurveySkipped
+from schemas.events.inbox import AiAnswered, ProposeAssignee, ProposeSurvey
+from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import ReportUpdated
-from schemas.events.sending import MessageStatusChanged, SendGreeting, SendMessage, SendUnavailable
+from schemas.events.sending import SendGreeting, SendMessage, SendUnavailable
 from schemas.record import Record
 from schemas.topics import (
     ACCOUNT_INBOX,

@@ -10,8 +10,8 @@ from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
 from deploy.contract import ASYNCAPI, CLOUDEVENT, FOLDER, Document, Documents, documents, rendered
 from schemas.codec import to_kafka
-from schemas.events.assignment import WebhookReceived
-from schemas.events.sending import SendQueued
+from schemas.events.callbacks import WebhookReceived
+from schemas.events.receipts import SendQueued
 from schemas.record import Record, encode
 from schemas.topics import TOPICS, WEBHOOKS
 from simulation.scenario.format import load_file

@@ -17,7 +17,8 @@ from deploy.settings import Settings, load_settings
 from schemas.engagelab import InboundMessage
 from schemas.engagelab_callbacks import parse_callback
 from schemas.events.conversation import ConversationMessageReceived, ConversationOpened
-from schemas.events.sending import SendGreeting, SendUnknown
+from schemas.events.receipts import SendUnknown
+from schemas.events.sending import SendGreeting
 from schemas.topics import CONVERSATIONS, DEAD_LETTERS, OUTBOUND, RECEIPTS, WEBHOOKS
 from simulation.sandbox.callbacks import Business, Customer, callback_body, content, message_row
 from simulation.stack import Ports, Stack

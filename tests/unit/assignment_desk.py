@@ -11,20 +11,18 @@ from hypothesis import strategies as st
 from agents.assignment.decide import ASSIGNMENT
 from schemas.event import Event
 from schemas.events.assignment import (
-    AgentDeleted,
-    AgentSaved,
     AssignmentDecided,
     AssignmentReason,
     AssignmentReleased,
     AssignmentRequested,
     AssignmentWaiting,
-    ChannelChanged,
     ConversationChanged,
-    PresenceChanged,
-    PresenceState,
     ProposalAnswered,
 )
-from schemas.events.conversation import Assignee, ProposeAssignee, Status
+from schemas.events.channels import ChannelChanged
+from schemas.events.conversation import Assignee, Status
+from schemas.events.inbox import ProposeAssignee
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged, PresenceState
 from schemas.record import Record, from_milliseconds
 from schemas.settings.channel import ChannelSettings, apply_change, parse_channel
 from schemas.topics import ASSIGNMENTS, INBOX

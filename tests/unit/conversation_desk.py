@@ -6,15 +6,14 @@ from agents.conversations.decide import CONVERSATIONS
 from agents.conversations.rows import Conversation
 from schemas.event import Event
 from schemas.events.ai import AiRequested
-from schemas.events.conversation import (
+from schemas.events.conversation import Assignee, ConversationCommandRefused, Status, Template
+from schemas.events.inbox import (
     AddNote,
     AiAnswered,
     AiFailed,
     AiHandedOver,
     Assign,
-    Assignee,
     Block,
-    ConversationCommandRefused,
     DeliverySent,
     DeliveryUnsent,
     HandOver,
@@ -28,8 +27,6 @@ from schemas.events.conversation import (
     Reply,
     Resolve,
     Snooze,
-    Status,
-    Template,
     Unblock,
 )
 from schemas.settings.channel import Ai, AiAgent, ChannelSettings, ConversationSettings, Csat

@@ -9,16 +9,9 @@ import orjson
 
 from schemas.event import Event
 from schemas.events.ai import AiRequested
-from schemas.events.assignment import (
-    AssignmentDecided,
-    ConversationChanged,
-    PresenceChanged,
-    ProposalAnswered,
-    WebhookReceived,
-)
+from schemas.events.assignment import AssignmentDecided, ConversationChanged, ProposalAnswered
+from schemas.events.callbacks import WebhookReceived
 from schemas.events.conversation import (
-    AiAnswered,
-    AiHandedOver,
     Assignee,
     ConversationAssigned,
     ConversationEvent,
@@ -31,12 +24,14 @@ from schemas.events.conversation import (
     ConversationRouted,
     ConversationStatusChanged,
     Header,
-    ProposeAssignee,
     Status,
 )
 from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped
+from schemas.events.inbox import AiAnswered, AiHandedOver, ProposeAssignee
+from schemas.events.people import PresenceChanged
+from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import ReportKind, ReportUpdated
-from schemas.events.sending import MessageStatusChanged, SendCommand, SendGreeting, SendMessage, SendUnavailable
+from schemas.events.sending import SendCommand, SendGreeting, SendMessage, SendUnavailable
 from schemas.record import Record
 from schemas.settings.channel import AiAgent, ChannelSettings, parse_channel
 from schemas.topics import (

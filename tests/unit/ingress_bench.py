@@ -17,7 +17,7 @@ from ingress.journal import Draft, Fill
 from ingress.people import People
 from ingress.tokens import webhook_path, webhook_token
 from schemas.codec import Headers, from_kafka
-from schemas.events.assignment import WebhookReceived
+from schemas.events.callbacks import WebhookReceived
 from schemas.record import Record
 from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic

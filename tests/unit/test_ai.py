@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.ai import AI, ATTEMPTS, KEEP
+from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult
 from schemas.event import Event
-from schemas.events.ai import AiMessage, AiQuestion, AiRequest, AiRequested, AiResult
-from schemas.events.conversation import AiAnswered, AiEnd, AiFailed, AiHandedOver
+from schemas.events.ai import AiRequested
+from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.sending import EffectEnded
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings

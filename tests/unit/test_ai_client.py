@@ -10,8 +10,7 @@ import pytest
 from aiohttp import ClientSession, web
 from pydantic import JsonValue
 
-from schemas.effects import SendRequest
-from schemas.events.ai import AiMessage, AiQuestion, AiRequest, AiResult
+from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult, SendRequest
 from streams.effects.ai import AiClient
 from streams.effects.contract import Done, Outcome, Unknown
 from tests.unit.http_answers import CLOSING, Handler, answering, answering_bytes, hang_up, never_answer

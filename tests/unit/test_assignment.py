@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 
-from schemas.events.assignment import AgentDeleted, AssignmentDecided, AssignmentWaiting
-from schemas.events.conversation import ProposeAssignee, Status
+from schemas.events.assignment import AssignmentDecided, AssignmentWaiting
+from schemas.events.conversation import Status
+from schemas.events.inbox import ProposeAssignee
+from schemas.events.people import AgentDeleted
 from tests.unit.assignment_desk import BOT, PREFIXES_OF_CONVERSATIONS, Desk, channel, human, team
 
 SEQUENTIAL: dict[str, Any] = {"strategy": "sequential"}

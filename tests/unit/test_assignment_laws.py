@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from agents.assignment.rows import Agent, Channel, Conversation, Waiting
 from agents.assignment.waiting import MAX_PROPOSALS
-from schemas.events.assignment import PresenceState
-from schemas.events.conversation import ProposeAssignee, Status
+from schemas.events.conversation import Status
+from schemas.events.inbox import ProposeAssignee
+from schemas.events.people import PresenceState
 from schemas.settings.channel import ChannelSettings
 from streams.state import META, KeyRows, TaskState
 from tests.unit.assignment_desk import ACCOUNT, PREFIXES_OF_CONVERSATIONS, Desk, channel, human, random_history

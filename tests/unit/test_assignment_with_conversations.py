@@ -12,20 +12,11 @@ from agents.assignment.decide import ASSIGNMENT
 from agents.conversations import rows as conversations_rows
 from agents.conversations.decide import CONVERSATIONS
 from schemas.event import Event
-from schemas.events.assignment import AgentDeleted, AgentSaved, ChannelChanged, PresenceChanged, ProposalAnswered
-from schemas.events.conversation import (
-    LIVE,
-    AiFailed,
-    Assign,
-    Assignee,
-    HandOver,
-    MessageReceived,
-    Reopen,
-    Reply,
-    Resolve,
-    Snooze,
-    Status,
-)
+from schemas.events.assignment import ProposalAnswered
+from schemas.events.channels import ChannelChanged
+from schemas.events.conversation import LIVE, Assignee, Status
+from schemas.events.inbox import AiFailed, Assign, HandOver, MessageReceived, Reopen, Reply, Resolve, Snooze
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings, apply_change
 from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, DEAD_LETTERS, INBOX, Topic

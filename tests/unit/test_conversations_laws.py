@@ -27,12 +27,9 @@ from schemas.events.conversation import (
     ConversationSurveyRefused,
     ConversationSurveyRequested,
     ConversationSurveySent,
-    DeliverySent,
-    DeliveryUnsent,
-    ProposeAssignee,
-    ProposeSurvey,
     Status,
 )
+from schemas.events.inbox import DeliverySent, DeliveryUnsent, ProposeAssignee, ProposeSurvey
 from schemas.events.sending import SendMessage
 from schemas.settings.channel import Csat
 from streams.state import KeyRows

@@ -18,7 +18,6 @@ from schemas.events.conversation import (
     ConversationSurveyRequested,
     ConversationSurveySent,
     Header,
-    ProposeSurvey,
     Status,
 )
 from schemas.events.csat import (
@@ -30,6 +29,7 @@ from schemas.events.csat import (
     SurveySent,
     SurveySkipped,
 )
+from schemas.events.inbox import ProposeSurvey
 from schemas.settings.channel import ChannelSettings, parse_channel
 from schemas.topics import CSAT as CSAT_TOPIC
 from schemas.topics import INBOX

@@ -14,8 +14,9 @@ from deploy.dead_letters import REPLAYED_HEADER, Letter, Letters, Return, Select
 from deploy.errors import LiveDeskError
 from schemas.codec import from_kafka
 from schemas.event import Event
-from schemas.events.assignment import DeadLettered, DeadLetterReplayed, WebhookReceived
-from schemas.events.conversation import MessageReceived
+from schemas.events.callbacks import WebhookReceived
+from schemas.events.inbox import MessageReceived
+from schemas.events.operations import DeadLettered, DeadLetterReplayed
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import DEAD_LETTERS, WEBHOOKS

@@ -9,19 +9,10 @@ from hypothesis import strategies as st
 from agents.delivery import DELIVERY, KEEP, WINDOW_CLOSED
 from schemas.effects import SendRequest, SendResult
 from schemas.event import Event
-from schemas.events.conversation import DeliverySent, DeliveryUnsent, Template
-from schemas.events.sending import (
-    EffectEnded,
-    SendAccepted,
-    SendCommand,
-    SendConfirmed,
-    SendGreeting,
-    SendMessage,
-    SendQueued,
-    SendRefused,
-    SendUnavailable,
-    SendUnknown,
-)
+from schemas.events.conversation import Template
+from schemas.events.inbox import DeliverySent, DeliveryUnsent
+from schemas.events.receipts import SendAccepted, SendQueued, SendRefused, SendUnknown
+from schemas.events.sending import EffectEnded, SendCommand, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from streams.state import Changes, TaskState

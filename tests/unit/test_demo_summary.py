@@ -7,14 +7,8 @@ from datetime import timedelta
 import pytest
 
 from schemas.events.ai import AiRequested
-from schemas.events.assignment import (
-    AssignmentDecided,
-    DeadLettered,
-    PresenceChanged,
-    ProposalAnswered,
-)
+from schemas.events.assignment import AssignmentDecided, ProposalAnswered
 from schemas.events.conversation import (
-    AiHandedOver,
     ConversationMessageReceived,
     ConversationNoteAdded,
     ConversationOpened,
@@ -22,6 +16,9 @@ from schemas.events.conversation import (
     ConversationStatusChanged,
 )
 from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped
+from schemas.events.inbox import AiHandedOver
+from schemas.events.operations import DeadLettered
+from schemas.events.people import PresenceChanged
 from schemas.events.reports import ReportUpdated
 from schemas.topics import (
     ACCOUNT_INBOX,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from schemas.events.assignment import WebhookReceived
+from schemas.events.callbacks import WebhookReceived
 from schemas.record import Record
 from tests.unit.ingress_bench import FILE, MAX_BODY, NOW, Ingress, running
 

@@ -9,10 +9,10 @@ from aiohttp import ClientSession
 from pydantic import JsonValue
 
 from ingress.channel_writer import ChannelWriter
-from schemas.events.conversation import (
+from schemas.events.conversation import Assignee, Template
+from schemas.events.inbox import (
     AddNote,
     Assign,
-    Assignee,
     Block,
     Command,
     HandOver,
@@ -22,7 +22,6 @@ from schemas.events.conversation import (
     Reply,
     Resolve,
     Snooze,
-    Template,
     Unblock,
 )
 from schemas.record import Record

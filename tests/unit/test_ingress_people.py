@@ -6,7 +6,8 @@ import pytest
 from pydantic import JsonValue
 
 from schemas.event import Event
-from schemas.events.assignment import AgentDeleted, AgentSaved, ChannelChanged, ChannelSaved, PresenceChanged
+from schemas.events.channels import ChannelChanged, ChannelSaved
+from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.record import Record
 from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import CHANNELS, DIRECTORY

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 import pytest
 
 from agents.intake import INTAKE
-from schemas.events.assignment import DeadLettered, NotificationReceived, WebhookReceived
-from schemas.events.conversation import MessageReceived, NoticeReceived
-from schemas.events.sending import ReceiptReceived
+from schemas.events.callbacks import NotificationReceived, WebhookReceived
+from schemas.events.inbox import MessageReceived, NoticeReceived
+from schemas.events.operations import DeadLettered
+from schemas.events.receipts import ReceiptReceived
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS
 from tests.unit.stage_bench import Emitted, StageBench

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from agents.stage import NOTHING, Context, Decision, Effect, Rows, Stage, TimerFired
 from schemas.codec import from_kafka
 from schemas.event import Event
-from schemas.events.assignment import TimersFired
+from schemas.events.operations import TimersFired
 from schemas.events.sending import EffectEnded
 from schemas.record import Record, UndecodableRecord, encode, from_milliseconds
 from schemas.settings.channel import ChannelSettings

@@ -10,8 +10,8 @@ from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
 from agents.stage import SHARED_ROWS
 from schemas.events.conversation import ConversationSurveyEnded, ConversationSurveyRequested, Status
 from schemas.events.csat import SurveyAnswered, SurveyExpired, SurveySent
+from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import bucket_of, value_of
-from schemas.events.sending import MessageStatusChanged
 from tests.unit.reports_bench import DAY, MONDAY, Reports, Talk, channel, minutes
 
 HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)

@@ -15,8 +15,8 @@ from agents.status import STATUS
 from deploy.reports import By, summed
 from schemas.events.conversation import ConversationSurveyEnded, ConversationSurveyRequested, Status
 from schemas.events.csat import SurveyAnswered, SurveySent
+from schemas.events.receipts import MessageStatusChanged, ReceiptReceived
 from schemas.events.reports import ReportKind, bucket_of
-from schemas.events.sending import MessageStatusChanged, ReceiptReceived
 from schemas.settings.channel import ChannelSettings
 from tests.unit.reports_bench import KEY, MONDAY, Count, Reports, Talk, channel
 from tests.unit.stage_bench import StageBench, all_of

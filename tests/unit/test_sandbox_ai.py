@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 from pydantic import JsonValue
 
-from schemas.events.ai import AiMessage, AiQuestion, AiRequest
+from schemas.effects import AiMessage, AiQuestion, AiRequest
 from simulation.sandbox.ai import CANNED, AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
 from simulation.sandbox.provider import Provider

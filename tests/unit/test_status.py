@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from agents.status import DELIVERIES, FAILURES, KEEP, RANKS, STATUS, Message
 from schemas.event import Event
-from schemas.events.sending import (
+from schemas.events.receipts import (
     DeliveryError,
     MessageAnomaly,
     MessageStatusChanged,
     ReceiptReceived,
     SendAccepted,
-    SendConfirmed,
     SendQueued,
     SendRefused,
     SendUnknown,
 )
+from schemas.events.sending import SendConfirmed
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from streams.state import Changes, KeyRows, TaskState

@@ -7,7 +7,7 @@ import pytest
 
 from agents.stage import Stage
 from deploy.kafka.topics import PARTITIONS, REPLICATION, Difference, FoundTopic, TopicSpec, compare, topic_spec
-from schemas.events.assignment import DeadLettered, KeyUnparked
+from schemas.events.operations import DeadLettered, KeyUnparked
 from schemas.events.sending import EffectEnded
 from schemas.topics import CHANNELS, DEAD_LETTERS, DIRECTORY, INBOX, REPORTS, TOPICS, Topic, state_topic
 from streams.topology import TOPOLOGY, all_topics

@@ -1,0 +1,28 @@
+"""The provider's callbacks as they came, and its notices about the account."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from pydantic import JsonValue
+
+from schemas.event import Event
+
+
+class WebhookReceived(Event):
+    """A callback, byte for byte, as the provider posted it. Travels raw, its attributes in Kafka headers."""
+
+    type: ClassVar[str] = "webhook.received"
+
+    provider: str
+    body: bytes
+    request_headers: dict[str, str] = {}
+
+
+class NotificationReceived(Event):
+    """A notice about the account itself (balance, template, number). Key: channel id. Written by intake."""
+
+    type: ClassVar[str] = "notification.received"
+
+    event: str
+    data: dict[str, JsonValue]
+    at: datetime | None = None

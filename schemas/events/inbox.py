@@ -1,0 +1,204 @@
+"""What happened to a conversation or is asked of it: events of the inbox topic."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import JsonValue
+
+from schemas.event import Event
+from schemas.events.conversation import Assignee, Media, Template
+
+
+class MessageReceived(Event):
+    """A customer's message. Written by intake. sent_at is the provider's clock, whole seconds.
+
+    quotes, quotes_provider_message_id: the message that it answers, by Meta's id or ours, and by the provider's.
+    """
+
+    type: ClassVar[str] = "message.received"
+
+    message_id: str
+    provider_message_id: str | None = None
+    event: str = "received"
+    name: str | None = None
+    kind: str = "text"
+    text: str | None = None
+    media: Media | None = None
+    sent_at: datetime | None = None
+    quotes: str | None = None
+    quotes_provider_message_id: str | None = None
+
+
+class NoticeReceived(Event):
+    """A reaction, a deletion or an event this version does not know: it starts no conversation. Written by intake."""
+
+    type: ClassVar[str] = "notice.received"
+
+    kind: str
+    message_id: str | None = None
+    refers_to: str | None = None
+    sent_at: datetime | None = None
+
+
+class Command(Event):
+    """Something a person asks of the contact's latest conversation. Written by ingress."""
+
+    command_id: str
+    by: str
+
+
+class Reply(Command):
+    """Send a text, or a template, to the customer."""
+
+    type: ClassVar[str] = "command.reply"
+
+    text: str | None = None
+    template: Template | None = None
+
+
+class Resolve(Command):
+    """The problem is solved."""
+
+    type: ClassVar[str] = "command.resolve"
+
+
+class AddNote(Command):
+    """A note for the agents."""
+
+    type: ClassVar[str] = "command.note"
+
+    text: str
+
+
+class Reopen(Command):
+    """It is not solved, or not over."""
+
+    type: ClassVar[str] = "command.reopen"
+
+
+class Snooze(Command):
+    """Put it aside until an instant, or until the customer writes."""
+
+    type: ClassVar[str] = "command.snooze"
+
+    until: datetime | None = None
+
+
+class Assign(Command):
+    """Give it to a human agent, to a team (assignment finds one of its members) or to an AI agent."""
+
+    type: ClassVar[str] = "command.assign"
+
+    to: Assignee
+
+
+class HandOver(Command):
+    """Take it from the AI agent: a human is found for it."""
+
+    type: ClassVar[str] = "command.hand_over"
+
+
+class Label(Command):
+    """Add and remove labels; one that is in both is removed."""
+
+    type: ClassVar[str] = "command.label"
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Block(Command):
+    """Keep the contact's messages, but let them trigger nothing."""
+
+    type: ClassVar[str] = "command.block"
+
+
+class Unblock(Command):
+    """The contact's messages count again."""
+
+    type: ClassVar[str] = "command.unblock"
+
+
+class Mute(Command):
+    """Keep what the customer writes here, but let it reopen nothing."""
+
+    type: ClassVar[str] = "command.mute"
+
+
+class ProposeAssignee(Event):
+    """Assignment's proposal for a conversation as it was at `revision`; assignee None: nobody can take it now."""
+
+    type: ClassVar[str] = "assignment.propose"
+
+    proposal_id: str
+    conversation_id: str
+    revision: int
+    assignee: Assignee | None = None
+    explanation: dict[str, JsonValue] = {}
+
+
+class ProposeSurvey(Event):
+    """csat's proposal to ask for a rating of the resolution at `revision`. survey_id: also of the message."""
+
+    type: ClassVar[str] = "survey.propose"
+
+    survey_id: str
+    conversation_id: str
+    revision: int
+
+
+class AiEnd(Event):
+    """Base: how the AI agent ended a request. Written by ai."""
+
+    request_id: str
+    conversation_id: str
+
+
+class AiAnswered(AiEnd):
+    """What the AI agent answers."""
+
+    type: ClassVar[str] = "ai.answered"
+
+    text: str
+
+
+class AiHandedOver(AiEnd):
+    """The AI agent wants a human to take over."""
+
+    type: ClassVar[str] = "ai.handed_over"
+
+
+class AiFailed(AiEnd):
+    """The AI agent could not be asked, or gave no answer."""
+
+    type: ClassVar[str] = "ai.failed"
+
+
+class DeliverySent(Event):
+    """The provider accepted a message. Written by delivery."""
+
+    type: ClassVar[str] = "delivery.sent"
+
+    message_id: str
+    provider_message_id: str | None = None
+    conversation_id: str
+    kind: str
+    by: str | None = None
+    text: str | None = None
+    via: Literal["session", "template"]
+    repeat: bool = False
+
+
+class DeliveryUnsent(Event):
+    """A message was not sent, for good. Written by delivery.
+
+    reason: window_closed, template_unavailable, refused, provider_unavailable, unknown.
+    """
+
+    type: ClassVar[str] = "delivery.unsent"
+
+    message_id: str
+    conversation_id: str
+    kind: str
+    reason: str
+    code: int | None = None
