@@ -17,7 +17,7 @@ from tests.bench.lag import Lag
 from tests.bench.report import Report, Verdict
 from tests.bench.session import NoResult, Session
 from tests.bench.system import PREFIX, System
-from tests.reading import committed_messages, committed_records
+from tests.support.reading import committed_messages, committed_records
 
 PARTITIONS = 2
 DOWN_S = 10.0

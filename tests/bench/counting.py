@@ -15,7 +15,7 @@ from schemas.topics import Topic
 from streams.clock import wall_clock
 from tests.bench.session import NoResult
 from tests.broker.counting import COUNTS, NUMBERS, Number
-from tests.reading import committed_messages
+from tests.support.reading import committed_messages
 
 VALUE_BYTES = 600
 KEYS = 5000

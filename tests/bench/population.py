@@ -8,7 +8,7 @@ from agents.stage import Stage
 from bus.connection import KafkaConnection, client_options
 from schemas.topics import state_topic
 from streams.topology import TOPOLOGY
-from tests.reading import committed_messages
+from tests.support.reading import committed_messages
 
 Rows = Sequence[tuple[bytes, bytes]]
 """Keys and values of a changelog."""

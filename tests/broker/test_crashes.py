@@ -29,7 +29,7 @@ from streams.runtime.worker import Worker
 from streams.state import Changes, TaskState, is_row_key, split_row_key
 from streams.step import step
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
-from tests.reading import committed_messages, until
+from tests.support.reading import committed_messages, until
 
 KEYS = 20
 PARTITIONS = 2

@@ -30,8 +30,8 @@ from streams.runtime.worker import Worker
 from streams.topology import TOPOLOGY
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
 from tests.e2e.livedesk import environment
-from tests.reading import committed_records, until
-from tests.unit.test_dead_letters import MENDED
+from tests.support.reading import committed_records, until
+from tests.unit.deploy.test_dead_letters import MENDED
 
 
 class Desk:

@@ -39,7 +39,7 @@ from schemas.record import Record
 from schemas.settings.channels_file import Agent, parse_channels_file
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 from streams.clock import wall_clock
-from tests.reading import committed_messages, committed_records
+from tests.support.reading import committed_messages, committed_records
 
 JSON = {"Content-Type": "application/json"}
 FILE = parse_channels_file(

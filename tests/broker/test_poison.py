@@ -22,7 +22,7 @@ from streams.runtime.settings_store import SettingsStore
 from streams.runtime.shared import Environment
 from streams.runtime.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
-from tests.reading import committed_records, until
+from tests.support.reading import committed_records, until
 
 MEBIBYTE = 1 << 20
 

@@ -31,7 +31,7 @@ from streams.runtime.shared import Environment
 from streams.runtime.worker import Worker
 from streams.topology import TOPOLOGY
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
-from tests.reading import until
+from tests.support.reading import until
 
 PARTITIONS = 2
 SCENARIOS = [

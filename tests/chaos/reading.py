@@ -28,7 +28,7 @@ from streams.topology import TOPOLOGY
 from tests.chaos.history import Acknowledged, History, Message, State
 from tests.chaos.posting import Asked
 from tests.chaos.system import System
-from tests.reading import committed_messages
+from tests.support.reading import committed_messages
 
 LOOK_S = 0.5
 QUIET_LOOKS = 4

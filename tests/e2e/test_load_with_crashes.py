@@ -27,7 +27,7 @@ from streams.runtime.metrics import Metrics
 from streams.runtime.progress import Progress
 from streams.runtime.task import MAX_EFFECTS
 from streams.topology import TOPOLOGY
-from tests.reading import committed_messages, committed_records, until
+from tests.support.reading import committed_messages, committed_records, until
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What tests share: a stage by itself, a desk of people, an ingress, a demo."""

@@ -1,0 +1,182 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from agents.intake import INTAKE
+from schemas.events.callbacks import NotificationReceived, WebhookReceived
+from schemas.events.inbox import MessageReceived, NoticeReceived
+from schemas.events.operations import DeadLettered
+from schemas.events.receipts import ReceiptReceived
+from schemas.settings.channel import ChannelSettings
+from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS
+from tests.support.stage import Emitted, StageBench
+
+T = 1_773_144_000
+AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+OWN = "4930901820"
+CUSTOMER = "4915112345678"
+KEY = f"kiosk:{CUSTOMER}"
+
+Json = dict[str, object]
+
+
+def feed(*rows: object, provider: str = "engagelab", body: bytes | None = None) -> list[Emitted]:
+    bench = StageBench(INTAKE, ChannelSettings(id="kiosk", phone_number="+" + OWN))
+    if body is None:
+        body = json.dumps({"total": len(rows), "rows": rows}).encode()
+    return bench.feed(WebhookReceived(provider=provider, body=body), at=AT, key="kiosk")
+
+
+def inbound(message: Json, event: str = "received", **data: object) -> Json:
+    content = {
+        "channel_message_id": "wamid.A1",
+        "contact": {"profile": {"name": "Jo"}, "wa_id": CUSTOMER},
+        "message": message,
+        **data,
+    }
+    return {
+        "server": "whatsapp",
+        "itime": T,
+        "message_id": "778",
+        "from": CUSTOMER,
+        "to": OWN,
+        "response": {"event": event, "response_data": content},
+    }
+
+
+def text(body: str) -> Json:
+    return {"type": "text", "text": {"body": body}}
+
+
+def status(to: str | None = CUSTOMER, args: Json | None = None) -> Json:
+    row: Json = {
+        "server": "whatsapp",
+        "itime": T,
+        "message_id": "901",
+        "from": OWN,
+        "status": {"message_status": "sent_failed", "error_code": 470, "error_detail": {"message": "late"}},
+    }
+    return row | ({"to": to} if to else {}) | ({"custom_args": args} if args else {})
+
+
+def test_a_message_goes_to_its_conversation_in_inbox() -> None:
+    context = {"origin_message_id": "12", "origin_channel_message_id": "wamid.Z9"}
+    [emitted] = feed(inbound(text("Moin"), event="reply", message_context=context))
+    received = MessageReceived(
+        message_id="wamid.A1",
+        provider_message_id="778",
+        event="reply",
+        name="Jo",
+        kind="text",
+        text="Moin",
+        sent_at=AT,
+        quotes="wamid.Z9",
+        quotes_provider_message_id="12",
+    )
+    assert emitted == Emitted(INBOX, KEY, received)
+
+
+def test_a_message_without_an_id_of_metas_goes_by_the_providers() -> None:
+    [emitted] = feed(inbound(text("Moin"), channel_message_id=None))
+    assert isinstance(emitted.event, MessageReceived)
+    assert emitted.event.message_id == emitted.event.provider_message_id == "778"
+
+
+def test_a_file_keeps_what_it_needs_to_be_fetched() -> None:
+    image: Json = {
+        "type": "image",
+        "image": {"link": "https://files.example/1", "mime_type": "image/png", "caption": "so"},
+    }
+    [emitted] = feed(inbound(image))
+    assert isinstance(emitted.event, MessageReceived)
+    assert emitted.event.media is not None
+    assert (emitted.event.kind, emitted.event.text) == ("image", "so")
+    assert (emitted.event.media.link, emitted.event.media.mime_type) == ("https://files.example/1", "image/png")
+
+
+def test_a_reaction_is_a_notice() -> None:
+    reaction: Json = {"type": "reaction", "reaction": {"message_id": "wamid.Z9", "emoji": "👍"}}
+    [emitted] = feed(inbound(reaction))
+    notice = NoticeReceived(kind="reaction", message_id="wamid.A1", refers_to="wamid.Z9", sent_at=AT)
+    assert emitted == Emitted(INBOX, KEY, notice)
+
+
+@pytest.mark.parametrize(
+    ("to", "args", "key", "message_id"),
+    [
+        (CUSTOMER, None, KEY, None),
+        (CUSTOMER, {"id": "o5"}, KEY, "o5"),
+        ("+49 151 99999999", {"id": "o5", "conversation": KEY}, KEY, "o5"),
+        (None, {"id": "o5", "conversation": KEY}, KEY, "o5"),
+        (CUSTOMER, {"id": "o5", "conversation": "other:4915100000000"}, KEY, None),
+        (CUSTOMER, {"id": "o5", "conversation": "kiosk:somebody"}, KEY, None),
+    ],
+    ids=["nothing of ours", "our id", "our key before `to`", "our key alone", "another channel's key", "no key"],
+)
+def test_a_receipt_goes_to_its_message_s_conversation(
+    to: str | None, args: Json | None, key: str, message_id: str | None
+) -> None:
+    receipt = ReceiptReceived(
+        provider_message_id="901",
+        message_id=message_id,
+        status="sent_failed",
+        at=AT,
+        error_code=470,
+        error_message="late",
+    )
+    assert feed(status(to, args)) == [Emitted(RECEIPTS, key, receipt)]
+
+
+def test_a_receipt_that_nobody_can_be_found_for_is_a_dead_letter() -> None:
+    [emitted] = feed(status(None, {"conversation": "kiosk:somebody"}))
+    assert isinstance(emitted.event, DeadLettered)
+    assert (emitted.event.reason, emitted.event.detail) == ("missing_contact", "to")
+
+
+def test_a_notification_is_the_channel_s() -> None:
+    row = {"itime": T, "notification": {"event": "low_balance", "notification_data": {"left": 3}}}
+    notification = NotificationReceived(event="low_balance", data={"left": 3}, at=AT)
+    assert feed(row) == [Emitted(NOTIFICATIONS, "kiosk", notification)]
+
+
+def test_a_bad_row_is_a_dead_letter_and_its_neighbours_go_on() -> None:
+    stray: Json = {"server": "whatsapp", "surprise": {}}
+    emitted = feed(inbound(text("one")), stray, status())
+    letter = DeadLettered(
+        reason="unknown_row_kind",
+        detail="row",
+        stage="intake",
+        topic="webhooks",
+        body=json.dumps(stray, separators=(",", ":")),
+        headers={"provider": "engagelab"},
+    )
+    assert [entry.topic for entry in emitted] == [INBOX, DEAD_LETTERS, RECEIPTS]
+    assert emitted[1] == Emitted(DEAD_LETTERS, "kiosk", letter)
+
+
+def test_a_body_that_is_no_text_is_kept_in_base64() -> None:
+    [emitted] = feed(body=b"\xff\x00")
+    assert isinstance(emitted.event, DeadLettered)
+    assert (emitted.event.reason, emitted.event.body, emitted.event.encoding) == ("invalid_json", "/wA=", "base64")
+
+
+def test_another_provider_s_callback_is_a_dead_letter() -> None:
+    [emitted] = feed(provider="twilio", body=b"Body=hi")
+    assert isinstance(emitted.event, DeadLettered)
+    assert (emitted.key, emitted.event.reason, emitted.event.body) == ("kiosk", "unknown_provider", "Body=hi")
+
+
+def test_an_absent_time_stays_absent() -> None:
+    row = inbound(text("Moin"))
+    del row["itime"]
+    [emitted] = feed(row)
+    assert isinstance(emitted.event, MessageReceived)
+    assert emitted.event.sent_at is None
+
+
+def test_it_keeps_no_state() -> None:
+    bench = StageBench(INTAKE, ChannelSettings(id="kiosk", phone_number="+" + OWN))
+    bench.feed(WebhookReceived(provider="engagelab", body=b"{}"), at=AT, key="kiosk")
+    assert len(bench.state) == 0
+    assert not INTAKE.parks

@@ -1,0 +1,298 @@
+"""The control listener over real HTTP: commands, settings, and how it refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import ClientSession
+from pydantic import JsonValue
+
+from ingress.channel_writer import ChannelWriter
+from schemas.events.conversation import Assignee, Template
+from schemas.events.inbox import (
+    AddNote,
+    Assign,
+    Block,
+    Command,
+    HandOver,
+    Label,
+    Mute,
+    Reopen,
+    Reply,
+    Resolve,
+    Snooze,
+    Unblock,
+)
+from schemas.record import Record
+from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.errors import InvalidSettings
+from tests.support.ingress import FILE, NOW, Ingress, running
+
+Json = dict[str, JsonValue]
+Answer = tuple[int, Json]
+
+
+class Desk:
+    def __init__(self, ingress: Ingress, client: ClientSession) -> None:
+        self.ingress, self._client = ingress, client
+
+    async def send(self, method: str, path: str, body: JsonValue = None, **headers: str) -> Answer:
+        async with self._client.request(method, self.ingress.control_url + path, json=body, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def command(self, body: JsonValue, *, channel: str = "desk", contact: str = "34622333444") -> Answer:
+        return await self.send("POST", f"/v1/channels/{channel}/conversations/{contact}/commands", body)
+
+    async def change(self, body: JsonValue, *, channel: str = "desk") -> Answer:
+        return await self.send("PATCH", f"/v1/channels/{channel}/settings", body)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with running() as (ingress, client):
+        yield Desk(ingress, client)
+
+
+def refusal(answer: Answer) -> tuple[int, str, list[str]]:
+    """Status, code and wrong fields."""
+    status, body = answer
+    error = body["error"]
+    assert isinstance(error, dict)
+    assert isinstance(error["message"], str)
+    assert isinstance(error["fields"], list)
+    fields = [str(field["field"]) for field in error["fields"] if isinstance(field, dict)]
+    return status, str(error["code"]), fields
+
+
+async def test_a_reply_is_written_to_the_inbox_and_accepted(desk: Desk) -> None:
+    body: JsonValue = {"type": "reply", "id": "r-7", "by": "irene", "text": "On its way."}
+    status, answer = await desk.command(body, contact="+34 622 333 444")
+    key = "desk:34622333444"
+    assert (status, answer) == (202, {"command_id": "r-7", "conversation_key": key})
+    (record,) = desk.ingress.inbox
+    command = Reply(command_id="r-7", by="irene", text="On its way.")
+    assert record == Record(record.id, "/livedesk/ingress", NOW, key, command, "desk", 1)
+    assert desk.ingress.kafka.records[-1][:2] == ("t.inbox.v1", key.encode())
+
+
+async def test_a_template_reply_and_a_resolve_get_ids_of_their_own(desk: Desk) -> None:
+    template: JsonValue = {"name": "back_in_stock", "language": "es", "parameters": ["Lucía"]}
+    first = await desk.command({"type": "reply", "by": "paul", "template": template})
+    second = await desk.command({"type": "resolve", "by": "paul"})
+    events = [record.event for record in desk.ingress.inbox]
+    ids = [str(answer["command_id"]) for _, answer in (first, second)]
+    sent = Template(name="back_in_stock", language="es", parameters=("Lucía",))
+    expected = [Reply(command_id=ids[0], by="paul", template=sent), Resolve(command_id=ids[1], by="paul")]
+    assert events == expected
+    assert len({*ids, *(record.id for record in desk.ingress.inbox)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "command"),
+    [
+        ({"type": "note", "text": "VIP"}, AddNote(command_id="c", by="irene", text="VIP")),
+        ({"type": "reopen"}, Reopen(command_id="c", by="irene")),
+        ({"type": "snooze"}, Snooze(command_id="c", by="irene")),
+        (
+            {"type": "snooze", "until": "2026-03-10T10:00:00+01:00"},
+            Snooze(command_id="c", by="irene", until=datetime(2026, 3, 10, 9, tzinfo=UTC)),
+        ),
+        (
+            {"type": "assign", "to": {"kind": "human", "id": "paul"}},
+            Assign(command_id="c", by="irene", to=Assignee(kind="human", id="paul")),
+        ),
+        (
+            {"type": "assign", "to": {"kind": "team", "id": "front"}},
+            Assign(command_id="c", by="irene", to=Assignee(kind="team", id="front")),
+        ),
+        (
+            {"type": "assign", "to": {"kind": "ai", "id": "bot"}},
+            Assign(command_id="c", by="irene", to=Assignee(kind="ai", id="bot")),
+        ),
+        ({"type": "hand_over"}, HandOver(command_id="c", by="irene")),
+        (
+            {"type": "label", "add": ["late"], "remove": ["new"]},
+            Label(command_id="c", by="irene", add=("late",), remove=("new",)),
+        ),
+        ({"type": "block"}, Block(command_id="c", by="irene")),
+        ({"type": "unblock"}, Unblock(command_id="c", by="irene")),
+        ({"type": "mute"}, Mute(command_id="c", by="irene")),
+    ],
+)
+async def test_each_type_becomes_its_command(desk: Desk, body: Json, command: Command) -> None:
+    status, _ = await desk.command({**body, "id": "c", "by": "irene"})
+    (record,) = desk.ingress.inbox
+    assert (status, record.event) == (202, command)
+
+
+@pytest.mark.parametrize(
+    ("channel", "kind", "id"),
+    [
+        ("desk", "human", "zoe"),
+        ("desk", "human", "front"),
+        ("desk", "team", "irene"),
+        ("desk", "team", "back"),
+        ("desk", "ai", "irene"),
+        ("cloud", "ai", "bot"),
+    ],
+)
+async def test_nothing_is_assigned_to_somebody_unknown(desk: Desk, channel: str, kind: str, id: str) -> None:
+    body: Json = {"type": "assign", "by": "irene", "to": {"kind": kind, "id": id}}
+    assert refusal(await desk.command(body, channel=channel)) == (409, "unknown_agent", ["to.id"])
+    assert refusal(await desk.command({**body, "by": "zoe"}, channel=channel))[2] == ["by", "to.id"]
+    assert desk.ingress.inbox == []
+
+
+TEMPLATE: Json = {"name": "n", "language": "es"}
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"type": "reply", "by": "irene"}, [""]),
+        ({"type": "reply", "by": "irene", "text": "x", "template": TEMPLATE}, [""]),
+        ({"type": "reply", "by": "irene", "text": " \n "}, ["text"]),
+        ({"type": "reply", "by": "irene", "text": "x" * 4097}, ["text"]),
+        ({"type": "reply", "by": "irene", "template": {"name": "n"}}, ["template.language"]),
+        ({"type": "reply", "by": "irene", "text": "x", "colour": 1}, ["colour"]),
+        ({"type": "reply", "text": "x"}, ["by"]),
+        ({"type": "resolve", "by": "irene", "id": "no spaces"}, ["id"]),
+        ({"type": "resolve", "by": "irene", "text": "x"}, ["text"]),
+        ({"type": "note", "by": "irene", "text": ""}, ["text"]),
+        ({"type": "snooze", "by": "irene", "until": "2026-03-10T10:00:00"}, ["until"]),
+        ({"type": "snooze", "by": "irene", "until": 1773133200}, ["until"]),
+        ({"type": "assign", "by": "irene"}, ["to"]),
+        ({"type": "assign", "by": "irene", "to": {"kind": "agent", "id": "paul"}}, ["to.kind"]),
+        ({"type": "label", "by": "irene"}, [""]),
+        ({"type": "label", "by": "irene", "add": ["ok", " "]}, ["add[1]"]),
+        ({"type": "label", "by": "irene", "add": "ok"}, ["add"]),
+        ({"type": "label", "by": "irene", "remove": ["x" * 65]}, ["remove[0]"]),
+        ({"type": "dance", "by": "irene"}, [""]),
+        ({"by": "irene"}, [""]),
+        (["reply"], [""]),
+    ],
+)
+async def test_a_command_of_the_wrong_shape_names_its_fields(desk: Desk, body: JsonValue, fields: list[str]) -> None:
+    assert refusal(await desk.command(body)) == (422, "invalid_command", fields)
+    assert desk.ingress.inbox == []
+
+
+async def test_a_command_needs_a_channel_a_contact_and_an_agent_that_there_are(desk: Desk) -> None:
+    body: Json = {"type": "resolve", "by": "irene"}
+    assert refusal(await desk.command(body, channel="no")) == (404, "unknown_channel", [])
+    assert refusal(await desk.command(body, contact="someone")) == (422, "invalid_contact", [])
+    assert refusal(await desk.command({**body, "by": "zoe"})) == (409, "unknown_agent", ["by"])
+    assert desk.ingress.inbox == []
+
+
+async def test_a_command_that_is_not_durable_is_503(desk: Desk) -> None:
+    desk.ingress.kafka.down = True
+    assert refusal(await desk.command({"type": "resolve", "by": "irene"})) == (503, "not_durable", [])
+
+
+async def test_a_change_is_the_next_revision_and_stamps_what_follows(desk: Desk) -> None:
+    status, body = await desk.change({"greeting": {"enabled": True, "text": "Hola"}, "human_agents": ["irene"]})
+    channel = body["channel"]
+    assert isinstance(channel, dict)
+    assert (status, channel["revision"], channel["greeting"]) == (200, 2, {"enabled": True, "text": "Hola"})
+    await desk.command({"type": "resolve", "by": "irene"})
+    assert desk.ingress.inbox[-1].settings_revision == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"business_hours": {"timezone": "Europe/Atlantis"}}, "business_hours.timezone"),
+        ({"human_agents": ["irene", "zoe"]}, "human_agents[1]"),
+        ({"gretting": {}}, "gretting"),
+        ({"account": "other"}, "account"),
+        ({"revision": 9}, "revision"),
+        ({"csat": {"enabled": True}}, "csat.text"),
+    ],
+)
+async def test_a_change_that_cannot_be_used_names_the_field_and_saves_nothing(
+    desk: Desk, change: JsonValue, field: str
+) -> None:
+    before = len(desk.ingress.kafka.records)
+    assert refusal(await desk.change(change)) == (422, "invalid_settings", [field])
+    assert len(desk.ingress.kafka.records) == before
+
+
+async def test_changes_at_once_are_one_revision_each(desk: Desk) -> None:
+    names = [f"name {number}" for number in range(12)]
+    answers = await asyncio.gather(*(desk.change({"name": name}) for name in names))
+    assert {status for status, _ in answers} == {200}
+    desk_now = desk.ingress.directory.find("desk")
+    assert desk_now is not None
+    assert desk_now.revision == 13
+    keys = [key for topic, key, _, _ in desk.ingress.kafka.records if topic == "t.channels.v1"]
+    assert len(keys) == len(set(keys))
+
+
+async def test_credentials_are_encrypted_when_stored_and_never_shown(desk: Desk) -> None:
+    status, changed = await desk.change({"dev_key": "k-new", "dev_secret": "s-new"})
+    _, listed = await desk.send("GET", "/v1/channels")
+    assert status == 200
+    stored = b"".join(value for _, _, value, _ in desk.ingress.kafka.records)
+    for secret in ("s-desk", "s-new", "k-desk", "k-new"):
+        assert secret not in f"{changed} {listed}"
+        assert secret.encode() not in stored
+    now = desk.ingress.directory.find("desk")
+    assert now is not None
+    assert now.dev_secret is not None
+    assert now.dev_secret.get_secret_value() == "s-new"
+
+
+async def test_the_list_tells_where_callbacks_go(desk: Desk) -> None:
+    status, listed = await desk.send("GET", "/v1/channels")
+    channels = listed["channels"]
+    assert isinstance(channels, list)
+    paths = {channel["id"]: channel["webhook_path"] for channel in channels if isinstance(channel, dict)}
+    assert status == 200
+    assert paths["desk"] == desk.ingress.webhook("desk").removeprefix(desk.ingress.url)
+    assert list(paths) == ["cloud", "desk"]
+
+
+async def test_pages_in_a_browser_of_this_machine_are_kept_out(desk: Desk) -> None:
+    assert refusal(await desk.send("GET", "/v1/channels", Host="rebound.example"))[:2] == (403, "not_local")
+    form = {"Content-Type": "text/plain"}
+    assert refusal(await desk.send("PATCH", "/v1/channels/desk/settings", {}, **form))[:2] == (415, "not_json")
+
+
+async def test_whatever_goes_wrong_is_explained_in_json(desk: Desk) -> None:
+    url = desk.ingress.control_url + "/v1/channels/desk/settings"
+    async with ClientSession() as client:
+        for data in (b'{"name": ', b'{"name": "\\ud800"}'):
+            async with client.patch(url, data=data, headers={"Content-Type": "application/json"}) as answer:
+                assert refusal((answer.status, await answer.json()))[:2] == (400, "invalid_json")
+    assert refusal(await desk.change(["name"]))[:2] == (400, "invalid_json")
+    assert refusal(await desk.change({}, channel="no"))[:2] == (404, "unknown_channel")
+    assert refusal(await desk.send("GET", "/v2"))[:2] == (404, "not_found")
+    assert refusal(await desk.send("DELETE", "/v1/channels"))[:2] == (405, "method_not_allowed")
+
+
+def edited(**changes: object) -> ChannelsFile:
+    """FILE with another first channel."""
+    return FILE.model_copy(update={"channels": (FILE.channels[0].model_copy(update=changes), FILE.channels[1])})
+
+
+async def test_a_file_is_saved_where_it_is_new_or_differs() -> None:
+    ingress = Ingress()
+    writer: ChannelWriter = ingress.writer
+    saved = [
+        await writer.save_file(file) for file in (FILE, FILE, edited(name="Front desk"), edited(name="Front desk"))
+    ]
+    assert [[(channel.id, channel.revision) for channel in step] for step in saved] == [
+        [("desk", 1), ("cloud", 1)],
+        [],
+        [("desk", 2)],
+        [],
+    ]
+
+
+async def test_a_file_that_moves_a_channel_to_another_account_is_refused() -> None:
+    ingress = Ingress()
+    await ingress.writer.save_file(FILE)
+    with pytest.raises(InvalidSettings, match=r"channels\[0\].account"):
+        await ingress.writer.save_file(edited(account="other"))
