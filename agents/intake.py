@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
-from schemas.engagelab import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
-from schemas.engagelab_callbacks import parse_callback
+from providers.engagelab.callbacks import parse_callback
+from providers.provider import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
 from schemas.event import Event
 from schemas.events.callbacks import NotificationReceived, WebhookReceived
 from schemas.events.conversation import Media

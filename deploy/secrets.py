@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings
-from ingress.tokens import webhook_token
+from providers.address import webhook_token
 
 KEY_FILE = "secret.key"
 

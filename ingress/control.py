@@ -31,7 +31,7 @@ from ingress.commands import CommandRequest, parse_command, unknown_agents
 from ingress.directory import ChannelDirectory, UnknownAgent, UnknownChannel
 from ingress.journal import SOURCE
 from ingress.people import People, PresenceRequest
-from ingress.tokens import webhook_path
+from providers.address import webhook_path
 from schemas.codec import to_kafka
 from schemas.ids import conversation_key
 from schemas.record import Record

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 from ingress.journal import account_of
-from ingress.tokens import token_hash
+from providers.address import token_hash
 from schemas.events.people import AgentDeleted, AgentSaved
 from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings, Directory

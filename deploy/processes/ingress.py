@@ -21,7 +21,7 @@ from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.kafka_journal import KafkaJournal
 from ingress.people import People
-from ingress.tokens import webhook_path
+from providers.address import webhook_path
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings

@@ -16,8 +16,7 @@ from aiohttp import (
 )
 from pydantic import JsonValue
 
-from schemas.effects import SendRequest, SendResult
-from schemas.engagelab_sending import (
+from providers.engagelab.sending import (
     Accepted,
     Envelope,
     Refused,
@@ -28,6 +27,7 @@ from schemas.engagelab_sending import (
     render_template,
     render_text,
 )
+from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
@@ -151,7 +151,7 @@ def send_body(request: SendRequest, sender: str) -> dict[str, JsonValue] | SendR
             return render_text(envelope, request.text or "")
         template = request.template
         return render_template(envelope, template.name, template.language, parameters=template.parameters)
-    except ValueError as error:  # schemas.engagelab_sending names the field, never its content
+    except ValueError as error:  # providers.engagelab.sending names the field, never its content
         return SendResult(answer="refused", code=_BAD_PARAMETERS, message=str(error))
 
 

@@ -14,8 +14,8 @@ from deploy.channels_file import load_channels_file
 from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.secrets import load_secrets
 from deploy.settings import Settings, load_settings
-from schemas.engagelab import InboundMessage
-from schemas.engagelab_callbacks import parse_callback
+from providers.engagelab.callbacks import parse_callback
+from providers.provider import InboundMessage
 from schemas.events.conversation import ConversationMessageReceived, ConversationOpened
 from schemas.events.receipts import SendUnknown
 from schemas.events.sending import SendGreeting

@@ -15,7 +15,7 @@ from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.journal import Draft, Fill
 from ingress.people import People
-from ingress.tokens import webhook_path, webhook_token
+from providers.address import webhook_path, webhook_token
 from schemas.codec import Headers, from_kafka
 from schemas.events.callbacks import WebhookReceived
 from schemas.record import Record

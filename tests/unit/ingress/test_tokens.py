@@ -13,7 +13,7 @@ from deploy.errors import LiveDeskError
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
 from ingress.directory import Recheck
-from ingress.tokens import webhook_token
+from providers.address import webhook_token
 
 
 def test_a_token_has_256_bits_and_depends_on_key_channel_and_rotation() -> None:

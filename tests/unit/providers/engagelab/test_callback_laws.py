@@ -8,8 +8,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.engagelab import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
-from schemas.engagelab_callbacks import parse_callback
+from providers.engagelab.callbacks import parse_callback
+from providers.provider import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
 
 Json = dict[str, object]
 

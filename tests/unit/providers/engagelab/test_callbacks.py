@@ -4,7 +4,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from schemas.engagelab import (
+from providers.engagelab.callbacks import parse_callback
+from providers.provider import (
     KNOWN_STATUSES,
     BadRow,
     BadRowReason,
@@ -16,7 +17,6 @@ from schemas.engagelab import (
     Quote,
     Receipt,
 )
-from schemas.engagelab_callbacks import parse_callback
 from schemas.settings.phone import InvalidPhoneNumber
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "engagelab"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.engagelab_sending import (
+from providers.engagelab.sending import (
     MAX_TEXT,
     Accepted,
     Envelope,

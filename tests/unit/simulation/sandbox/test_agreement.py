@@ -8,9 +8,8 @@ import orjson
 import pytest
 from pydantic import JsonValue, SecretStr
 
-from schemas.engagelab import InboundMessage, InboundNotice, Receipt
-from schemas.engagelab_callbacks import parse_callback
-from schemas.engagelab_sending import (
+from providers.engagelab.callbacks import parse_callback
+from providers.engagelab.sending import (
     Accepted,
     Envelope,
     Refused,
@@ -19,6 +18,7 @@ from schemas.engagelab_sending import (
     render_template,
     render_text,
 )
+from providers.provider import InboundMessage, InboundNotice, Receipt
 from simulation.sandbox.accounts import Account, Behaviour, Credentials, Template
 from simulation.sandbox.customers import CustomerMessage
 from simulation.sandbox.errors import HTTP_STATUS

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from schemas.engagelab import (
+from providers.provider import (
     BadRow,
     BadRowReason,
     CallbackRow,

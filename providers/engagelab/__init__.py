@@ -1,0 +1,1 @@
+"""EngageLab's WhatsApp API, as its documentation has it."""
