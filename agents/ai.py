@@ -131,4 +131,11 @@ def _settle(rows: Rows, end: AiEnd, ctx: Context) -> Decision:
     return replace(asked, writes={**gone, name: None, **asked.writes}, emit=told)
 
 
-AI = Stage("ai", input=AI_REQUESTS, outputs=(INBOX,), decide=decide, state=(Head, Queued, Tail, Seen))
+AI = Stage(
+    "ai",
+    input=AI_REQUESTS,
+    outputs=(INBOX,),
+    decide=decide,
+    state=(Head, Queued, Tail, Seen),
+    effects=(AiRequest,),
+)

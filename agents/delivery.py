@@ -305,4 +305,5 @@ DELIVERY = Stage(
     outputs=(RECEIPTS, INBOX),
     decide=decide,
     state=(Head, Queued, Tail, Seen, Unsettled),
+    effects=(SendRequest,),
 )

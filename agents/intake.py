@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
-from providers.engagelab.callbacks import parse_callback
 from providers.provider import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
+from providers.registry import PROVIDERS
 from schemas.event import Event
 from schemas.events.callbacks import NotificationReceived, WebhookReceived
 from schemas.events.conversation import Media
@@ -19,8 +19,8 @@ from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOK
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:  # noqa: ARG001 - it keeps no state
     """Every row of the callback on its topic, in the order of the rows; one that can't be used is a dead letter."""
     match event:
-        case WebhookReceived(provider="engagelab"):
-            callback = parse_callback(event.body, phone_number=ctx.settings(ctx.key).phone_number)
+        case WebhookReceived(provider=name) if provider := PROVIDERS.get(name):
+            callback = provider.parse(event.body, ctx.settings(ctx.key).phone_number)
             return Decision(emit=tuple(_emit(row, event, ctx.key) for row in callback.rows))
         case WebhookReceived():
             return Decision(emit=(_dead_letter("unknown_provider", "provider", event.body, event, ctx.key),))

@@ -7,6 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.effects import EffectRequest
 from schemas.event import Event
 from schemas.ids import derived_id
 from schemas.settings.channel import ChannelSettings
@@ -78,7 +79,7 @@ class Effect:
     """Something to be done outside after the commit; its end comes back as EffectEnded. One in flight per key."""
 
     id: str
-    request: BaseModel
+    request: EffectRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ Decide = Callable[[Rows, Event | TimerFired, Context], Decision]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: one input topic, what it may write to, the rows it keeps, and its decision.
+    """One stage: one input topic, what it may write to, the rows it keeps, the effects it requests, and its decision.
 
     parks: a record it fails on parks the key; intake's keys are channels, so there the record goes alone.
     shared: one set of rows serves the whole partition in place of one for each key; such a stage parks nothing.
@@ -113,6 +114,7 @@ class Stage:
     outputs: tuple[Topic, ...]
     decide: Decide
     state: tuple[type[Row], ...] = ()
+    effects: tuple[type[EffectRequest], ...] = ()
     parks: bool = True
     shared: bool = False
     unhurried: bool = False

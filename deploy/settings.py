@@ -1,5 +1,6 @@
 """Settings of a process, from the environment. Read once by the command line and passed on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ class Settings(BaseSettings):
     kafka: KafkaConnection = Field(
         default_factory=_kafka_connection, description="How Kafka is reached: see the KAFKA_ variables."
     )
+
+    @property
+    def provider_urls(self) -> Mapping[str, str]:
+        """Base URLs of the providers' REST APIs, by the provider's name."""
+        return {"engagelab": self.engagelab_url}
 
     @field_validator("secret_key")
     @classmethod

@@ -1,8 +1,11 @@
-"""Webhook tokens: a callback's only protection is that its address can't be guessed (EngageLab docs, confirmed)."""
+"""Webhook addresses: a callback's protection is that its address can't be guessed."""
 
 import base64
 import hashlib
 import hmac
+from typing import Final
+
+WEBHOOKS_PATH: Final = "/webhooks"
 
 
 def webhook_token(secret_key: bytes, channel_id: str, rotation: int = 0) -> str:
@@ -21,4 +24,4 @@ def token_hash(token: str) -> bytes:
 
 def webhook_path(provider: str, token: str) -> str:
     """The path that the provider posts a channel's callbacks to."""
-    return f"/webhooks/{provider}/{token}"
+    return f"{WEBHOOKS_PATH}/{provider}/{token}"

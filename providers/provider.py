@@ -1,28 +1,15 @@
-"""What EngageLab's WhatsApp callbacks say, as values: messages, notices, receipts, notifications, bad rows.
+"""A provider as one value, and the neutral results of reading its callbacks."""
 
-Names and meanings are confirmed by EngageLab's documentation unless said otherwise.
-"""
-
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import JsonValue
 
-KNOWN_STATUSES: Final = frozenset(
-    {
-        "plan",
-        "target_valid",
-        "target_invalid",
-        "sent",
-        "sent_failed",
-        "delivered",
-        "delivered_failed",
-        "delivered_timeout",
-        "read",
-    }
-)
-"""Every `message_status` that the documentation names."""
+from schemas.effects import SendRequest, SendResult
+from schemas.events.conversation import Template
+from schemas.settings.channel import ChannelSettings
 
 InboundEvent: TypeAlias = Literal["received", "reply", "order"]
 
@@ -150,3 +137,45 @@ class ParsedCallback:
     """One result per row, in the order of the rows; one BadRow where the body has no rows to tell apart."""
 
     rows: tuple[CallbackRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An HTTP request below a base URL. Its headers may hold credentials."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole answer to a call. retry_after: that header, empty where there is none."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    retry_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Everything that differs from one provider to another: pure functions and constants.
+
+    name: in settings, records and webhook addresses. kept_headers: of a callback, in lower case, stored with it.
+    accepts: whether a callback may have that Content-Type. handshake: the answer to a body that only tries out the
+    address; None: it is a callback. parse: a callback's body, read for the channel's own phone number.
+    plan_send: the call that sends a message, or why it can't be written. read_send: what its answer means; None: it is
+    unknown whether the message was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
+    """
+
+    name: str
+    kept_headers: tuple[str, ...]
+    accepts: Callable[[str], bool]
+    handshake: Callable[[bytes], str | None]
+    parse: Callable[[bytes, str], ParsedCallback]
+    plan_send: Callable[[SendRequest, ChannelSettings], Call | SendResult]
+    read_send: Callable[[Answer], SendResult | None]
+    plan_lookup: Callable[[Template, ChannelSettings], Call | SendResult]
+    read_lookup: Callable[[Template, Answer], SendResult | None]

@@ -1,7 +1,7 @@
-"""What delivery asks a provider's client to do, and what the client answers."""
+"""Calls to the outside that stages request, and their results."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -11,17 +11,27 @@ from schemas.settings.types import MAX_TEXT
 Via = Literal["session", "template"]
 
 
-class SendRequest(BaseModel):
-    """Send one message, once.
+class EffectRequest(BaseModel):
+    """Base: one attempt of a call to the outside. A type of request has one performer.
 
-    effect_id: unique to the attempt; message_id is the same for each. conversation: its key. Either text (via session)
-    or template (via template). check_template: look first whether the template is approved, and send nothing if not.
-    not_after: from then on the text must not be sent: the session window is over.
+    effect_id: unique to the attempt. ends_within_s: seconds that the call may take; after them its outcome is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    ends_within_s: ClassVar[float] = 10.0
+
     effect_id: str
+
+
+class SendRequest(EffectRequest):
+    """Send one message, once.
+
+    message_id: the same for each attempt. conversation: its key. Either text (via session)
+    or template (via template). check_template: look first whether the template is approved, and send nothing if not.
+    not_after: from then on the text must not be sent: the session window is over.
+    """
+
     message_id: str
     conversation: str
     channel: str
@@ -76,12 +86,9 @@ class AiQuestion(BaseModel):
     message: AiMessage
 
 
-class AiRequest(BaseModel):
-    """Ask the AI agent once. effect_id: unique to the attempt."""
+class AiRequest(EffectRequest):
+    """Ask the AI agent once."""
 
-    model_config = ConfigDict(frozen=True)
-
-    effect_id: str
     question: AiQuestion
 
 

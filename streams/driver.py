@@ -9,10 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
-from pydantic import BaseModel
-
 from agents.stage import Stage
 from schemas.codec import from_kafka, to_kafka
+from schemas.effects import EffectRequest
 from schemas.record import Record, from_milliseconds
 from schemas.topics import Topic
 from streams.effects.contract import Outcome
@@ -22,7 +21,7 @@ from streams.state import Changes, TaskState
 from streams.step import Due, Requested, Step, step
 from streams.topology import TOPOLOGY
 
-Perform = Callable[[BaseModel, datetime], Outcome]
+Perform = Callable[[EffectRequest, datetime], Outcome]
 """Performs an effect's request at an instant, at once."""
 
 

@@ -13,10 +13,13 @@ from prometheus_client import generate_latest
 from agents.stage import Stage
 from deploy.secrets import Secrets
 from deploy.settings import Settings
+from schemas.effects import AiRequest, SendRequest
 from streams.clock import Clock, wall_clock
 from streams.effects.ai import AiClient
 from streams.effects.breaker import Breaker
-from streams.effects.http import TOTAL_S, EngageLabClient
+from streams.effects.contract import Performers
+from streams.effects.http import HttpTransport
+from streams.effects.sending import TOTAL_S, Sender
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings_store import SettingsStore
 from streams.runtime.shared import Environment
@@ -35,12 +38,12 @@ async def environment(
     """What the tasks share, for as long as the block runs. send_seconds: until a send counts as unknown."""
     store, metrics = SettingsStore(secrets.decrypt), Metrics()
     async with _session() as session, _session() as ai_session:
-        client = EngageLabClient(
-            session, store.newest, clock=clock, base_url=settings.engagelab_url, total_s=send_seconds
-        )
-        breaker = Breaker(client.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
+        transport = HttpTransport(session)
+        sender = Sender(transport, store.newest, clock, settings.provider_urls, total_s=send_seconds)
+        breaker = Breaker(sender.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
         metrics.watch_paused(lambda: breaker.open)
-        performers = {"delivery": breaker.perform, "ai": AiClient(ai_session, settings.ai_url).perform}
+        ai = AiClient(HttpTransport(ai_session), settings.ai_url)
+        performers: Performers = {SendRequest: breaker.perform, AiRequest: ai.perform}
         yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers)
 
 

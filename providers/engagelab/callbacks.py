@@ -44,7 +44,7 @@ _MESSAGE_EVENTS: Final[Mapping[str, InboundEvent]] = {"received": "received", "r
 _Json: TypeAlias = Mapping[str, object]
 
 
-def parse_callback(body: bytes, *, phone_number: str) -> ParsedCallback:
+def parse_callback(body: bytes, phone_number: str) -> ParsedCallback:
     """Read a callback's body. No body raises.
 
     phone_number: the channel's own; a row that names another business number is a BadRow.

@@ -1,15 +1,20 @@
-"""EngageLab's sending API as data: the bodies of `POST /v1/messages`, and what the answers mean.
+"""EngageLab's sending API: the calls that send a message or look a template up, and what their answers mean.
 
-EngageLab docs, confirmed, unless said otherwise. Base URL, HTTP Basic and time-outs are the caller's.
+EngageLab docs, confirmed, unless said otherwise. Base URL and time-outs are the caller's.
 """
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import orjson
 from pydantic import JsonValue
 
+from providers.provider import Answer, Call
+from schemas.effects import SendRequest, SendResult
+from schemas.events.conversation import Template
+from schemas.settings.channel import ChannelSettings
 from schemas.settings.phone import digits
 
 MediaKind: TypeAlias = Literal["image", "video", "audio", "document", "sticker"]
@@ -20,6 +25,11 @@ MAX_TEXT: Final = 4_096
 
 MAX_PROVIDER_MESSAGE_ID: Final = 256
 
+MAX_RETRY_AFTER_S: Final = 3_600
+NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
+
+_NOT_APPROVED: Final = 4001
+_BAD_PARAMETERS: Final = 3002
 _MAX_MESSAGE: Final = 1_024
 
 _CAPTIONED: Final = frozenset({"image", "video", "document"})
@@ -79,13 +89,91 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class ListedTemplate:
     """A message template of the account. status: APPROVED, PENDING, REJECTED, DISABLED or another word, as sent."""
 
     name: str
     language: str
     status: str
     category: str
+
+
+def plan_send(request: SendRequest, settings: ChannelSettings) -> Call | SendResult:
+    """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
+    auth = _auth(settings)
+    if auth is None:
+        return NO_CREDENTIALS
+    envelope = Envelope(settings.phone_number, request.contact, request.message_id, request.conversation)
+    try:
+        body = _body(envelope, request)
+    except ValueError as error:  # names the field, never its content
+        return SendResult(answer="refused", code=_BAD_PARAMETERS, message=str(error))
+    headers = {**auth, "Content-Type": "application/json"}
+    return Call("POST", "/v1/messages", headers, body=orjson.dumps(body))
+
+
+def _body(envelope: Envelope, request: SendRequest) -> dict[str, JsonValue]:
+    if request.template is None:
+        return render_text(envelope, request.text or "")
+    template = request.template
+    return render_template(envelope, template.name, template.language, parameters=template.parameters)
+
+
+def read_send(answer: Answer) -> SendResult | None:
+    """What the answer to a send means; None: whether the message was taken is unknown."""
+    match read_send_response(answer.status, answer.body):
+        case Accepted(provider_message_id=provider_id):
+            return SendResult(answer="accepted", provider_message_id=provider_id, http_status=answer.status)
+        case Refused(code=0, http_status=504):
+            # A gateway gave up waiting; what it waited for may still have happened.
+            return None
+        case Refused(code=code, message=message) as refused:
+            verdict = classify(refused)
+            return SendResult(
+                answer="refused" if verdict == "final" else verdict,
+                code=code,
+                message=message,
+                retry_after_s=_seconds(answer.retry_after) if verdict == "retry" else None,
+                http_status=answer.status,
+            )
+        case Unreadable():
+            return None
+
+
+def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
+    """The call that lists the template, if the account has it."""
+    auth = _auth(settings)
+    if auth is None:
+        return NO_CREDENTIALS
+    return Call("GET", "/v1/templates", auth, {"name": template.name, "language_code": template.language})
+
+
+def read_lookup(template: Template, answer: Answer) -> SendResult | None:
+    """Why the template can't be used; None if it can."""
+    listed = read_templates_response(answer.status, answer.body)
+    if isinstance(listed, Refused) and classify(listed) == "credentials":
+        return SendResult(answer="credentials", code=listed.code, message=listed.message, http_status=answer.status)
+    if isinstance(listed, Refused | Unreadable):
+        code = listed.code if isinstance(listed, Refused) else 0
+        message = "the list of templates can't be read"
+        return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
+    wanted = (template.name, template.language, "APPROVED")
+    if any((known.name, known.language, known.status.upper()) == wanted for known in listed):
+        return None
+    message = "the template is not approved"
+    return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
+
+
+def _auth(settings: ChannelSettings) -> Mapping[str, str] | None:
+    if settings.dev_key is None or settings.dev_secret is None or ":" in settings.dev_key:
+        return None
+    credentials = f"{settings.dev_key}:{settings.dev_secret.get_secret_value()}".encode()
+    return {"Authorization": "Basic " + base64.b64encode(credentials).decode()}
+
+
+def _seconds(retry_after: str) -> float | None:
+    value = retry_after.strip()
+    return float(min(int(value), MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
 
 
 def render_text(envelope: Envelope, text: str, *, preview_url: bool = False) -> dict[str, JsonValue]:
@@ -147,7 +235,7 @@ def read_send_response(status: int, body: bytes) -> Accepted | Refused | Unreada
     return Accepted(message_id, _field(answer, "request_id") or None)
 
 
-def read_templates_response(status: int, body: bytes) -> tuple[Template, ...] | Refused | Unreadable:
+def read_templates_response(status: int, body: bytes) -> tuple[ListedTemplate, ...] | Refused | Unreadable:
     """What the answer to `GET /v1/templates` means; an entry without name or language is left out. Never raises."""
     answer = _decode(body)
     if refused := _refusal(status, answer):
@@ -196,11 +284,11 @@ def _refusal(status: int, answer: object) -> Refused | None:
     return Refused(code, _field(answer, "message")[:_MAX_MESSAGE], status)
 
 
-def _template(entry: object) -> Template | None:
+def _template(entry: object) -> ListedTemplate | None:
     name, language = _field(entry, "name"), _field(entry, "language")
     if not name or not language:
         return None
-    return Template(name, language, _field(entry, "status"), _field(entry, "category"))
+    return ListedTemplate(name, language, _field(entry, "status"), _field(entry, "category"))
 
 
 def _code(answer: object) -> int:

@@ -123,9 +123,8 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)
         env = await stack.enter_async_context(environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS))
-        held = HeldEffects(tuple(stage.name for stage in TOPOLOGY))
-        performers = {stage: held.performer(stage, own) for stage, own in env.performers.items()}
-        env = replace(env, performers=performers, collect=0.0)
+        held = HeldEffects(env.performers)
+        env = replace(env, performers=held.performers, collect=0.0)
         worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
         await worker.start()
         stack.push_async_callback(worker.stop)

@@ -1,48 +1,36 @@
 """The world in memory: the driver with ingress' own code before it and the sandbox behind it."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final, TypeVar
-
-import orjson
-from pydantic import BaseModel
 
 from ingress.channel_writer import ChannelWriter
 from ingress.commands import parse_command, unknown_agents
 from ingress.directory import ChannelDirectory, UnknownAgent
 from ingress.journal import SOURCE, Draft, Fill, Message
 from ingress.people import People, PresenceRequest
+from providers.registry import PROVIDERS
 from schemas.codec import Headers, from_kafka
-from schemas.effects import AiRequest, SendRequest, SendResult
+from schemas.effects import AiRequest, EffectRequest, SendRequest
 from schemas.events.callbacks import WebhookReceived
-from schemas.events.conversation import Template
 from schemas.ids import conversation_key
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
-from simulation.sandbox.accounts import Behaviour, Credentials
+from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
-from simulation.sandbox.errors import ApiError
+from simulation.sandbox.in_memory import InMemory
 from simulation.sandbox.provider import Provider
-from simulation.sandbox.templates import TemplateApi, TemplateFilter, UnreachableError
 from simulation.scenario.format import Scenario
 from simulation.scenario.steps import CommandStep
 from simulation.scenario.world import Evidence, Refusal, StepIds
 from streams.driver import Driver
-from streams.effects import ai as ai_client
+from streams.effects.ai import AiClient
 from streams.effects.breaker import Breaker
-from streams.effects.contract import Outcome, Unknown
-from streams.effects.http import (
-    LIST_UNREACHABLE,
-    WINDOW_CLOSED,
-    done,
-    is_too_late,
-    read_answer,
-    send_body,
-    why_not_approved,
-)
+from streams.effects.contract import Outcome, Performers
+from streams.effects.sending import Sender
 from streams.runtime.settings_store import SettingsStore
 
 _WRITTEN_BY_INGRESS: Final = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
@@ -63,8 +51,10 @@ class DriverWorld:
         self._directory = ChannelDirectory(vault.decrypt, str)
         self._at = scenario.steps[0].at
         self._ids = StepIds(scenario.channels[0].id)
-        client = _Client(self._provider, self._store.newest, lambda: self._driver.now)
-        self._breaker = Breaker(client.perform, lambda: self._driver.now.timestamp())
+        sandbox = InMemory(self._provider, self._ai, lambda: self._driver.now)
+        sender = Sender(sandbox, self._store.newest, lambda: self._driver.now, dict.fromkeys(PROVIDERS, ""))
+        breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
+        self._performers: Performers = {SendRequest: breaker.perform, AiRequest: AiClient(sandbox, "").perform}
         self._driver = Driver(self._store, self._perform, self._at)
         journal = _Journal(self._publish, lambda: Draft("", self._ids(), self._at, vault.encrypt))
         self._writer = ChannelWriter(self._directory, journal)
@@ -90,9 +80,9 @@ class DriverWorld:
         self._at = at
 
     async def hand_in_callback(self, channel: str, body: bytes) -> None:
-        event = WebhookReceived(provider="engagelab", body=body)
-        revision = self._store.newest(channel).revision
-        self._driver.write(WEBHOOKS, Record(self._ids(), SOURCE, self._at, channel, event, channel, revision))
+        settings = self._store.newest(channel)
+        event = WebhookReceived(provider=settings.provider, body=body)
+        self._driver.write(WEBHOOKS, Record(self._ids(), SOURCE, self._at, channel, event, channel, settings.revision))
 
     async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
         try:
@@ -143,11 +133,8 @@ class DriverWorld:
         elif topic is DIRECTORY:
             self._directory.apply_person(key, value)
 
-    def _perform(self, request: BaseModel, _now: datetime) -> Outcome:
-        if isinstance(request, AiRequest):
-            status, body = self._ai.handle(request.question.model_dump_json().encode())
-            return ai_client.read_answer(status, orjson.dumps(body))
-        return _at_once(self._breaker.perform(request))
+    def _perform(self, request: EffectRequest, _now: datetime) -> Outcome:
+        return at_once(self._performers[type(request)](request))
 
 
 async def _refused(change: Awaitable[object]) -> Refusal | None:
@@ -178,45 +165,6 @@ class _Journal:
         self._publish((topic, key, value, headers))
 
 
-class _Client:
-    """EngageLabClient's counterpart in memory: the same requests, the answers read the same way."""
-
-    def __init__(
-        self, provider: Provider, newest: Callable[[str], ChannelSettings], now: Callable[[], datetime]
-    ) -> None:
-        self._provider, self._newest, self._now = provider, newest, now
-
-    async def perform(self, request: SendRequest) -> Outcome:
-        settings = self._newest(request.channel)
-        secret = settings.dev_secret.get_secret_value() if settings.dev_secret else ""
-        credentials = Credentials(settings.dev_key or "", secret)
-        body = send_body(request, settings.phone_number)
-        if isinstance(body, SendResult):
-            return done(body)
-        if is_too_late(request, self._now()):
-            return done(WINDOW_CLOSED)
-        if request.check_template and request.template is not None:
-            missing = self._missing(credentials, request.template)
-            if missing is not None:
-                return done(missing)
-        answer = self._provider.handle_send(credentials, orjson.dumps(body), self._now())
-        if answer.http_status is None:
-            return Unknown()
-        content = b"" if answer.body is None else orjson.dumps(answer.body)
-        result = read_answer(answer.http_status, content, str(answer.retry_after or ""))
-        return Unknown() if result is None else done(result)
-
-    def _missing(self, credentials: Credentials, template: Template) -> SendResult | None:
-        wanted = TemplateFilter(template.name, template.language)
-        try:
-            listed = TemplateApi(self._provider.accounts).list(credentials, wanted)
-        except UnreachableError:
-            return LIST_UNREACHABLE
-        except ApiError as error:
-            return why_not_approved(template, error.http_status, orjson.dumps(error.body()))
-        return why_not_approved(template, 200, orjson.dumps(listed))
-
-
 class _Vault:
     """In place of encryption: a name for each secret, so that none shows in the records and all runs are alike."""
 
@@ -231,10 +179,10 @@ class _Vault:
         return self._secrets[int(name.removeprefix("secret "))]
 
 
-def _at_once(coroutine: Coroutine[object, object, _T]) -> _T:
+def at_once(coroutine: Awaitable[_T]) -> _T:
     """The result of a coroutine that waits for nothing: the driver's effects end where they begin."""
     try:
-        coroutine.send(None)
+        next(iter(coroutine.__await__()))
     except StopIteration as stopped:
         result: _T = stopped.value
         return result

@@ -3,53 +3,54 @@
 import asyncio
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
-from streams.effects.contract import Outcome, Performer
+from schemas.effects import EffectRequest
+from streams.effects.contract import Outcome, Performers
+from streams.topology import TOPOLOGY
 
 
 @dataclass(frozen=True)
 class _Held:
-    request: BaseModel
-    performer: Performer
+    request: EffectRequest
     outcome: asyncio.Future[Outcome]
 
 
 class HeldEffects:
-    """Holds the effects of the stages, which are in the order of the topology."""
+    """Stands before the performers, and holds requests in the order of the topology."""
 
-    def __init__(self, stages: tuple[str, ...]) -> None:
-        self._waiting: dict[str, list[_Held]] = {stage: [] for stage in stages}
+    def __init__(self, performers: Performers) -> None:
+        self._performers = performers
+        self._waiting: dict[type[EffectRequest], list[_Held]] = {
+            request: [] for stage in TOPOLOGY for request in stage.effects
+        }
 
     @property
     def waiting(self) -> int:
         """Effects that are held, but for those that the runtime gave up."""
-        return sum(not held.outcome.done() for stage in self._waiting.values() for held in stage)
+        return sum(not held.outcome.done() for waiting in self._waiting.values() for held in waiting)
 
-    def performer(self, stage: str, performer: Performer) -> Performer:
-        """In place of the stage's own."""
-
-        async def hold(request: BaseModel) -> Outcome:
-            held = _Held(request, performer, asyncio.get_running_loop().create_future())
-            self._waiting[stage].append(held)
-            return await held.outcome
-
-        return hold
+    @property
+    def performers(self) -> Performers:
+        """The table to hand to the runtime."""
+        return dict.fromkeys(self._performers, self._hold)
 
     async def release(self) -> bool:
         """Perform the effects of the first stage that has some, one after the other. False: none has."""
-        for stage, waiting in self._waiting.items():
+        for request, waiting in self._waiting.items():
             if waiting:
-                self._waiting[stage] = []
+                self._waiting[request] = []
                 for held in waiting:
-                    await _perform(held)
+                    await self._perform(held)
                 return True
         return False
 
+    async def _hold(self, request: EffectRequest) -> Outcome:
+        held = _Held(request, asyncio.get_running_loop().create_future())
+        self._waiting[type(request)].append(held)
+        return await held.outcome
 
-async def _perform(held: _Held) -> None:
-    if held.outcome.cancelled():  # the runtime waited too long for it
-        return
-    outcome = await held.performer(held.request)
-    if not held.outcome.cancelled():
-        held.outcome.set_result(outcome)
+    async def _perform(self, held: _Held) -> None:
+        if held.outcome.cancelled():  # the runtime waited too long for it
+            return
+        outcome = await self._performers[type(held.request)](held.request)
+        if not held.outcome.cancelled():
+            held.outcome.set_result(outcome)

@@ -3,15 +3,15 @@
 import logging
 from typing import Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from providers.provider import Call
 from schemas.effects import AiRequest, AiResult
 from streams.effects.contract import Done, Outcome, Unknown
+from streams.effects.http import NoAnswer, NotSent, Transport
 
 logger = logging.getLogger(__name__)
 
-CONNECT_S: Final = 3.0
 TOTAL_S: Final = 9.5
 """Less than the runtime gives an effect, so that a log line says why it ended."""
 
@@ -21,38 +21,29 @@ _ASK_AGAIN: Final = (408, 429)
 class AiClient:
     """Asks the AI agent over HTTP: POST `{base_url}/v1/answers`, an AiQuestion; the answer is an AiResult.
 
-    session: of its own, so that a slow AI agent takes no connection from the provider. base_url: None: there is no AI
-    agent, and every conversation goes to a human. total_s: seconds for all that one question takes.
+    transport: with connections of its own, so that a slow AI agent takes none from the provider. base_url: None: there
+    is no AI agent, and every conversation goes to a human. total_s: seconds for all that one question takes.
     """
 
-    def __init__(self, session: ClientSession, base_url: str | None, *, total_s: float = TOTAL_S) -> None:
-        self._session, self._total_s = session, total_s
-        self._url = None if base_url is None else f"{base_url.rstrip('/')}/v1/answers"
+    def __init__(self, transport: Transport, base_url: str | None, *, total_s: float = TOTAL_S) -> None:
+        self._transport, self._base_url, self._total_s = transport, base_url, total_s
 
-    async def perform(self, request: BaseModel) -> Outcome:
-        """Ask once. Done holds an AiResult; Unknown: asking again may help. Raises TypeError: not an AiRequest."""
-        if not isinstance(request, AiRequest):
-            raise TypeError(f"not a question: {type(request).__name__}")
+    async def perform(self, request: AiRequest) -> Outcome:
+        """Ask once. Done holds an AiResult; Unknown: asking again may help."""
         channel = request.question.channel
-        if self._url is None:
+        if self._base_url is None:
             logger.warning("channel %s: there is no AI agent to ask: LIVEDESK_AI_URL is not set", channel)
             return _CANT_ANSWER
+        body = request.question.model_dump_json().encode()
+        call = Call("POST", "/v1/answers", {"Content-Type": "application/json"}, body=body)
         try:
-            async with self._session.post(
-                self._url,
-                data=request.question.model_dump_json(),
-                headers={"Content-Type": "application/json"},
-                timeout=ClientTimeout(total=self._total_s, connect=min(CONNECT_S, self._total_s / 2)),
-                # The customer's words go nowhere but to the address that was configured.
-                allow_redirects=False,
-            ) as response:
-                status, body = response.status, await response.read()
-        except (ClientError, TimeoutError) as error:
-            logger.warning("channel %s: the AI agent gave no answer: %s", channel, type(error).__name__)
+            answer = await self._transport(self._base_url, call, self._total_s)
+        except (NotSent, NoAnswer) as error:
+            logger.warning("channel %s: the AI agent gave no answer: %s", channel, error)
             return Unknown()
-        outcome = read_answer(status, body)
+        outcome = read_answer(answer.status, answer.body)
         if outcome in (Unknown(), _CANT_ANSWER):
-            logger.warning("channel %s: the AI agent gave no answer (HTTP %d)", channel, status)
+            logger.warning("channel %s: the AI agent gave no answer (HTTP %d)", channel, answer.status)
         return outcome
 
 

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pydantic import BaseModel
-
 from schemas.effects import SendRequest, SendResult
 from streams.effects.contract import Done, Outcome, Postponed
 
@@ -48,10 +46,8 @@ class Breaker:
         """The channels whose sending is paused, and why."""
         return {id: channel.cause for id, channel in self._channels.items() if channel.cause is not None}
 
-    async def perform(self, request: BaseModel) -> Outcome:
-        """Call the client, or postpone while the channel's breaker is open. Raises TypeError: not a SendRequest."""
-        if not isinstance(request, SendRequest):
-            raise TypeError(f"not a send: {type(request).__name__}")
+    async def perform(self, request: SendRequest) -> Outcome:
+        """Call the client, or postpone while the channel's breaker is open."""
         if not self._may_call(request.channel):
             return Postponed()
         outcome = await self._perform(request)
@@ -75,7 +71,7 @@ class Breaker:
         if verdict == "well":
             channel = self._channels.pop(id, None)
             if channel is not None and channel.cause is not None:
-                logger.warning("channel %s: sending goes on", id)
+                logger.warning("channel %s: sending is resumed", id)
             return
         channel = self._channels.setdefault(id, _Channel())
         channel.failures += 1

@@ -1,9 +1,12 @@
 """How an effect can end, and who performs it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
+
+from schemas.effects import EffectRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +28,9 @@ class Postponed:
 
 Outcome = Done | Unknown | Postponed
 
-Performer = Callable[[BaseModel], Awaitable[Outcome]]
+RequestT = TypeVar("RequestT", bound=EffectRequest)
+Perform = Callable[[RequestT], Awaitable[Outcome]]
 """Does what a request asks. Raises nothing that it expects: an exception counts as unknown."""
+
+Performers = Mapping[type[EffectRequest], Perform[Any]]
+"""Type of request -> its performer: one table for worker, driver and broker run."""

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from datetime import datetime
 
 from agents.stage import Effect
+from schemas.effects import EffectRequest
 from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of, derived_id
 from schemas.record import Record
-from streams.effects.contract import Done, Outcome, Performer, Postponed, Unknown
+from streams.effects.contract import Done, Outcome, Performers, Postponed, Unknown
 
 logger = logging.getLogger(__name__)
 
 START_WITHIN = 5.0
 """Seconds from the attempt's record to its call: later, it is discarded, so that a resumed zombie sends nothing old."""
-ENDS_WITHIN = 10.0
-"""Seconds that a call may take: then its outcome is unknown."""
 
 
 def end_record(stage: str, key: str, end: EffectEnded, now: datetime, correlation_id: str | None) -> Record:
@@ -51,9 +50,9 @@ class EffectRunner:
     on_end is called in the event loop with the key and the end.
     """
 
-    def __init__(self, performer: Performer | None, on_end: Callable[[str, EffectEnded], None]) -> None:
-        self._performer, self._on_end = performer, on_end
-        self._running: set[asyncio.Task[None]] = set()
+    def __init__(self, performers: Performers, on_end: Callable[[str, EffectEnded], None]) -> None:
+        self._performers, self._on_end = performers, on_end
+        self._running: dict[asyncio.Task[None], EffectRequest] = {}
 
     @property
     def running(self) -> int:
@@ -63,24 +62,25 @@ class EffectRunner:
     def start(self, key: str, effect: Effect, attempted_at: float) -> None:
         """Perform the effect. attempted_at: time.monotonic() when the attempt was decided, before its commit."""
         task = asyncio.create_task(self._run(key, effect, attempted_at))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[task] = effect.request
+        task.add_done_callback(self._running.pop)
 
     async def settle(self) -> None:
-        """Wait for the calls under way, as long as a call may take."""
+        """Wait for the calls under way, as long as they may take."""
         if self._running:
-            await asyncio.wait(set(self._running), timeout=ENDS_WITHIN)
+            longest = max(request.ends_within_s for request in self._running.values())
+            await asyncio.wait(set(self._running), timeout=longest)
 
     async def _run(self, key: str, effect: Effect, attempted_at: float) -> None:
         self._on_end(key, ended(effect.id, await self._outcome(effect, attempted_at)))
 
     async def _outcome(self, effect: Effect, attempted_at: float) -> Outcome:
-        if self._performer is None:
-            raise RuntimeError("this worker has nobody to perform effects")
+        request = effect.request
+        perform = self._performers[type(request)]
         if time.monotonic() - attempted_at > START_WITHIN:
             return Postponed()
         try:
-            return await asyncio.wait_for(self._performer(effect.request), ENDS_WITHIN)
+            return await asyncio.wait_for(perform(request), request.ends_within_s)
         except TimeoutError:
             return Unknown()
         except Exception as error:  # noqa: BLE001 - whatever broke, the call may have been made

@@ -1,7 +1,7 @@
 """What the tasks of a worker share."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
@@ -10,7 +10,7 @@ from agents.stage import Stage
 from bus.connection import KafkaConnection
 from bus.transactional import transactional_producer
 from streams.clock import Clock
-from streams.effects.contract import Performer
+from streams.effects.contract import Performers
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings_store import SettingsStore
 
@@ -25,8 +25,9 @@ def _opened() -> asyncio.Event:
 class Environment:
     """What the tasks of a worker share.
 
-    gate: while it is cleared no task begins anything. collect: seconds for which an unhurried stage's task collects
-    records before it begins. new_producer: (connection, transactional id) -> one not started.
+    performers: of every type of request that a stage of the worker makes. gate: while it is cleared no task begins
+    anything. collect: seconds for which an unhurried stage's task collects records before it begins. new_producer:
+    (connection, transactional id) -> one not started.
     """
 
     connection: KafkaConnection
@@ -34,7 +35,7 @@ class Environment:
     settings: SettingsStore
     clock: Clock
     metrics: Metrics
-    performers: Mapping[str, Performer] = field(default_factory=dict)
+    performers: Performers = field(default_factory=dict)
     gate: asyncio.Event = field(default_factory=_opened)
     collect: float = 0.2
     new_producer: Callable[[KafkaConnection, str], AIOKafkaProducer] = transactional_producer

@@ -86,7 +86,7 @@ class Task:
         self._closing = asyncio.Event()
         self._in_transaction = False
         self._barrier: Barrier | None = None
-        self._effects = EffectRunner(env.performers.get(stage.name), self._on_end)
+        self._effects = EffectRunner(env.performers, self._on_end)
         self._position = 0
         self._told: int | None = None
         self._restoring = True
@@ -283,7 +283,7 @@ class Task:
 
     def _room(self) -> int:
         """How many records, or timers, may be taken now: each may ask for one effect."""
-        if self.stage.name not in self._env.performers:
+        if not self.stage.effects:
             return MAX_RECORDS
         return max(0, MAX_EFFECTS - self.busy_effects)
 

@@ -59,6 +59,9 @@ class Worker:
         poll: float = 1.0,
         processor: type[Processor] = Processor,
     ) -> None:
+        unperformed = {request for stage in stages for request in stage.effects} - env.performers.keys()
+        if unperformed:
+            raise LookupError(f"no performer of {', '.join(sorted(one.__name__ for one in unperformed))}")
         self._env, self._tick = env, tick
         self.progress = Progress(env.connection, env.prefix, topology, env.metrics)
         self._transactions = Transactions(env)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import orjson
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from ingress.journal import Draft
+from providers.registry import PROVIDERS
 from schemas.codec import from_kafka, to_kafka
-from schemas.effects import AiRequest, AiResult, SendRequest, SendResult
+from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.inbox import Command
 from schemas.events.operations import TimersFired
@@ -30,7 +30,8 @@ from schemas.settings.channel import (
 )
 from schemas.settings.channels_file import Agent
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
-from simulation.sandbox.accounts import Account, Behaviour, Credentials
+from simulation.sandbox.accounts import Account, Behaviour
+from simulation.sandbox.ai import AiStandIn
 from simulation.sandbox.callbacks import (
     Business,
     Customer,
@@ -41,11 +42,13 @@ from simulation.sandbox.callbacks import (
     message_row,
     provider_message_id,
 )
+from simulation.sandbox.in_memory import InMemory
 from simulation.sandbox.provider import Provider
 from simulation.sandbox.receipts import Faults, ScheduledCallback
+from simulation.scenario.driver_run import at_once
 from streams.driver import Driver
-from streams.effects.contract import Done, Outcome, Unknown
-from streams.effects.http import done, read_answer, send_body
+from streams.effects.contract import Done, Outcome
+from streams.effects.sending import Sender
 from streams.runtime.settings_store import SettingsStore
 from streams.topology import TOPOLOGY
 from tests.chaos.history import Acknowledged, History, Message
@@ -96,6 +99,8 @@ class CleanRun:
         self._provider = Provider(accounts, faults=Faults(duplicate=0.3, reorder=0.2))
         self._driver = Driver(self._store, self._perform, START)
         self._posts: list[ScheduledCallback] = []
+        sandbox = InMemory(self._provider, AiStandIn(), lambda: self.now, self._posts.extend)
+        self._sender = Sender(sandbox, self._store.newest, lambda: self.now, dict.fromkeys(PROVIDERS, ""))
         self._firings: list[Record] = []
         self._ids = 0
         self._messages: dict[str, str] = {}
@@ -253,17 +258,9 @@ class CleanRun:
                 subject = f"{stage.name}/0"
                 self._firings.append(Record(self._id(), f"/livedesk/{stage.name}", deadline, subject, fired))
 
-    def _perform(self, request: BaseModel, now: datetime) -> Outcome:
+    def _perform(self, request: EffectRequest, _now: datetime) -> Outcome:
         if isinstance(request, AiRequest):
             self._answered[request.question.request_id].append(self.ai)
             return Done(self.ai.model_dump(mode="json", exclude_defaults=True))
         assert isinstance(request, SendRequest)
-        channel = self._channels[request.channel]
-        body = send_body(request, channel.phone_number)
-        assert not isinstance(body, SendResult)
-        answer = self._provider.handle_send(Credentials(channel.id, "s"), orjson.dumps(body), now)
-        self._posts.extend(answer.callbacks)
-        if answer.http_status is None:
-            return Unknown()
-        result = read_answer(answer.http_status, orjson.dumps(answer.body))
-        return Unknown() if result is None else done(result)
+        return at_once(self._sender.perform(request))

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from bus.connection import KafkaConnection
 from bus.transactional import transactional_producer
-from streams.effects.contract import Outcome, Performer
+from schemas.effects import EffectRequest
+from streams.effects.contract import Outcome, Perform
 
 WITHIN_S = 0.004
 """How long after the beginning of a commit, a call or a restore the signal comes that is to hit it in its middle."""
@@ -83,10 +84,10 @@ class Trigger:
 
         return new
 
-    def performer(self, stage: str, performer: Performer) -> Performer:
+    def perform(self, stage: str, performer: Perform[Any]) -> Perform[Any]:
         """The performer, with the points before, during and after its call."""
 
-        async def perform(request: BaseModel) -> Outcome:
+        async def perform(request: EffectRequest) -> Outcome:
             self.reach(Point.CALL, stage)
             self.reach(Point.CALLING, stage)
             outcome = await performer(request)

@@ -42,7 +42,8 @@ async def main(instance_id: str, port: int, order: Order | None) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with environment(settings, load_secrets(settings)) as plain:
-        performers = {stage: trigger.performer(stage, performer) for stage, performer in plain.performers.items()}
+        stages = {request: stage.name for stage in TOPOLOGY for request in stage.effects}
+        performers = {request: trigger.perform(stages[request], one) for request, one in plain.performers.items()}
         env = replace(plain, new_producer=trigger.new_producer(plain.prefix), performers=performers)
         worker = Worker(env, TOPOLOGY, instance_id=instance_id)
         app = health_app(worker, env.metrics)

@@ -202,7 +202,7 @@ async def test_metrics_count_outcomes_and_tokens_are_in_no_metric_and_no_log(cap
         async with client.get(ingress.url + "/metrics") as answer:
             text = await answer.text()
     assert 'livedesk_ingress_callbacks_total{channel="desk",outcome="durable"} 2.0' in text
-    assert 'livedesk_ingress_callbacks_total{channel="desk",outcome="empty"} 1.0' in text
+    assert 'livedesk_ingress_callbacks_total{channel="desk",outcome="handshake"} 1.0' in text
     assert 'livedesk_ingress_callbacks_total{channel="",outcome="unknown_token"} 1.0' in text
     assert "livedesk_ingress_durable_seconds_count 2.0" in text
     assert f"livedesk_ingress_body_bytes_total {2 * len(CALLBACK)}.0" in text

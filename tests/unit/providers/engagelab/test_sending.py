@@ -8,9 +8,9 @@ from providers.engagelab.sending import (
     MAX_TEXT,
     Accepted,
     Envelope,
+    ListedTemplate,
     MediaKind,
     Refused,
-    Template,
     Unreadable,
     classify,
     read_send_response,
@@ -197,8 +197,8 @@ def test_templates_are_read_and_entries_without_a_name_left_out() -> None:
         "hello",
     ]
     assert read_templates_response(200, json.dumps(body).encode()) == (
-        Template("csat_es", "es", "APPROVED", "UTILITY"),
-        Template("hello", "en", "", ""),
+        ListedTemplate("csat_es", "es", "APPROVED", "UTILITY"),
+        ListedTemplate("hello", "en", "", ""),
     )
 
 

@@ -15,6 +15,7 @@ from simulation.sandbox.app import AI_PATH, build_app, serve
 from simulation.sandbox.provider import Provider
 from streams.effects.ai import AiClient, read_answer
 from streams.effects.contract import Done, Outcome
+from streams.effects.http import HttpTransport
 
 TEXT = Done({"answer": "text", "text": "Good evening."})
 HANDOFF = Done({"answer": "handoff"})
@@ -40,7 +41,7 @@ class Sandbox:
     http: ClientSession
 
     async def ask(self, channel: str = "kiosk") -> Outcome:
-        return await AiClient(self.http, self.url + AI_PATH).perform(request(channel))
+        return await AiClient(HttpTransport(self.http), self.url + AI_PATH).perform(request(channel))
 
     async def post(self, path: str, body: JsonValue) -> tuple[int, JsonValue]:
         async with self.http.post(self.url + path, json=body) as response:

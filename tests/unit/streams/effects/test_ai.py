@@ -10,9 +10,10 @@ import pytest
 from aiohttp import ClientSession, web
 from pydantic import JsonValue
 
-from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult, SendRequest
+from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult
 from streams.effects.ai import AiClient
 from streams.effects.contract import Done, Outcome, Unknown
+from streams.effects.http import HttpTransport
 from tests.support.http import CLOSING, Handler, answering, answering_bytes, hang_up, never_answer
 
 SECRET_WORDS = "my card is lost"
@@ -59,7 +60,7 @@ async def server() -> AsyncIterator[Server]:
 
 async def ask(url: str | None, *, total_s: float = 9.5) -> Outcome:
     async with ClientSession() as session:
-        return await AiClient(session, url, total_s=total_s).perform(REQUEST)
+        return await AiClient(HttpTransport(session), url, total_s=total_s).perform(REQUEST)
 
 
 def result(outcome: Outcome) -> AiResult:
@@ -162,18 +163,3 @@ async def test_no_text_is_logged(server: Server, answer: Handler, caplog: pytest
     assert len(lines) == 1
     assert "channel kiosk" in lines[0]
     assert SECRET_WORDS not in caplog.text
-
-
-async def test_it_does_nothing_but_ask() -> None:
-    send = SendRequest(
-        effect_id="e1",
-        message_id="o1",
-        conversation="kiosk:49152",
-        channel="kiosk",
-        contact="49152",
-        kind="reply",
-        via="session",
-    )
-    async with ClientSession() as session:
-        with pytest.raises(TypeError, match="SendRequest"):
-            await AiClient(session, None).perform(send)

@@ -17,7 +17,8 @@ from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from streams.clock import wall_clock
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
-from streams.effects.http import WINDOW_CLOSED, EngageLabClient
+from streams.effects.http import HttpTransport
+from streams.effects.sending import WINDOW_CLOSED, Sender
 from tests.support.http import CLOSING, Handler, answering, answering_bytes, hang_up, never_answer
 
 CHANNEL = ChannelSettings(id="shop", phone_number="+49 30 000099", dev_key="key", dev_secret=SecretStr("pässword"))
@@ -93,7 +94,8 @@ async def perform(
     total_s: float = 9.5,
 ) -> Outcome:
     async with ClientSession() as session:
-        return await EngageLabClient(session, newest, base_url=url, total_s=total_s).perform(request)
+        urls = {"engagelab": url}
+        return await Sender(HttpTransport(session), newest, wall_clock, urls, total_s=total_s).perform(request)
 
 
 def result(outcome: Outcome) -> SendResult:

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import orjson
 import pytest
-from pydantic import BaseModel
 
 from agents.stage import NOTHING, Context, Decision, Effect, Rows, Stage, TimerFired
 from schemas.codec import from_kafka
+from schemas.effects import EffectRequest
 from schemas.event import Event
 from schemas.events.operations import TimersFired
 from schemas.events.sending import EffectEnded
@@ -226,7 +226,7 @@ def test_outputs_that_retention_took_are_not_missed_but_later_ones_are() -> None
     assert problem(log.check(shortened=("counts",))) == ("missing", None)
 
 
-class Ask(BaseModel):
+class Ask(EffectRequest):
     """What the asking stage asks for."""
 
 
@@ -240,10 +240,14 @@ WISHES = Topic("wishes", key="any", writers={Wanted: "test", EffectEnded: "ask"}
 
 
 def ask(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
-    return Decision(effects=(Effect(ctx.new_id("ask"), Ask()),)) if isinstance(event, Wanted) else NOTHING
+    return (
+        Decision(effects=(Effect(id := ctx.new_id("ask"), Ask(effect_id=id)),))
+        if isinstance(event, Wanted)
+        else NOTHING
+    )
 
 
-ASK = Stage("ask", input=WISHES, outputs=(COUNTS,), decide=ask)
+ASK = Stage("ask", input=WISHES, outputs=(COUNTS,), decide=ask, effects=(Ask,))
 
 
 def asking(*, answered: bool) -> Log:
