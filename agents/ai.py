@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from agents.retention import SWEEP, Kept, sweep, sweep_timer
+from agents.queue import EMPTY, KEEP, SEEN, Seen, Tail, append, waiting, was_seen
+from agents.retention import SWEEP, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
 from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult
 from schemas.event import Event
@@ -18,10 +19,9 @@ ATTEMPTS: Final = 3
 """Asking has no effect on the customer, so that it may be repeated; but the customer waits meanwhile."""
 BACKOFF: Final = timedelta(seconds=2)
 """Before the second attempt; doubled before each further one."""
-KEEP: Final = timedelta(days=7)
 
 _RETRY: Final = "retry"
-_KEPT: Final = ("seen/",)
+_KEPT: Final = (SEEN,)
 
 
 class Head(Row):
@@ -36,16 +36,6 @@ class Queued(Row):
     """`queue/{seq}`: a request that waits for the one before it."""
 
     request: AiRequested
-
-
-class Tail(Row):
-    """`tail`: the next place in the queue."""
-
-    next: int = 0
-
-
-class Seen(Kept):
-    """`seen/{request_id}`: it was requested; a second request is ignored."""
 
 
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
@@ -64,20 +54,14 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
 
 
 def _requested(rows: Rows, head: Head | None, request: AiRequested, ctx: Context) -> Decision:
-    seen = f"seen/{request.request_id}"
-    if rows.get(seen, Seen) is not None:
+    if was_seen(rows, request.request_id):
         return NOTHING
-    taken = _ask(Head(request=request), ctx) if head is None else _queue(rows, request)
+    taken = _ask(Head(request=request), ctx) if head is None else Decision(append(rows, Queued(request=request)))
     return replace(
         taken,
-        writes={**taken.writes, seen: Seen(since=ctx.now)},
+        writes={**taken.writes, f"{SEEN}{request.request_id}": Seen(since=ctx.now)},
         timers=sweep_timer(rows, _KEPT, ctx.now, KEEP),
     )
-
-
-def _queue(rows: Rows, request: AiRequested) -> Decision:
-    tail = rows.get("tail", Tail) or Tail()
-    return Decision({f"queue/{tail.next:012d}": Queued(request=request), "tail": Tail(next=tail.next + 1)})
 
 
 def _ask(head: Head, ctx: Context) -> Decision:
@@ -121,11 +105,14 @@ def _settle(rows: Rows, end: AiEnd, ctx: Context) -> Decision:
     told = (Emit(INBOX, ctx.key, end),)
     gone: dict[str, Row | None] = {}
     if not isinstance(end, AiAnswered):
-        queue = rows.scan("queue/", Queued)
-        gone = {name: None for name, queued in queue if queued.request.conversation_id == end.conversation_id}
-    following = next(((name, row) for name, row in rows.scan("queue/", Queued) if name not in gone), None)
+        gone = {
+            name: None
+            for name, queued in waiting(rows, Queued)
+            if queued.request.conversation_id == end.conversation_id
+        }
+    following = next(((name, row) for name, row in waiting(rows, Queued) if name not in gone), None)
     if following is None:
-        return Decision({**gone, "head": None, "tail": None}, told)
+        return Decision({**gone, **EMPTY}, told)
     name, queued = following
     asked = _ask(Head(request=queued.request), ctx)
     return replace(asked, writes={**gone, name: None, **asked.writes}, emit=told)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from agents.queue import EMPTY, KEEP, SEEN, Seen, Tail, append, waiting, was_seen
 from agents.retention import SWEEP, Kept, sweep, sweep_timer
 from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
 from schemas.effects import SendRequest, SendResult, Via
@@ -14,7 +15,6 @@ from schemas.events.sending import EffectEnded, SendCommand, SendConfirmed
 from schemas.ids import channel_of, contact_of
 from schemas.topics import INBOX, OUTBOUND, RECEIPTS, Topic
 
-KEEP: Final = timedelta(days=7)
 CONFIRMATION_WAIT: Final = timedelta(seconds=60)
 CREDENTIALS_WAIT: Final = timedelta(seconds=60)
 MAX_BACKOFF_S: Final = 60
@@ -25,7 +25,7 @@ WINDOW_CLOSED: Final = 131047
 
 _RETRY: Final = "retry"
 _CONFIRMATION: Final = "confirmation"
-_KEPT: Final = ("seen/", "unsettled/")
+_KEPT: Final = (SEEN, "unsettled/")
 
 
 class Queued(Row):
@@ -33,12 +33,6 @@ class Queued(Row):
 
     command: SendCommand
     since: datetime
-
-
-class Tail(Row):
-    """`tail`: the next place in the queue."""
-
-    next: int = 0
 
 
 class Head(Row):
@@ -58,10 +52,6 @@ class Head(Row):
     queued: bool = False
     repeat: bool = False
     confirmed: str | None = None
-
-
-class Seen(Kept):
-    """`seen/{message_id}`: it was commanded once; a second command is ignored."""
 
 
 class Unsettled(Kept):
@@ -112,15 +102,13 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
 
 def _commanded(draft: _Draft, head: Head | None, command: SendCommand) -> None:
     rows, now = draft.rows, draft.ctx.now
-    if rows.get(f"seen/{command.message_id}", Seen) is not None:
+    if was_seen(rows, command.message_id):
         return
-    draft.keep(f"seen/{command.message_id}", Seen(since=now))
+    draft.keep(f"{SEEN}{command.message_id}", Seen(since=now))
     if head is None:
         _attempt(draft, Head(command=command, since=now))
         return
-    tail = rows.get("tail", Tail) or Tail()
-    draft.writes[f"queue/{tail.next:012d}"] = Queued(command=command, since=now)
-    draft.writes["tail"] = Tail(next=tail.next + 1)
+    draft.writes |= append(rows, Queued(command=command, since=now))
 
 
 def _attempt(draft: _Draft, head: Head) -> bool:
@@ -292,11 +280,11 @@ def _tell_unsent(draft: _Draft, command: SendCommand, reason: str, code: int | N
 
 def _next(draft: _Draft, failing_since: datetime | None = None) -> None:
     """Take the next command from the queue that can be sent; what can't be any more ends on the way."""
-    for name, queued in draft.rows.scan("queue/", Queued):
+    for name, queued in waiting(draft.rows, Queued):
         draft.writes[name] = None
         if _attempt(draft, Head(command=queued.command, since=queued.since, failing_since=failing_since)):
             return
-    draft.writes |= {"head": None, "tail": None}
+    draft.writes |= EMPTY
 
 
 DELIVERY = Stage(

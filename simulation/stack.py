@@ -13,6 +13,7 @@ from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
 from deploy.secrets import Secrets
 from deploy.settings import Settings
+from providers.address import webhook_path
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from simulation.sandbox.app import AI_PATH
@@ -87,7 +88,7 @@ class Stack:
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider is to post the channel's callbacks."""
-        return f"{self.ingress_url}/webhooks/{channel.provider}/{self._secrets.webhook_token(channel.id)}"
+        return self.ingress_url + webhook_path(channel.provider, self._secrets.webhook_token(channel.id))
 
     async def __aenter__(self) -> "Stack":
         await apply(

@@ -45,14 +45,20 @@ class SendRequest:
         return self.content if self.type == "template" else None
 
 
-def parse_send(body: bytes) -> SendRequest:
-    """Read a send request. Raises ApiError 3001 (not JSON) or 3002 (names the field)."""
+def parse_object(body: bytes) -> Json:
+    """Read a request's JSON object. Raises ApiError 3001 (not JSON) or 3002 (no object)."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ApiError(3001, "request body is not valid JSON") from error
     if not isinstance(data, dict):
         raise ApiError(3002, "request body must be a JSON object")
+    return data
+
+
+def parse_send(body: bytes) -> SendRequest:
+    """Read a send request. Raises ApiError 3001 (not JSON) or 3002 (names the field)."""
+    data = parse_object(body)
     type_, content = _content(data.get("body"))
     return SendRequest(
         contact=_recipient(data.get("to")),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import orjson
 from pydantic import JsonValue, ValidationError
 
 from simulation.sandbox.accounts import Account, Accounts, Credentials, Template
 from simulation.sandbox.callbacks import Json
 from simulation.sandbox.errors import ApiError
+from simulation.sandbox.requests import parse_object
 
 SUCCESS: Json = {"code": 0, "message": "success"}
 
@@ -56,7 +56,7 @@ class TemplateApi:
     def create(self, credentials: Credentials | None, body: bytes) -> JsonValue:
         """POST /v1/templates. A new template is PENDING: Meta reviews it."""
         account, templates = self._open(credentials)
-        template = _template(_object(body) | {"status": "PENDING"})
+        template = _template(parse_object(body) | {"status": "PENDING"})
         if any(known.id == template.id for known in templates):
             raise ApiError(3003, "a template with this name and language exists")
         self._save(account, (*templates, template))
@@ -66,7 +66,7 @@ class TemplateApi:
         """PUT /v1/templates/{id}: category and components; it is reviewed again."""
         account, templates = self._open(credentials)
         known = _find(templates, id)
-        given = {key: value for key, value in _object(body).items() if key in ("category", "components")}
+        given = {key: value for key, value in parse_object(body).items() if key in ("category", "components")}
         changed = _template(known.model_dump(mode="json") | given | {"status": "PENDING"})
         self._save(account, tuple(changed if template is known else template for template in templates))
         return SUCCESS
@@ -100,16 +100,6 @@ def _find(templates: tuple[Template, ...], id: str) -> Template:
 def _render(template: Template) -> Json:
     rendered: Json = {"id": template.id}
     return rendered | template.model_dump(mode="json")
-
-
-def _object(body: bytes) -> Json:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ApiError(3001, "request body is not valid JSON") from error
-    if not isinstance(data, dict):
-        raise ApiError(3002, "request body must be a JSON object")
-    return data
 
 
 def _template(data: Json) -> Template:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.ai import AI, ATTEMPTS, KEEP
+from agents.ai import AI, ATTEMPTS
+from agents.queue import KEEP
 from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult
 from schemas.event import Event
 from schemas.events.ai import AiRequested

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.delivery import DELIVERY, KEEP, WINDOW_CLOSED
+from agents.delivery import DELIVERY, WINDOW_CLOSED
+from agents.queue import KEEP
 from schemas.effects import SendRequest, SendResult
 from schemas.event import Event
 from schemas.events.conversation import Template
