@@ -11,7 +11,7 @@ from schemas.events.people import AgentDeleted, AgentSaved
 from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings, Directory
 from schemas.settings.channels_file import Agent
-from schemas.settings.records import read_channel
+from schemas.settings.memory import SettingsMemory
 from schemas.topics import DIRECTORY
 
 logger = logging.getLogger(__name__)
@@ -25,26 +25,19 @@ class UnknownAgent(LookupError):
     """The account has no human agent of that id."""
 
 
-class ChannelDirectory:
+class ChannelDirectory(SettingsMemory):
     """The newest settings of every channel, and the human agents of every account. token_of: channel id -> token."""
 
     def __init__(self, decrypt: Callable[[str], str], token_of: Callable[[str], str]) -> None:
-        self._decrypt = decrypt
+        super().__init__(decrypt)
         self.token_of = token_of
-        self._newest: dict[str, ChannelSettings] = {}
         self._by_token: dict[bytes, str] = {}
         self._agents: defaultdict[str, dict[str, Agent]] = defaultdict(dict)
 
-    def apply(self, key: bytes, value: bytes | None) -> None:
-        """Take in one record of the channels topic. Raises what decrypt raises."""
-        settings = read_channel(key, value, self._decrypt)
-        if settings is None:
-            return
-        known = self._newest.get(settings.id)
-        if known is None:
-            self._by_token[token_hash(self.token_of(settings.id))] = settings.id
-        if known is None or settings.revision >= known.revision:
-            self._newest[settings.id] = settings
+    def add(self, settings: ChannelSettings) -> None:
+        """Store one revision; the channel's token leads to it from its first one on."""
+        super().add(settings)
+        self._by_token.setdefault(token_hash(self.token_of(settings.id)), settings.id)
 
     def apply_person(self, key: bytes, value: bytes | None) -> None:
         """Take in one record of the directory topic."""
@@ -77,11 +70,6 @@ class ChannelDirectory:
         """The provider's channel that the webhook token belongs to."""
         settings = self._newest.get(self._by_token.get(token_hash(token), ""))
         return settings if settings is not None and settings.provider == provider else None
-
-    def channels(self, account: str | None = None) -> list[ChannelSettings]:
-        """The newest settings of every channel, or of an account's, by id."""
-        found = (channel for channel in self._newest.values() if account in (None, channel.account))
-        return sorted(found, key=lambda channel: channel.id)
 
     def find_agent(self, account: str, agent_id: str) -> Agent | None:
         """The account's human agent of that id."""

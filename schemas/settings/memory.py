@@ -1,0 +1,55 @@
+"""The channels' settings as a process knows them, from the records of the channels topic (docs/design.md, 4.6)."""
+
+import logging
+from collections.abc import Callable
+
+from schemas.events.channels import ChannelSaved
+from schemas.record import UndecodableRecord, decode
+from schemas.settings.channel import ChannelSettings, from_stored
+from schemas.topics import CHANNELS
+
+logger = logging.getLogger(__name__)
+
+
+class SettingsMemory:
+    """Every revision of every channel's settings. decrypt: of stored credentials."""
+
+    def __init__(self, decrypt: Callable[[str], str]) -> None:
+        self._decrypt = decrypt
+        self._revisions: dict[tuple[str, int], ChannelSettings] = {}
+        self._newest: dict[str, ChannelSettings] = {}
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """Take in one record of the channels topic. One that can't be read is left out, with a line in the log.
+
+        Raises what decrypt raises.
+        """
+        if value is None:
+            return
+        try:
+            event = decode(value, CHANNELS.types).event
+        except UndecodableRecord as error:
+            logger.error("a record of the channels topic was left out (key %s): %s", key.decode(), error)
+            return
+        if isinstance(event, ChannelSaved):
+            self.add(from_stored(event.settings, self._decrypt))
+
+    def add(self, settings: ChannelSettings) -> None:
+        """Store one revision."""
+        self._revisions[settings.id, settings.revision] = settings
+        newest = self._newest.get(settings.id)
+        if newest is None or settings.revision >= newest.revision:
+            self._newest[settings.id] = settings
+
+    def lookup(self, channel: str, revision: int) -> ChannelSettings:
+        """The channel's settings at that revision. Raises LookupError: they have not been read."""
+        return self._revisions[channel, revision]
+
+    def newest(self, channel: str) -> ChannelSettings:
+        """The channel's newest settings. Raises LookupError: there is no such channel."""
+        return self._newest[channel]
+
+    def channels(self, account: str | None = None) -> list[ChannelSettings]:
+        """The newest settings of every channel, or of an account's, by id."""
+        found = (channel for channel in self._newest.values() if account in (None, channel.account))
+        return sorted(found, key=lambda channel: channel.id)
