@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
 from providers.provider import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
 from providers.registry import PROVIDERS
+from schemas.contact import InvalidContact, contact_id
 from schemas.event import Event
 from schemas.events.callbacks import NotificationReceived, WebhookReceived
 from schemas.events.conversation import Media
@@ -33,7 +34,11 @@ def _emit(row: CallbackRow, callback: WebhookReceived, channel: str) -> Emit:
             return Emit(INBOX, conversation_key(channel, row.contact), _message(row))
         case InboundNotice():
             notice = NoticeReceived(
-                kind=row.kind, message_id=row.message_id, refers_to=row.refers_to, sent_at=_instant(row.sent_at)
+                kind=row.kind,
+                message_id=row.message_id,
+                refers_to=row.refers_to,
+                sent_at=_instant(row.sent_at),
+                content=row.content,
             )
             return Emit(INBOX, conversation_key(channel, row.contact), notice)
         case Receipt():
@@ -58,6 +63,7 @@ def _message(row: InboundMessage) -> MessageReceived:
         sent_at=_instant(row.sent_at),
         quotes=quotes and (quotes.channel_message_id or quotes.message_id),
         quotes_provider_message_id=quotes and quotes.message_id,
+        content=row.content,
     )
 
 
@@ -82,8 +88,10 @@ def _receipt(row: Receipt, callback: WebhookReceived, channel: str) -> Emit:
 
 
 def _is_conversation_of(channel: str, key: str) -> bool:
-    contact = contact_of(key)
-    return channel_of(key) == channel and contact.isascii() and contact.isdigit()
+    try:
+        return channel_of(key) == channel and contact_id(contact_of(key)) != ""
+    except InvalidContact:
+        return False
 
 
 def _dead_letter(reason: str, detail: str, body: bytes, callback: WebhookReceived, channel: str) -> Emit:

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from schemas.contact import is_number
 from schemas.events.conversation import Header
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.types import MAX_TEXT
@@ -11,14 +12,14 @@ _PLACEHOLDER: Final = re.compile(r"([ \t]*)\{(contact\.name|contact\.phone|chann
 
 
 def render(text: str, header: Header, settings: ChannelSettings) -> str:
-    """The text with its placeholders filled in, at most 4096 characters (EngageLab docs, confirmed).
+    """The text with its placeholders filled in, at most 4096 characters.
 
     In a single pass: a customer named "{channel.name}" stays so. Unknown placeholders stay as they are. contact.phone
-    is the wa_id in digits. What is missing is empty, and takes the blanks before it along.
+    is the number in digits. What is missing is empty, and takes the blanks before it along.
     """
     values = {
         "contact.name": (header.contact_name or "").strip(),
-        "contact.phone": header.contact,
+        "contact.phone": header.contact if is_number(header.contact) else "",
         "channel.name": settings.name.strip(),
     }
 

@@ -33,12 +33,12 @@ from ingress.journal import SOURCE
 from ingress.people import People, PresenceRequest
 from providers.address import webhook_path
 from schemas.codec import to_kafka
+from schemas.contact import InvalidContact, contact_id
 from schemas.ids import conversation_key
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import Agent
 from schemas.settings.errors import FieldError, InvalidSettings
-from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.types import Id, SettingsModel
 from schemas.topics import INBOX
 
@@ -231,9 +231,9 @@ async def _object(request: web.Request) -> Mapping[str, object]:
 
 def _contact(text: str) -> str:
     try:
-        return digits(text)
-    except InvalidPhoneNumber as error:
-        raise Refused(422, "invalid_contact", f"the contact is not a phone number: {error}") from None
+        return contact_id(text)
+    except InvalidContact as error:
+        raise Refused(422, "invalid_contact", f"the contact is neither a phone number nor a user id: {error}") from None
 
 
 def _command(body: object) -> CommandRequest:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from pydantic import JsonValue
 
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Content
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
@@ -30,6 +31,7 @@ class BadRowReason(StrEnum):
     MISSING_MESSAGE_ID = "missing_message_id"
     MISSING_STATUS = "missing_status"
     TOO_DEEP = "too_deep"
+    TOO_MANY_ROWS = "too_many_rows"
     WRONG_TYPE = "wrong_type"
 
 
@@ -56,8 +58,8 @@ class InboundMessage:
     """A customer's message. `type` is kept as sent: one nobody knows is still a message, without text.
 
     message_id: Meta's id, with the channel the message's identity; EngageLab's where the row has none of Meta's.
-    contact: the customer's wa_id in digits. sent_at: unix seconds; None where absent or absurd.
-    text: a text's body, a file's caption, the title of the button or list item that was chosen.
+    contact: as contact_id gives it. sent_at: unix seconds; None where absent or absurd.
+    text: a text's body, a file's caption, an order's note, the title of the button or list item that was chosen.
     """
 
     event: InboundEvent
@@ -70,14 +72,15 @@ class InboundMessage:
     media: Media | None
     sent_at: int | None
     quotes: Quote | None
+    content: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InboundNotice:
-    """Something that a customer did which is no message: a reaction, a deletion, an event not known yet.
+    """Something that happened which is no message: a reaction, an edit, a deletion, a system notice, an unknown event.
 
-    kind: "reaction" or the event's name. Identity: (channel, kind, message_id), as a deletion may carry the id of the
-    message it deletes.
+    kind: "reaction", "edit", "revoke", "system" or the event's name. Identity: (channel, kind, message_id): a deletion
+    may carry the id of the message it deletes.
     """
 
     kind: str
@@ -85,6 +88,7 @@ class InboundNotice:
     message_id: str
     refers_to: str | None
     sent_at: int | None
+    content: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Receipt:
     """What became of a message of ours. Identity: (channel, provider_message_id, status); `status` is kept as sent.
 
     ref_id, ref_key: `id` and `conversation` of our own custom_args. Callbacks are not signed: check ref_key's channel.
-    contact: the customer's wa_id in digits, from `to`, else from ref_key. at: unix seconds. error_code: 0 = none.
+    contact: from `to`, else from ref_key. at: unix seconds. error_code: 0 = none.
     """
 
     provider_message_id: str

@@ -10,7 +10,7 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def conversation_key(channel_id: str, contact: str) -> str:
-    """`{channel_id}:{contact}`; contact is the customer's wa_id in digits."""
+    """`{channel_id}:{contact}`; contact: as schemas.contact.contact_id gives it."""
     return f"{channel_id}:{contact}"
 
 
@@ -20,7 +20,7 @@ def channel_of(key: str) -> str:
 
 
 def contact_of(key: str) -> str:
-    """The contact (wa_id in digits) of a conversation key."""
+    """The contact of a conversation key."""
     return key.partition(":")[2]
 
 

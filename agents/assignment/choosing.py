@@ -10,6 +10,7 @@ from agents.assignment.books import Books
 from agents.assignment.explanation import MAX_LISTED, MAX_SHOWN, Candidate, Why, candidate_entries, condition_entry
 from agents.assignment.rows import Agent, Conversation, Need
 from agents.assignment.rules import Message, failing
+from schemas.contact import is_number
 from schemas.events.conversation import Assignee
 from schemas.ids import contact_of
 from schemas.settings.channel import ChannelSettings
@@ -78,9 +79,10 @@ def choose(books: Books, conversation: Conversation) -> Choice:
 def _by_rule(question: Question) -> Choice | None:
     """The first rule that applies and whose target can take it; those it points past are skipped."""
     settings, need, conversation = question.settings, question.need, question.conversation
+    contact = contact_of(conversation.key)
     message = Message(
         channel=settings.id,
-        phone=contact_of(conversation.key),
+        phone=contact if is_number(contact) else "",
         at=need.at,
         hours=settings.business_hours,
         text=need.text,

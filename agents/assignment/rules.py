@@ -17,7 +17,7 @@ Value = str | int | bool
 
 
 class Message(NamedTuple):
-    """What rules look at. phone: in digits; at: the message's own time, judged by the channel's hours."""
+    """What rules look at. phone: in digits, empty: unknown; at: the message's time, judged by the channel's hours."""
 
     channel: str
     phone: str

@@ -87,16 +87,20 @@ def _wake_by_customer(draft: Draft, event: MessageReceived, at: datetime) -> Dra
 
 
 def receive_notice(draft: Draft, event: NoticeReceived) -> Draft:
+    """Publish it on the contact's latest conversation, whatever its status; nothing else follows from it."""
     # A deletion may carry the id of the message that it deletes, so the kind is part of its identity.
     name = f"notice/{event.kind}/{event.message_id or draft.ctx.cause}"
-    if not draft.is_live or was_seen(draft, name):
+    if draft.conversation is None or was_seen(draft, name):
         return draft
-    draft = draft.remember(name)
-    at = _clamped(event.sent_at, draft.now)
     notice = ConversationNoticeReceived(
-        header=draft.header, kind=event.kind, message_id=event.message_id, refers_to=event.refers_to, at=at
+        header=draft.header,
+        kind=event.kind,
+        message_id=event.message_id,
+        refers_to=event.refers_to,
+        content=event.content,
+        at=_clamped(event.sent_at, draft.now),
     )
-    return draft.publish(notice)
+    return draft.remember(name).publish(notice)
 
 
 def _clamped(sent_at: datetime | None, now: datetime) -> datetime:

@@ -227,6 +227,7 @@ class Draft:
             text=event.text,
             media=event.media,
             quotes=event.quotes,
+            content=event.content,
             treatment=treatment,
         )
         return draft.publish(received)

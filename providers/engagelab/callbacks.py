@@ -8,10 +8,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 import orjson
 
+from providers.meta import read_content
 from providers.provider import (
     BadRow,
     BadRowReason,
@@ -25,23 +26,24 @@ from providers.provider import (
     Quote,
     Receipt,
 )
+from providers.reading import MAX_LABEL, Json, clipped, deeper_than, instant, part_of, string, text_of, whole
+from schemas.contact import InvalidContact, canonical_number, contact_id
 from schemas.ids import contact_of
-from schemas.settings.phone import InvalidPhoneNumber, digits
+from schemas.settings.phone import InvalidPhoneNumber
 
 MAX_ID: Final = 256
 MAX_DEPTH: Final = 64
 """How deep a notification's data may nest: it is written inside other records, and JSON writers give up past 200."""
 
-_EARLIEST: Final = 978_307_200  # 2001-01-01
-_LATEST: Final = 4_133_980_800  # 2101-01-01
-_MAX_LABEL: Final = 256
 _MAX_LINK: Final = 4_096
 _MAX_ERROR: Final = 1_024
+MAX_ROWS: Final = 1_000
+"""Rows of one callback: each may become a record of the one transaction. A body with more is put aside whole."""
 _MEDIA_TYPES: Final = frozenset({"image", "audio", "video", "document", "sticker"})
+_NOTICES: Final = frozenset({"reaction", "edit", "revoke", "system"})
+"""Types of message that are no message of the customer's."""
 
 _MESSAGE_EVENTS: Final[Mapping[str, InboundEvent]] = {"received": "received", "reply": "reply", "order": "order"}
-
-_Json: TypeAlias = Mapping[str, object]
 
 
 def parse_callback(body: bytes, phone_number: str) -> ParsedCallback:
@@ -50,7 +52,7 @@ def parse_callback(body: bytes, phone_number: str) -> ParsedCallback:
     phone_number: the channel's own; a row that names another business number is a BadRow.
     Raises InvalidPhoneNumber where phone_number is none, whatever the body.
     """
-    own = digits(phone_number)
+    own = canonical_number(phone_number)
     try:
         rows = _rows(body)
     except _RowError as error:
@@ -74,6 +76,8 @@ def _rows(body: bytes) -> list[object]:
         raise _RowError(BadRowReason.ROWS_MISSING, "rows")
     if not isinstance(rows, list):
         raise _RowError(BadRowReason.WRONG_TYPE, "rows")
+    if len(rows) > MAX_ROWS:
+        raise _RowError(BadRowReason.TOO_MANY_ROWS, f"more than {MAX_ROWS}")
     return rows
 
 
@@ -132,7 +136,7 @@ def _row(row: object, own: str, body: bytes) -> CallbackRow:
         return BadRow(error.reason, error.detail, _dump(row, body))
 
 
-def _kind(row: _Json) -> str:
+def _kind(row: Json) -> str:
     kinds = [kind for kind in ("status", "response", "notification") if row.get(kind) is not None]
     if not kinds:
         raise _RowError(BadRowReason.UNKNOWN_ROW_KIND, "row")
@@ -141,7 +145,7 @@ def _kind(row: _Json) -> str:
     return kinds[0]
 
 
-def _receipt(row: _Json, content: _Json, own: str) -> Receipt:
+def _receipt(row: Json, content: Json, own: str) -> Receipt:
     _expect_own_number(row, "from", own)
     message_id = _id(row, "message_id")
     if message_id is None:
@@ -149,31 +153,31 @@ def _receipt(row: _Json, content: _Json, own: str) -> Receipt:
     status = _label(content, "message_status")
     if status is None:
         raise _RowError(BadRowReason.MISSING_STATUS, "message_status")
-    args = _part(row, "custom_args")
-    ref_key = _text(args, "conversation", MAX_ID)
-    contact = _number(row, "to")
+    args = part_of(row, "custom_args")
+    ref_key = text_of(args, "conversation", MAX_ID)
+    contact = _contact(row, "to")
     if contact is None:
         contact = _contact_of(ref_key)
         if ref_key is None:
             raise _unusable_contact(row, "to")
-    data = _part(content, "status_data")
-    loss = _part(content, "loss")
+    data = part_of(content, "status_data")
+    loss = part_of(content, "loss")
     return Receipt(
         provider_message_id=message_id,
         status=status,
-        at=_instant(row.get("itime")),
+        at=instant(row.get("itime")),
         contact=contact,
-        ref_id=_text(args, "id", MAX_ID),
+        ref_id=text_of(args, "id", MAX_ID),
         ref_key=ref_key,
-        error_code=_whole(content.get("error_code")) or 0,
-        error_message=_clip(_part(content, "error_detail").get("message"), _MAX_ERROR),
-        channel_message_id=_text(data, "channel_message_id", MAX_ID),
-        loss_step=_whole(loss.get("loss_step")),
-        loss_source=_text(loss, "loss_source", _MAX_LABEL),
+        error_code=whole(content.get("error_code")) or 0,
+        error_message=clipped(part_of(content, "error_detail").get("message"), _MAX_ERROR),
+        channel_message_id=text_of(data, "channel_message_id", MAX_ID),
+        loss_step=whole(loss.get("loss_step")),
+        loss_source=text_of(loss, "loss_source", MAX_LABEL),
     )
 
 
-def _inbound(row: _Json, content: _Json, own: str) -> InboundMessage | InboundNotice:
+def _inbound(row: Json, content: Json, own: str) -> InboundMessage | InboundNotice:
     _expect_own_number(row, "to", own)
     event = _label(content, "event")
     if event is None:
@@ -184,36 +188,50 @@ def _inbound(row: _Json, content: _Json, own: str) -> InboundMessage | InboundNo
     message_id = channel_message_id or _id(row, "message_id")
     if message_id is None:
         raise _RowError(BadRowReason.MISSING_MESSAGE_ID, "channel_message_id")
-    customer = _part(data, "contact")
-    contact = _number(customer, "wa_id") or _number(row, "from")
+    customer = part_of(data, "contact")
+    contact = _contact(customer, "wa_id") or _contact(row, "from") or _contact(customer, "user_id")
     if contact is None:
         raise _unusable_contact(customer, "wa_id")
-    sent_at = _instant(row.get("itime"))
-    quotes = _quote(_part(data, "message_context"))
+    sent_at = instant(row.get("itime"))
+    quotes = _quote(part_of(data, "message_context"))
     message = _object(data, "message")
     message_event = _MESSAGE_EVENTS.get(event)
     if message_event is None:
         refers_to = (quotes and quotes.channel_message_id) or (channel_message_id if event == "deleted" else None)
         return InboundNotice(event, contact, message_id, refers_to, sent_at)
-    type_ = _label(message, "type") or ("order" if event == "order" else "unknown")
-    part = _part(message, type_)
-    if type_ == "reaction":
-        return InboundNotice("reaction", contact, message_id, _text(part, "message_id", MAX_ID), sent_at)
+    type_ = _type(message, event)
+    part = part_of(message, type_)
+    if "referral" in data:
+        message = {"referral": data["referral"], **message}
+    held = read_content(type_, message, None if quotes is None else quotes.channel_message_id or quotes.message_id)
+    if type_ in _NOTICES:
+        refers_to = text_of(part, "original_message_id", MAX_ID) or text_of(part, "message_id", MAX_ID)
+        return InboundNotice(type_, contact, message_id, refers_to, sent_at, held)
     return InboundMessage(
         event=message_event,
         message_id=message_id,
-        provider_message_id=_text(row, "message_id", MAX_ID),
+        provider_message_id=text_of(row, "message_id", MAX_ID),
         contact=contact,
-        name=_clip(_part(customer, "profile").get("name"), _MAX_LABEL),
+        name=clipped(part_of(customer, "profile").get("name"), MAX_LABEL),
         type=type_,
         text=_body(type_, part),
         media=_media(part) if type_ in _MEDIA_TYPES else None,
         sent_at=sent_at,
         quotes=quotes,
+        content=held,
     )
 
 
-def _notification(row: _Json, content: _Json) -> Notification:
+def _type(message: Json, event: str) -> str:
+    """The message's type. What is not supported may say what it is: an edit then is no message either."""
+    type_ = _label(message, "type") or ("order" if event == "order" else "unknown")
+    if type_ in ("unsupported", "unknown"):
+        meant = string(part_of(message, type_).get("type"))
+        return meant if meant in _NOTICES else type_
+    return type_
+
+
+def _notification(row: Json, content: Json) -> Notification:
     event = _label(content, "event")
     if event is None:
         raise _RowError(BadRowReason.MISSING_EVENT, "event")
@@ -222,12 +240,12 @@ def _notification(row: _Json, content: _Json) -> Notification:
         data = {}
     if not isinstance(data, dict):
         raise _RowError(BadRowReason.WRONG_TYPE, "notification_data")
-    if _deeper_than(MAX_DEPTH, data):
+    if deeper_than(MAX_DEPTH, data):
         raise _RowError(BadRowReason.TOO_DEEP, "notification_data")
-    return Notification(event, data, _instant(row.get("itime")))
+    return Notification(event, data, instant(row.get("itime")))
 
 
-def _body(type_: str, part: _Json) -> str | None:
+def _body(type_: str, part: Json) -> str | None:
     if type_ == "text":
         body = part.get("body")
         if body is None or isinstance(body, str):
@@ -237,61 +255,70 @@ def _body(type_: str, part: _Json) -> str | None:
         # A text is all that such a message has: better put aside than shown empty.
         raise _RowError(BadRowReason.WRONG_TYPE, "body")
     if type_ in _MEDIA_TYPES:
-        return _string(part.get("caption"))
+        return string(part.get("caption"))
     if type_ == "button":
-        return _string(part.get("text"))
+        return string(part.get("text"))
     if type_ == "interactive":
-        return _string(_part(part, "button_reply").get("title")) or _string(_part(part, "list_reply").get("title"))
+        return string(part_of(part, "button_reply").get("title")) or string(part_of(part, "list_reply").get("title"))
+    if type_ == "order":
+        return string(part.get("text"))
     return None
 
 
-def _media(part: _Json) -> Media | None:
-    link = _text(part, "link", _MAX_LINK) or _text(part, "url", _MAX_LINK)
-    id_ = _text(part, "id", MAX_ID)
+def _media(part: Json) -> Media | None:
+    link = text_of(part, "link", _MAX_LINK) or text_of(part, "url", _MAX_LINK)
+    id_ = text_of(part, "id", MAX_ID)
     if link is None and id_ is None:
         return None
-    return Media(link, id_, _text(part, "mime_type", _MAX_LABEL), _clip(part.get("filename"), _MAX_LABEL))
+    return Media(link, id_, text_of(part, "mime_type", MAX_LABEL), clipped(part.get("filename"), MAX_LABEL))
 
 
-def _quote(context: _Json) -> Quote | None:
-    message_id = _text(context, "origin_message_id", MAX_ID)
-    channel_message_id = _text(context, "origin_channel_message_id", MAX_ID)
+def _quote(context: Json) -> Quote | None:
+    message_id = text_of(context, "origin_message_id", MAX_ID)
+    channel_message_id = text_of(context, "origin_channel_message_id", MAX_ID)
     return Quote(message_id, channel_message_id) if message_id or channel_message_id else None
 
 
-def _expect_own_number(row: _Json, field: str, own: str) -> None:
+def _expect_own_number(row: Json, field: str, own: str) -> None:
     value = row.get(field)
     if value is None or value == "" or value == own:
         return
-    number = _string(value)
-    if number is not None and _digits(number) != own:
+    number = string(value)
+    if number is not None and _canonical(number) != own:
         raise _RowError(BadRowReason.FOREIGN_NUMBER, field)
     if number is None and not isinstance(value, str):
         raise _RowError(BadRowReason.WRONG_TYPE, field)
 
 
-def _unusable_contact(part: _Json, field: str) -> _RowError:
-    blank = part.get(field) is None or (isinstance(part[field], str) and _string(part[field]) is None)
+def _unusable_contact(part: Json, field: str) -> _RowError:
+    blank = part.get(field) is None or (isinstance(part[field], str) and string(part[field]) is None)
     return _RowError(BadRowReason.MISSING_CONTACT if blank else BadRowReason.WRONG_TYPE, field)
 
 
 def _contact_of(ref_key: str | None) -> str | None:
-    return _digits(contact_of(ref_key)) if ref_key else None
+    return _contact_id(contact_of(ref_key)) if ref_key else None
 
 
-def _number(part: _Json, field: str) -> str | None:
-    number = _string(part.get(field))
-    return _digits(number) if number else None
+def _contact(part: Json, field: str) -> str | None:
+    text = string(part.get(field))
+    return _contact_id(text) if text else None
 
 
-def _digits(number: str) -> str | None:
+def _contact_id(text: str) -> str | None:
     try:
-        return digits(number)
+        return contact_id(text)
+    except InvalidContact:
+        return None
+
+
+def _canonical(number: str) -> str | None:
+    try:
+        return canonical_number(number)
     except InvalidPhoneNumber:
         return None
 
 
-def _id(part: _Json, field: str) -> str | None:
+def _id(part: Json, field: str) -> str | None:
     """An id that an identity rests on: refused where present but unusable. "0" is none (EngageLab's OTP sends it)."""
     value = part.get(field)
     if value is None or value == "" or value == "0" or (value == 0 and type(value) is int):
@@ -299,79 +326,21 @@ def _id(part: _Json, field: str) -> str | None:
     return _label(part, field)
 
 
-def _label(part: _Json, field: str) -> str | None:
+def _label(part: Json, field: str) -> str | None:
     value = part.get(field)
     if value is None:
         return None
-    label = _string(value)
+    label = string(value)
     if (label is None and not isinstance(value, str)) or (label is not None and len(label) > MAX_ID):
         raise _RowError(BadRowReason.WRONG_TYPE, field)
     return label
 
 
-def _text(part: _Json, field: str, limit: int) -> str | None:
-    text = _string(part.get(field))
-    return text if text is not None and len(text) <= limit else None
-
-
-def _clip(value: object, limit: int) -> str | None:
-    text = _string(value)
-    return text[:limit] if text is not None else None
-
-
-def _string(value: object) -> str | None:
-    """Text that is not blank. An integer counts as its digits; a float doesn't: an id that became one lost digits."""
-    if isinstance(value, str):
-        return value if value and not value.isspace() else None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _object(part: _Json, field: str) -> _Json:
+def _object(part: Json, field: str) -> Json:
     value = part.get(field)
     if value is not None and not isinstance(value, dict):
         raise _RowError(BadRowReason.WRONG_TYPE, field)
     return value or {}
-
-
-def _part(part: _Json, field: str) -> _Json:
-    value = part.get(field)
-    return value if isinstance(value, dict) else {}
-
-
-def _instant(value: object) -> int | None:
-    seconds = _finite(value)
-    return int(seconds) if seconds is not None and _EARLIEST <= seconds < _LATEST else None
-
-
-def _whole(value: object) -> int | None:
-    number = _finite(value)
-    return int(number) if number is not None and number == int(number) and abs(number) < 2**63 else None
-
-
-def _finite(value: object) -> int | float | None:
-    if isinstance(value, str) and len(value) <= _MAX_LABEL:
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
-
-
-def _deeper_than(limit: int, value: object) -> bool:
-    level: list[object] = [value]
-    for _ in range(limit):
-        level = [child for parent in level for child in _children(parent)]
-        if not level:
-            return False
-    return True
-
-
-def _children(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def _dump(row: object, body: bytes) -> bytes:

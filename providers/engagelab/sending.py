@@ -12,6 +12,7 @@ import orjson
 from pydantic import JsonValue
 
 from providers.provider import Answer, Call
+from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
@@ -54,8 +55,9 @@ _BY_CODE: Final[dict[int, Verdict]] = {
 class Envelope:
     """Who sends what to whom.
 
-    sender, to: phone numbers in any spelling. message_id: our id, sent as request_id too (whether that makes a repeat
-    harmless is unknown). conversation: the conversation key. The last two come back in receipts.
+    sender: a phone number. to: a contact; whether EngageLab takes a user id is unknown, so it is tried. message_id: our
+    id, sent as request_id too (whether that makes a repeat harmless is unknown). conversation: its key. The last two
+    come back in receipts.
     """
 
     sender: str
@@ -265,7 +267,7 @@ def _request(envelope: Envelope, kind: str, content: dict[str, JsonValue]) -> di
     _required(envelope.conversation, "conversation")
     return {
         "from": "+" + digits(envelope.sender),
-        "to": [digits(envelope.to)],
+        "to": [contact_id(envelope.to)],
         "body": {"type": kind, kind: content},
         "request_id": envelope.message_id,
         "custom_args": {"id": envelope.message_id, "conversation": envelope.conversation},

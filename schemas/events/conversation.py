@@ -7,6 +7,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from schemas.event import Event
+from schemas.events.content import Content
 
 SESSION_WINDOW: Final = timedelta(hours=24)
 """For how long after the customer's last message free text may be sent (WhatsApp's rule; Meta's docs)."""
@@ -128,6 +129,7 @@ class ConversationMessageReceived(ConversationEvent):
     text: str | None = None
     media: Media | None = None
     quotes: str | None = None
+    content: Content | None = None
     treatment: Literal["ordinary", "quiet", "rating"] = "ordinary"
 
 
@@ -146,13 +148,17 @@ class ConversationMessageSent(ConversationEvent):
 
 
 class ConversationNoticeReceived(ConversationEvent):
-    """A reaction, a deletion or an unknown event of the customer's."""
+    """A reaction, an edit, a deletion, a system notice or an unknown event: nothing follows from it.
+
+    refers_to: the message that it is about. An edited message keeps its old text, its new one is in content.edit.
+    """
 
     type: ClassVar[str] = "conversation.notice_received"
 
     kind: str
     message_id: str | None = None
     refers_to: str | None = None
+    content: Content | None = None
     at: datetime
 
 

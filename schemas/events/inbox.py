@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import JsonValue
 
 from schemas.event import Event
+from schemas.events.content import Content
 from schemas.events.conversation import Assignee, Media, Template
 
 
@@ -27,10 +28,14 @@ class MessageReceived(Event):
     sent_at: datetime | None = None
     quotes: str | None = None
     quotes_provider_message_id: str | None = None
+    content: Content | None = None
 
 
 class NoticeReceived(Event):
-    """A reaction, a deletion or an event this version does not know: it starts no conversation. Written by intake."""
+    """Something that is no message: a reaction, an edit, a deletion, a system notice, an event not known yet.
+
+    It starts and reopens no conversation. Written by intake. refers_to: the message that it is about.
+    """
 
     type: ClassVar[str] = "notice.received"
 
@@ -38,6 +43,7 @@ class NoticeReceived(Event):
     message_id: str | None = None
     refers_to: str | None = None
     sent_at: datetime | None = None
+    content: Content | None = None
 
 
 class Command(Event):

@@ -32,14 +32,6 @@ def digits(number: str) -> str:
     return number
 
 
-def same_number(a: str, b: str) -> bool:
-    """Whether both are spellings of one phone number; False where either is none."""
-    try:
-        return digits(a) == digits(b)
-    except InvalidPhoneNumber:
-        return False
-
-
 def _normalise(number: str) -> str:
     text = number.strip()
     if text[:9].lower() == "whatsapp:":

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
+from schemas.contact import canonical_number
 from schemas.settings.patterns import check_pattern
 from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.types import Id, Name, SettingsModel
@@ -119,7 +120,7 @@ def _phone(op: str, text: str) -> str:
     if op == "contains" and text.isascii() and text.isdigit():
         return text
     try:
-        return digits(text)
+        return canonical_number(text) if op in ("equals", "not_equals") else digits(text)
     except InvalidPhoneNumber as exc:
         raise ValueError(f"is not a phone number or its beginning: {exc}") from None
 

@@ -159,6 +159,16 @@ def digits(number: str) -> str:
     return only[2:] if only.startswith("00") else only
 
 
+def is_user_id(contact: str) -> bool:
+    """Whether it is Meta's id of a user, `ES.123…`, rather than a number."""
+    return any(char.isalpha() for char in contact) and not contact.lower().startswith("whatsapp:")
+
+
+def recipient(contact: str) -> str:
+    """A number's digits; a user id as it is."""
+    return contact if is_user_id(contact) else digits(contact)
+
+
 def digit_id(seed: str) -> str:
     """15 digits derived from a text, as Meta's ids look."""
     return str(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) % 10**15).zfill(15)

@@ -1,6 +1,6 @@
 """EngageLab's callback bodies, rendered with the published shapes.
 
-Written apart from the parser in schemas/, so that a misreading in one shows as a difference from the other.
+Written apart from the parser in providers/, so that a misreading in one shows as a difference from the other.
 What EngageLab leaves unpublished (media, button, interactive, reaction, deleted) follows Meta's shapes.
 """
 
@@ -15,7 +15,7 @@ from datetime import datetime
 import orjson
 from pydantic import JsonValue
 
-from simulation.sandbox.accounts import digit_id, digits
+from simulation.sandbox.accounts import digit_id, digits, is_user_id
 
 Json = dict[str, JsonValue]
 
@@ -57,15 +57,25 @@ class Business:
 
 @dataclass(frozen=True)
 class Customer:
-    """The side of the customer in a callback row."""
+    """The side of the customer in a callback row. contact: a phone number, or a user id of who shows none."""
 
-    phone_number: str
+    contact: str
     name: str | None = None
 
     @property
+    def user_id(self) -> str | None:
+        """Meta's id of a user, where the number is not shown."""
+        return self.contact if is_user_id(self.contact) else None
+
+    @property
     def wa_id(self) -> str:
-        """Digits, without +."""
-        return digits(self.phone_number)
+        """Digits, without +; empty where the number is not shown."""
+        return "" if self.user_id else digits(self.contact)
+
+    @property
+    def e164(self) -> str:
+        """The number as rows carry it; empty where it is not shown."""
+        return f"+{self.wa_id}" if self.wa_id else ""
 
 
 @dataclass(frozen=True)
@@ -183,7 +193,7 @@ def status_row(
     if status in LOSS:
         step, source = LOSS[status]
         body["loss"] = {"loss_step": step, "loss_source": source}
-    row = _row(message_id, business.e164, f"+{customer.wa_id}", at)
+    row = _row(message_id, business.e164, customer.user_id or customer.e164, at)
     if custom_args is not None:
         row["custom_args"] = custom_args
     return row | {"status": body}
@@ -212,6 +222,8 @@ def signature_header(secret: str, username: str, timestamp: int, nonce: str) -> 
 
 def _response_data(business: Business, customer: Customer, id: str) -> Json:
     contact: Json = {"wa_id": customer.wa_id}
+    if customer.user_id is not None:
+        contact["user_id"] = customer.user_id
     if customer.name is not None:
         contact["profile"] = {"name": customer.name}
     return {
@@ -223,7 +235,7 @@ def _response_data(business: Business, customer: Customer, id: str) -> Json:
 
 def _response_row(business: Business, customer: Customer, id: str, at: datetime, response: Json) -> Json:
     message_id = digit_id(f"inbound:{business.e164}:{id}")
-    return _row(message_id, f"+{customer.wa_id}", business.e164, at) | {"response": response}
+    return _row(message_id, customer.e164, business.e164, at) | {"response": response}
 
 
 def _row(message_id: str, from_: str, to: str, at: datetime) -> Json:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from simulation.sandbox.accounts import Account, Accounts, Behaviour, Credentials, digits
+from simulation.sandbox.accounts import Account, Accounts, Behaviour, Credentials, recipient
 from simulation.sandbox.callbacks import (
     Business,
     Customer,
@@ -145,7 +145,7 @@ class Provider:
         business = business_of(account)
         rows: list[Json] = []
         for message in messages:
-            key = (account.dev_key, digits(message.contact))
+            key = (account.dev_key, recipient(message.contact))
             rows.append(render(message, business, message.id or self._inbound_id(account, key), now))
             if message.type != "deleted":
                 self._wrote[key] = now

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 from pydantic import JsonValue
 
-from simulation.sandbox.accounts import Account, digits
+from simulation.sandbox.accounts import Account, digits, recipient
 from simulation.sandbox.callbacks import MEDIA_TYPES, Json
 from simulation.sandbox.errors import ApiError
 
@@ -18,7 +18,7 @@ TYPES = ("text", *MEDIA_TYPES, "template")
 
 @dataclass(frozen=True)
 class SendRequest:
-    """A valid body of POST /v1/messages. contact: digits; content: the object under the type's name."""
+    """A valid body of POST /v1/messages. contact: digits or a user id; content: the object under the type's name."""
 
     contact: str
     type: str
@@ -82,11 +82,11 @@ def check_permitted(request: SendRequest, account: Account) -> None:
 
 
 def _recipient(to: JsonValue) -> str:
-    if not isinstance(to, list) or not to or not all(isinstance(number, str) and digits(number) for number in to):
+    if not isinstance(to, list) or not to or not all(isinstance(contact, str) and recipient(contact) for contact in to):
         raise ApiError(3002, "to field must be an array of phone numbers")
     if len(to) > 1:
         raise ApiError(3002, "to field: this sandbox takes one recipient a call")
-    return digits(str(to[0]))
+    return recipient(str(to[0]))
 
 
 def _content(body: JsonValue) -> tuple[str, Json]:

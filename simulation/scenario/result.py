@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer
 
 from deploy.reports import Figures, summed
 from schemas.events.callbacks import WebhookReceived
+from schemas.events.content import Content
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
@@ -19,6 +20,7 @@ from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationNoteAdded,
+    ConversationNoticeReceived,
     ConversationRouted,
     Header,
     Status,
@@ -83,12 +85,17 @@ class AnomalyResult(_Part):
 
 
 class MessageResult(_Part):
-    """What is known of a message. status, timestamps, error, anomalies: of outbound ones."""
+    """What is known of a message. status, timestamps, error, anomalies: of outbound ones.
+
+    content: of an inbound one; its `edit` and `reaction` are the last that a notice about the message brought, and
+    `removed` says that the message was taken back.
+    """
 
     id: str
     contact: str
     channel: str
     direction: Literal["inbound", "outbound"]
+    content: dict[str, JsonValue] | None = None
     status: str | None = None
     timestamps: dict[str, Time] = {}
     error: DeliveryError | None = None
@@ -286,8 +293,15 @@ def _messages(evidence: Evidence, origins: Origins) -> tuple[MessageResult, ...]
     first: dict[tuple[str, str], Record] = {}
     for _, record in evidence.records:
         match record.event:
-            case ConversationMessageReceived(message_id=id):
-                found.setdefault((record.subject, id), _message(record, id, "inbound"))
+            case ConversationMessageReceived(message_id=id) as received:
+                message = _message(record, id, "inbound").model_copy(update={"content": _content(received.content)})
+                found.setdefault((record.subject, id), message)
+            case ConversationNoticeReceived(refers_to=str(id)) as notice if (record.subject, id) in found:
+                known = found[record.subject, id]
+                noticed = {**(known.content or {}), **(_content(notice.content) or {})}
+                if notice.kind in ("revoke", "deleted"):
+                    noticed["removed"] = True
+                found[record.subject, id] = known.model_copy(update={"content": noticed or None})
             case SendCommand(message_id=id):
                 found.setdefault((record.subject, id), _message(record, id, "outbound"))
             case MessageStatusChanged(message_id=id) as changed:
@@ -303,6 +317,10 @@ def _messages(evidence: Evidence, origins: Origins) -> tuple[MessageResult, ...]
         first.setdefault((record.subject, id), record)
     in_order = sorted(found, key=lambda one: (first[one].time, *origins.place(first[one]), found[one].direction))
     return tuple(found[one] for one in in_order)
+
+
+def _content(content: Content | None) -> dict[str, JsonValue] | None:
+    return None if content is None else content.model_dump(mode="json", exclude_defaults=True)
 
 
 def _message(record: Record, id: str, direction: Literal["inbound", "outbound"]) -> MessageResult:

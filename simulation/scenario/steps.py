@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.contact import InvalidContact, contact_id
 from schemas.events.people import PresenceState
-from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.types import Flag, Id, Instant, SettingsModel, Text
 from simulation.sandbox.accounts import Answer, Behaviour
 
@@ -27,9 +27,14 @@ _T = TypeVar("_T")
 
 def _contact(text: str) -> str:
     try:
-        return digits(text)
-    except InvalidPhoneNumber as error:
-        raise ValueError(f"is not a phone number with its country code: {error}") from None
+        return contact_id(text)
+    except InvalidContact as error:
+        raise ValueError(f"is neither a phone number with its country code nor a user id: {error}") from None
+
+
+def _spelled(text: str) -> str:
+    _contact(text)
+    return text
 
 
 def not_blank(text: str) -> str:
@@ -47,6 +52,8 @@ def not_empty(items: tuple[_T, ...]) -> tuple[_T, ...]:
 
 
 Contact = Annotated[str, AfterValidator(_contact)]
+Spelled = Annotated[str, AfterValidator(_spelled)]
+"""A contact as the provider spells it."""
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -72,7 +79,7 @@ class Inbound(SettingsModel):
     """A customer's message. provider_time: the customer's time; left out, when it arrives."""
 
     id: MessageId
-    contact: Contact
+    contact: Spelled
     channel: Id | None = None
     name: str | None = None
     type: str = "text"

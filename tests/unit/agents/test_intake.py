@@ -5,6 +5,7 @@ import pytest
 
 from agents.intake import INTAKE
 from schemas.events.callbacks import NotificationReceived, WebhookReceived
+from schemas.events.content import Content, Reaction
 from schemas.events.inbox import MessageReceived, NoticeReceived
 from schemas.events.operations import DeadLettered
 from schemas.events.receipts import ReceiptReceived
@@ -73,6 +74,7 @@ def test_a_message_goes_to_its_conversation_in_inbox() -> None:
         sent_at=AT,
         quotes="wamid.Z9",
         quotes_provider_message_id="12",
+        content=Content(quotes="wamid.Z9"),
     )
     assert emitted == Emitted(INBOX, KEY, received)
 
@@ -98,7 +100,8 @@ def test_a_file_keeps_what_it_needs_to_be_fetched() -> None:
 def test_a_reaction_is_a_notice() -> None:
     reaction: Json = {"type": "reaction", "reaction": {"message_id": "wamid.Z9", "emoji": "👍"}}
     [emitted] = feed(inbound(reaction))
-    notice = NoticeReceived(kind="reaction", message_id="wamid.A1", refers_to="wamid.Z9", sent_at=AT)
+    content = Content(reaction=Reaction(emoji="👍"))
+    notice = NoticeReceived(kind="reaction", message_id="wamid.A1", refers_to="wamid.Z9", sent_at=AT, content=content)
     assert emitted == Emitted(INBOX, KEY, notice)
 
 

@@ -162,9 +162,14 @@ def test_a_notice_starts_nothing_and_leaves_no_trace() -> None:
     desk = Desk()
     assert desk.notice("r1") == []
     assert len(desk.bench.state) == 0
+
+
+def test_a_notice_about_a_resolved_conversation_is_published_and_reopens_nothing() -> None:
+    desk = Desk()
     desk.message("m1")
     desk.resolve("c1")
-    assert desk.notice("r2") == []
+    [emitted] = desk.notice("r2")
+    assert isinstance(emitted.event, ConversationNoticeReceived)
     assert desk.statuses == [RESOLVED]
 
 

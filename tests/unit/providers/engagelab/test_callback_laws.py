@@ -120,4 +120,4 @@ def test_what_is_read_keeps_its_promises(row: Json) -> None:
 def test_every_result_can_be_written_as_json(row: Json) -> None:
     result = parse_row(row)
     if not isinstance(result, BadRow):
-        orjson.dumps(result)
+        orjson.dumps(result, default=lambda content: content.model_dump(mode="json"))

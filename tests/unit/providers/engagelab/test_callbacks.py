@@ -16,6 +16,7 @@ from providers.provider import (
     Quote,
     Receipt,
 )
+from schemas.events.content import Content, Reaction
 from schemas.settings.phone import InvalidPhoneNumber
 
 STATUSES = [
@@ -150,7 +151,7 @@ def test_a_message_without_content_is_kept_as_a_placeholder(content: object) -> 
 
 def test_a_reaction_is_a_notice_about_the_message_it_is_on() -> None:
     assert parse_row(fixture_row("received_reaction")) == InboundNotice(
-        "reaction", CONTACT, "wamid.in-9006", "wamid.out-7001", T + 5
+        "reaction", CONTACT, "wamid.in-9006", "wamid.out-7001", T + 5, Content(reaction=Reaction(emoji="👍"))
     )
 
 
@@ -352,7 +353,7 @@ def test_a_message_from_nobody_is_refused() -> None:
     for wa_id, reason in (
         ("", "missing_contact"),
         (None, "missing_contact"),
-        ("bsuid.7", "wrong_type"),
+        ("somebody", "wrong_type"),
         ([], "wrong_type"),
     ):
         customer["wa_id"] = wa_id

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.settings.phone import MAX_DIGITS, InvalidPhoneNumber, digits, same_number
+from schemas.settings.phone import MAX_DIGITS, InvalidPhoneNumber, digits
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,6 @@ def test_the_error_never_repeats_the_number() -> None:
     with pytest.raises(InvalidPhoneNumber) as caught:
         digits("+34611222333x")
     assert "611" not in str(caught.value)
-
-
-def test_same_number_compares_spellings_and_is_false_for_what_is_none() -> None:
-    assert same_number("+34 611 222 333", "0034611222333")
-    assert not same_number("34611222333", "34611222334")
-    assert not same_number("none", "none")
 
 
 @given(st.text())

@@ -22,7 +22,7 @@ AT = "2026-03-09T08:00:00Z"
         ({"at": AT, "inbound": {"id": "in-1"}}, "steps[0].inbound.contact: is required"),
         (
             {"at": AT, "inbound": {"id": "in-1", "contact": "none"}},
-            "steps[0].inbound.contact: is not a phone number with its country code: not digits only",
+            "steps[0].inbound.contact: is neither a phone number with its country code nor a user id: not digits only",
         ),
         (inbound(AT, "in-1", channel="other"), "steps[0].inbound.channel: there is no channel 'other'"),
         (

@@ -1,0 +1,175 @@
+"""Meta's shapes of a message's parts, which providers pass on (WhatsApp Cloud API docs, confirmed).
+
+Whatever can't be read is left out; lists and texts are cut (schemas/events/content.py says where).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import orjson
+
+from providers.reading import Json, clipped, deeper_than, finite, part_of, string
+from schemas.events.content import (
+    MAX_ANSWERS,
+    MAX_ITEMS,
+    MAX_TEXT,
+    Choice,
+    ContactCard,
+    Content,
+    Edit,
+    Form,
+    Location,
+    Order,
+    OrderItem,
+    Reaction,
+    Referral,
+    SystemNotice,
+)
+from schemas.settings.types import MAX_TEXT as MAX_MESSAGE_TEXT
+
+MAX_ANSWERS_DEPTH: Final = 16
+_CAPTIONED: Final = frozenset({"image", "video", "document"})
+
+
+def read_content(kind: str, message: Json, quotes: str | None = None) -> Content | None:
+    """What the message holds beside text and file; None: nothing. kind: its type. quotes: the quoted message's id."""
+    if kind == "text" and quotes is None and not message.keys() & {"referral", "context"}:
+        return None  # nearly every message: spare the model
+    part = part_of(message, kind)
+    cards = list(_objects(message.get("contacts"))) if kind == "contacts" else []
+    context = part_of(message, "context")
+    content = Content(
+        location=_location(part) if kind == "location" else None,
+        contacts=tuple(_card(card) for card in cards[:MAX_ITEMS]),
+        more_contacts=max(0, len(cards) - MAX_ITEMS),
+        reaction=_reaction(part) if kind == "reaction" else None,
+        choice=_choice(kind, part),
+        form=_form(part_of(part, "nfm_reply")) if "nfm_reply" in part else None,
+        order=_order(part) if kind == "order" else None,
+        referral=_referral(part_of(message, "referral")) if message.get("referral") else None,
+        edit=_edit(part) if kind == "edit" else None,
+        system=_system(part) if kind == "system" else None,
+        caption=_text(part, "caption") if kind in _CAPTIONED else None,
+        quotes=quotes,
+        forwarded=bool(context.get("forwarded") or context.get("frequently_forwarded")),
+    )
+    return None if content == _NOTHING else content
+
+
+_NOTHING: Final = Content()
+
+
+def _text(part: Json, field: str) -> str | None:
+    return clipped(part.get(field), MAX_TEXT)
+
+
+def _objects(value: object) -> Iterator[Json]:
+    return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else iter(())
+
+
+def _number(part: Json, field: str) -> float | None:
+    value = finite(part.get(field))
+    return None if value is None else float(value)
+
+
+def _location(part: Json) -> Location | None:
+    latitude, longitude = _number(part, "latitude"), _number(part, "longitude")
+    if latitude is None or longitude is None:
+        return None
+    return Location(
+        latitude=latitude,
+        longitude=longitude,
+        name=_text(part, "name"),
+        address=_text(part, "address"),
+        url=_text(part, "url"),
+    )
+
+
+def _card(card: Json) -> ContactCard:
+    name, organization = part_of(card, "name"), part_of(card, "org")
+    full = _text(name, "formatted_name") or _text(name, "first_name")
+    return ContactCard(
+        name=full,
+        phones=_listed(card.get("phones"), "phone", "wa_id"),
+        emails=_listed(card.get("emails"), "email"),
+        organization=_text(organization, "company"),
+    )
+
+
+def _listed(entries: object, *fields: str) -> tuple[str, ...]:
+    """The first of the fields that each entry has."""
+    found = (next((text for field in fields if (text := _text(entry, field))), None) for entry in _objects(entries))
+    return tuple(text for text in found if text is not None)[:MAX_ITEMS]
+
+
+def _reaction(part: Json) -> Reaction:
+    emoji = clipped(part.get("emoji"), 64)
+    return Reaction(emoji=emoji, removed=emoji is None)
+
+
+def _choice(kind: str, part: Json) -> Choice | None:
+    if kind == "button":
+        return Choice(id=_text(part, "payload"), title=_text(part, "text"))
+    reply = part_of(part, "button_reply") or part_of(part, "list_reply")
+    if kind != "interactive" or not reply:
+        return None
+    return Choice(id=_text(reply, "id"), title=_text(reply, "title"), description=_text(reply, "description"))
+
+
+def _form(part: Json) -> Form:
+    return Form(name=_text(part, "name"), body=_text(part, "body"), answers=_answers(part.get("response_json")))
+
+
+def _answers(value: object) -> dict[str, object] | None:
+    """A form's answers, which Meta sends as JSON in a string."""
+    if isinstance(value, str) and len(value) <= MAX_ANSWERS:
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+    if not isinstance(value, dict) or deeper_than(MAX_ANSWERS_DEPTH, value):
+        return None
+    return value if len(orjson.dumps(value)) <= MAX_ANSWERS else None
+
+
+def _order(part: Json) -> Order:
+    items = list(_objects(part.get("product_items")))
+    return Order(
+        catalog=_text(part, "catalog_id"),
+        note=_text(part, "text"),
+        items=tuple(_item(item) for item in items[:MAX_ITEMS]),
+        more_items=max(0, len(items) - MAX_ITEMS),
+    )
+
+
+def _item(item: Json) -> OrderItem:
+    return OrderItem(
+        product=_text(item, "product_retailer_id"),
+        quantity=_number(item, "quantity"),
+        price=_number(item, "item_price"),
+        currency=clipped(item.get("currency"), 16),
+    )
+
+
+def _referral(part: Json) -> Referral:
+    return Referral(
+        source_type=_text(part, "source_type"),
+        source_id=_text(part, "source_id"),
+        source_url=_text(part, "source_url"),
+        headline=_text(part, "headline"),
+        body=_text(part, "body"),
+        media_type=_text(part, "media_type"),
+        click_id=_text(part, "ctwa_clid"),
+    )
+
+
+def _edit(part: Json) -> Edit:
+    message = part_of(part, "message")
+    kind = string(message.get("type"))
+    new = part_of(message, kind or "")
+    return Edit(kind=kind, text=clipped(new.get("body") or new.get("caption"), MAX_MESSAGE_TEXT))
+
+
+def _system(part: Json) -> SystemNotice:
+    new = _text(part, "wa_id") or _text(part, "new_wa_id") or _text(part, "user_id")
+    return SystemNotice(type=_text(part, "type"), body=_text(part, "body"), new_contact=new)

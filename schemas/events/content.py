@@ -1,0 +1,125 @@
+"""What a customer's message or notice holds beside its text: typed, and bounded by whoever reads a callback.
+
+A part that does not apply is left out. Texts, names and numbers are a customer's: they reach no log.
+"""
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+MAX_ITEMS = 50
+"""Cards, numbers of a card, goods of an order."""
+MAX_TEXT = 1_024
+"""Characters of each text in a content, but for an edited message's."""
+MAX_ANSWERS = 4_096
+"""Bytes of a form's answers as JSON."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Location(_Part):
+    """A place that the customer shared. latitude, longitude: degrees."""
+
+    latitude: float
+    longitude: float
+    name: str | None = None
+    address: str | None = None
+    url: str | None = None
+
+
+class ContactCard(_Part):
+    """A contact card that the customer shared."""
+
+    name: str | None = None
+    phones: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    organization: str | None = None
+
+
+class Reaction(_Part):
+    """A reaction to a message. emoji: None: it was taken back."""
+
+    emoji: str | None = None
+    removed: bool = False
+
+
+class Choice(_Part):
+    """The button or list item that the customer chose. id: what the business gave it, a button's payload too."""
+
+    id: str | None = None
+    title: str | None = None
+    description: str | None = None
+
+
+class Form(_Part):
+    """A form that the customer filled in. answers: by field; None where they can't be read or are too many."""
+
+    name: str | None = None
+    body: str | None = None
+    answers: dict[str, JsonValue] | None = None
+
+
+class OrderItem(_Part):
+    """Goods of an order. price: of one, in the currency's main unit."""
+
+    product: str | None = None
+    quantity: float | None = None
+    price: float | None = None
+    currency: str | None = None
+
+
+class Order(_Part):
+    """An order from the catalog. more_items: how many are left out here."""
+
+    catalog: str | None = None
+    note: str | None = None
+    items: tuple[OrderItem, ...] = ()
+    more_items: int = 0
+
+
+class Referral(_Part):
+    """The ad or post that led the customer here. click_id: of the click, for attribution."""
+
+    source_type: str | None = None
+    source_id: str | None = None
+    source_url: str | None = None
+    headline: str | None = None
+    body: str | None = None
+    media_type: str | None = None
+    click_id: str | None = None
+
+
+class Edit(_Part):
+    """A message's new text; the thread keeps the old one. text: None: the new message has none."""
+
+    kind: str | None = None
+    text: str | None = None
+
+
+class SystemNotice(_Part):
+    """What WhatsApp says of a customer. new_contact: the new number or user id, as the provider writes it."""
+
+    type: str | None = None
+    body: str | None = None
+    new_contact: str | None = None
+
+
+class Content(_Part):
+    """Everything of a message or notice that is neither its text nor its file.
+
+    caption: of a file; it is the message's text too. quotes: the quoted message's id. more_contacts: cards left out.
+    """
+
+    location: Location | None = None
+    contacts: tuple[ContactCard, ...] = ()
+    more_contacts: int = 0
+    reaction: Reaction | None = None
+    choice: Choice | None = None
+    form: Form | None = None
+    order: Order | None = None
+    referral: Referral | None = None
+    edit: Edit | None = None
+    system: SystemNotice | None = None
+    caption: str | None = None
+    quotes: str | None = None
+    forwarded: bool = False
