@@ -4,6 +4,7 @@ from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFir
 from schemas.event import Event
 from schemas.events.conversation import (
     ConversationRated,
+    ConversationRatingCommented,
     ConversationStatusChanged,
     ConversationSurveyEnded,
     ConversationSurveyRefused,
@@ -15,6 +16,7 @@ from schemas.events.conversation import (
 )
 from schemas.events.csat import (
     SurveyAnswered,
+    SurveyCommented,
     SurveyExpired,
     SurveyFailed,
     SurveyRequested,
@@ -118,10 +120,12 @@ def _told(event: SurveyEvent) -> Event | None:
             return SurveySent.model_validate(survey)
         case ConversationRated(rating=rating, previous=previous):
             return SurveyAnswered.model_validate(survey | {"rating": rating, "previous": previous})
+        case ConversationRatingCommented(rating=rating, comment=comment, replaces=replaces):
+            return SurveyCommented.model_validate(survey | {"rating": rating, "comment": comment, "replaces": replaces})
         case ConversationSurveyEnded(outcome="expired"):
             return SurveyExpired.model_validate(survey)
-        case ConversationSurveyEnded(outcome="failed", reason=reason):
-            return SurveyFailed.model_validate(survey | {"reason": reason or ""})
+        case ConversationSurveyEnded(outcome="failed", reason=reason, was_sent=was_sent):
+            return SurveyFailed.model_validate(survey | {"reason": reason or "", "was_sent": was_sent})
     return None  # one that was answered: its last answer stands
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from agents.queue import EMPTY, KEEP, SEEN, Seen, Tail, append, waiting, was_seen
 from agents.retention import SWEEP, Kept, sweep, sweep_timer
 from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
+from providers.meta import WINDOW_CLOSED
 from schemas.effects import SendRequest, SendResult, Via
 from schemas.event import Event
 from schemas.events.inbox import DeliverySent, DeliveryUnsent
@@ -19,9 +20,6 @@ CONFIRMATION_WAIT: Final = timedelta(seconds=60)
 CREDENTIALS_WAIT: Final = timedelta(seconds=60)
 MAX_BACKOFF_S: Final = 60
 GIVE_UP: Final = timedelta(hours=24)
-
-WINDOW_CLOSED: Final = 131047
-"""Meta's code for a text outside the 24-hour window (WhatsApp Cloud API docs, confirmed)."""
 
 _RETRY: Final = "retry"
 _CONFIRMATION: Final = "confirmation"
@@ -238,7 +236,13 @@ def _confirmed(draft: _Draft, head: Head | None, event: SendConfirmed) -> None:
 
 def _sent(draft: _Draft, head: Head, provider_id: str) -> None:
     command = head.command
-    draft.emit(RECEIPTS, SendAccepted(message_id=command.message_id, provider_message_id=provider_id))
+    accepted = SendAccepted(
+        message_id=command.message_id,
+        provider_message_id=provider_id,
+        conversation_id=command.conversation_id,
+        kind=command.kind,
+    )
+    draft.emit(RECEIPTS, accepted)
     sent = DeliverySent(
         message_id=command.message_id,
         provider_message_id=provider_id,

@@ -1,8 +1,8 @@
 """When a channel is open: an instant judged by the business hours of its settings.
 
 The wall clock of the channel's zone decides, so a time that the clock skips never comes and one that it repeats comes
-twice. An interval belongs to the day that it begins on: past midnight it goes on into a holiday, and what would have
-begun on a holiday does not, not even its part after midnight.
+twice. An interval belongs to the day that it begins on: past midnight it continues into a holiday, and what would have
+begun on a holiday does not, not even its part after midnight. A special date is judged by its own intervals alone.
 """
 
 from collections.abc import Iterator
@@ -30,9 +30,7 @@ def is_open(hours: BusinessHours, at: datetime) -> bool:
 def _covers(hours: BusinessHours, day: date, minutes: int) -> bool:
     """Whether an interval that begins on the day covers that minute since its midnight."""
     # A time is compared by its minute: intervals begin and end on whole ones.
-    return day not in hours.holidays and any(
-        interval.open <= minutes < interval.close for interval in hours.week.of(day.weekday())
-    )
+    return any(interval.open <= minutes < interval.close for interval in hours.of(day))
 
 
 def local_time(hours: BusinessHours, at: datetime) -> datetime:
@@ -55,9 +53,9 @@ def next_opening(hours: BusinessHours, at: datetime) -> datetime | None:
 
 
 def _days_to_search(hours: BusinessHours, today: date) -> Iterator[date]:
-    """Today and the weeks after it and after each holiday, in order: between those each week is like the one before."""
+    """Today and the weeks after it and after each exception, in order: else each week is like the one before."""
     searched = today - _DAY
-    for start in sorted({today, *(day - 2 * _DAY for day in hours.holidays if day > today)}):
+    for start in sorted({today, *(day - 2 * _DAY for day in hours.exceptions if day > today)}):
         first = max(start, searched + _DAY)
         for n in range(_SEARCH - (first - start).days):
             # Of the last year on the calendar not every instant exists in every zone.
@@ -77,7 +75,7 @@ def _possible_openings(hours: BusinessHours, day: date) -> list[datetime]:
     begin = datetime.combine(day, time(), UTC)
     instants = set(_clock_change(zone, begin))
     for local_day in (day - _DAY, day, day + _DAY):
-        for interval in hours.week.of(local_day.weekday()):
+        for interval in hours.of(local_day):
             local = datetime.combine(local_day, time(*divmod(interval.open, 60)), zone)
             instants.update(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
     return sorted(instant for instant in instants if begin <= instant < begin + _DAY)

@@ -29,7 +29,7 @@ from schemas.events.conversation import (
     Header,
     Status,
 )
-from schemas.events.csat import CsatEvent, SurveyAnswered, SurveySent
+from schemas.events.csat import CsatEvent, SurveyAnswered, SurveyCommented, SurveyFailed, SurveySent
 from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import ReportKind, ReportUpdated, bucket_of
 from schemas.ids import channel_of
@@ -204,6 +204,10 @@ def decide_csat(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision
             return _drop_yesterdays(rows, ctx)
         case SurveySent():
             return _rate(rows, event, ctx, {"sent": 1})
+        case SurveyFailed(was_sent=True):
+            return _rate(rows, event, ctx, {"sent": -1})
+        case SurveyCommented(replaces=False):
+            return _rate(rows, event, ctx, {"comments": 1})
         case SurveyAnswered(rating=rating, previous=None):
             return _rate(rows, event, ctx, {f"rating_{rating}": 1})
         case SurveyAnswered(rating=rating, previous=previous) if rating != previous:

@@ -1,6 +1,8 @@
 """Status: what is known of each message that was sent, whatever the order in which its receipts come."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -8,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from agents.retention import Kept, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
 from schemas.event import Event
+from schemas.events.inbox import DeliveryFailed
 from schemas.events.receipts import (
     DeliveryError,
     MessageAnomaly,
@@ -19,7 +22,7 @@ from schemas.events.receipts import (
     SendUnknown,
 )
 from schemas.events.sending import SendConfirmed
-from schemas.topics import OUTBOUND, RECEIPTS, STATUSES
+from schemas.topics import INBOX, OUTBOUND, RECEIPTS, STATUSES
 
 KEEP: Final = timedelta(days=30)
 
@@ -43,7 +46,9 @@ RANKS: Final = {
         )
     )
 }
-FAILURES: Final = frozenset({"refused", "target_invalid", "sent_failed", "delivered_failed"})
+REPORTED_FAILURES: Final = frozenset({"target_invalid", "sent_failed", "delivered_failed"})
+"""Failures that receipts report; delivery reports a refusal itself."""
+FAILURES: Final = frozenset({"refused"}) | REPORTED_FAILURES
 DELIVERIES: Final = frozenset({"delivered", "read"})
 
 # Bounds on what a provider may make us keep: a row stays under 8 KiB.
@@ -68,8 +73,8 @@ class Message(Kept):
     """`message/{id}`: what is known of a message.
 
     timestamps: status -> when it was first reported. noted: reports that changed nothing (contradictions, words that
-    this version does not know), so that each is told once. in_doubt: its send ended unknown. settled: delivery knows
-    that it was sent, or was told so.
+    this version does not know), so that each is published once. in_doubt: its send ended unknown. settled: delivery
+    knows that it was sent, or was told so. conversation_id, kind: as delivery accepted it.
     """
 
     provider_message_id: str | None = None
@@ -79,6 +84,8 @@ class Message(Kept):
     noted: tuple[str, ...] = ()
     in_doubt: bool = False
     settled: bool = False
+    conversation_id: str | None = None
+    kind: str | None = None
 
 
 class Owner(Kept):
@@ -103,11 +110,12 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             return _receipt(rows, event, ctx)
         case SendAccepted(message_id=id, provider_message_id=provider_id):
             reports = (Report(status="accepted", at=now), *_early(rows, provider_id))
-            return _learn(rows, ctx, id, reports, provider_id, settled=True)
+            known = {"settled": True, "conversation_id": event.conversation_id, "kind": event.kind}
+            return _learn(rows, ctx, id, reports, provider_id, known)
         case SendQueued(message_id=id):
             return _learn(rows, ctx, id, (Report(status="queued", at=now),))
         case SendUnknown(message_id=id):
-            return _learn(rows, ctx, id, (Report(status=UNKNOWN, at=now),), in_doubt=True)
+            return _learn(rows, ctx, id, (Report(status=UNKNOWN, at=now),), known={"in_doubt": True})
         case SendRefused(message_id=id):
             error = DeliveryError(code=event.code, message=event.message[:_MAX_ERROR])
             return _learn(rows, ctx, id, (Report(status="refused", at=now, error=error),))
@@ -152,23 +160,24 @@ def _learn(
     id: str,
     reports: tuple[Report, ...],
     provider_id: str | None = None,
-    *,
-    in_doubt: bool = False,
-    settled: bool = False,
+    known: Mapping[str, object] = MappingProxyType({}),
 ) -> Decision:
     before = rows.get(f"message/{id}", Message)
     message = before or Message(since=ctx.now)
-    flags = {"in_doubt": message.in_doubt or in_doubt, "settled": message.settled or settled}
-    message = message.model_copy(update=flags | {"provider_message_id": message.provider_message_id or provider_id})
+    provider_message_id = message.provider_message_id or provider_id
+    message = message.model_copy(update={**known, "provider_message_id": provider_message_id})
     writes: dict[str, Row | None] = {}
     if provider_id is not None and rows.get(f"provider/{provider_id}", Owner) is None:
         writes[f"provider/{provider_id}"] = Owner(since=ctx.now, message_id=id)
         writes[f"early/{provider_id}"] = None
     emit: list[Emit] = []
+    failed_before = message.status in FAILURES
     for report in reports:
         message, told = _apply(id, message, report)
         if told is not None:
             emit.append(Emit(STATUSES, ctx.key, told))
+    if message.status in REPORTED_FAILURES and not failed_before:
+        emit.append(Emit(INBOX, ctx.key, _failed(id, message)))
     if message.in_doubt and not message.settled and message.provider_message_id is not None:
         confirmed = SendConfirmed(message_id=id, provider_message_id=message.provider_message_id)
         emit.append(Emit(OUTBOUND, ctx.key, confirmed))
@@ -178,6 +187,16 @@ def _learn(
     if not writes:
         return NOTHING
     return Decision(writes=writes, emit=tuple(emit), timers=sweep_timer(rows, _KEPT, ctx.now, KEEP))
+
+
+def _failed(id: str, message: Message) -> DeliveryFailed:
+    return DeliveryFailed(
+        message_id=id,
+        status=message.status or UNKNOWN,
+        code=None if message.error is None else message.error.code,
+        conversation_id=message.conversation_id,
+        kind=message.kind,
+    )
 
 
 def _apply(id: str, message: Message, report: Report) -> tuple[Message, Event | None]:
@@ -227,7 +246,7 @@ def _changed(id: str, message: Message, reported: str, previous: str | None) -> 
 STATUS = Stage(
     "status",
     input=RECEIPTS,
-    outputs=(STATUSES, OUTBOUND),
+    outputs=(STATUSES, OUTBOUND, INBOX),
     decide=decide,
     state=(Message, Owner, Early),
     unhurried=True,

@@ -27,6 +27,8 @@ from schemas.events.content import (
 )
 from schemas.settings.types import MAX_TEXT as MAX_MESSAGE_TEXT
 
+WINDOW_CLOSED: Final = 131047
+"""The code of a text outside the 24-hour window."""
 MAX_ANSWERS_DEPTH: Final = 16
 _CAPTIONED: Final = frozenset({"image", "video", "document"})
 

@@ -29,6 +29,7 @@ from schemas.events.conversation import (
     ConversationNoticeReceived,
     ConversationOpened,
     ConversationRated,
+    ConversationRatingCommented,
     ConversationRouted,
     ConversationStatusChanged,
     ConversationSurveyEnded,
@@ -36,7 +37,15 @@ from schemas.events.conversation import (
     ConversationSurveyRequested,
     ConversationSurveySent,
 )
-from schemas.events.csat import SurveyAnswered, SurveyExpired, SurveyFailed, SurveyRequested, SurveySent, SurveySkipped
+from schemas.events.csat import (
+    SurveyAnswered,
+    SurveyCommented,
+    SurveyExpired,
+    SurveyFailed,
+    SurveyRequested,
+    SurveySent,
+    SurveySkipped,
+)
 from schemas.events.inbox import (
     AddNote,
     AiAnswered,
@@ -44,6 +53,7 @@ from schemas.events.inbox import (
     AiHandedOver,
     Assign,
     Block,
+    DeliveryFailed,
     DeliverySent,
     DeliveryUnsent,
     HandOver,
@@ -157,6 +167,7 @@ INBOX = Topic(
         AiFailed: "ai",
         DeliverySent: "delivery",
         DeliveryUnsent: "delivery",
+        DeliveryFailed: "status",
     },
     holds="what happened to, or is asked of, a conversation",
 )
@@ -213,6 +224,7 @@ CONVERSATIONS = Topic(
             ConversationSurveyRefused,
             ConversationSurveySent,
             ConversationRated,
+            ConversationRatingCommented,
             ConversationSurveyEnded,
             ConversationCommandRefused,
         ),
@@ -238,7 +250,8 @@ CSAT = Topic(
     "csat",
     key="conversation key",
     writers=dict.fromkeys(
-        (SurveyRequested, SurveySent, SurveyAnswered, SurveyExpired, SurveySkipped, SurveyFailed), "csat"
+        (SurveyRequested, SurveySent, SurveyAnswered, SurveyCommented, SurveyExpired, SurveySkipped, SurveyFailed),
+        "csat",
     ),
     holds="what became of each survey",
     retention=30 * DAY,

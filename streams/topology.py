@@ -23,7 +23,7 @@ TOPOLOGY: tuple[Stage, ...] = (
     HOURS,  #                 conversations -> gated, outbound
     GREETING,  #              gated         -> outbound
     CSAT,  #                  conversations -> csat, inbox
-    STATUS,  #                receipts      -> statuses, outbound
+    STATUS,  #                receipts      -> statuses, outbound, inbox
     REPORTS_CONVERSATIONS,  # conversations -> reports
     REPORTS_CSAT,  #          csat          -> reports
     REPORTS_STATUSES,  #      statuses      -> reports

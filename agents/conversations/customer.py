@@ -21,6 +21,8 @@ from agents.conversations.rows import (
 from agents.conversations.surveys import (
     rate,
     survey_answered_by,
+    survey_commented_by,
+    take_comment,
 )
 from schemas.events.conversation import ConversationNoticeReceived, Status
 from schemas.events.inbox import MessageReceived, NoticeReceived
@@ -37,6 +39,9 @@ def receive_message(draft: Draft, event: MessageReceived) -> Draft:
     answer = survey_answered_by(draft, event)
     if answer is not None:
         return rate(draft, *answer, event, at)
+    commented = survey_commented_by(draft)
+    if commented is not None:
+        return take_comment(draft, commented, event, at)
     match draft.conversation:
         case Conversation(muted=True, status=Status.SNOOZED | Status.RESOLVED | Status.CLOSED):
             return draft.receive(event, at, "quiet")

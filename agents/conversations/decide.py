@@ -6,7 +6,7 @@ A contact has at most one live conversation, its latest. Ended ones stay while t
 from agents.conversations.ai import end_ai_request
 from agents.conversations.commands import handle_command
 from agents.conversations.customer import receive_message, receive_notice
-from agents.conversations.delivered import record_sent, record_unsent
+from agents.conversations.delivered import record_failed, record_sent, record_unsent
 from agents.conversations.draft import SEEN_FOR, Draft
 from agents.conversations.proposals import answer_proposal
 from agents.conversations.rows import (
@@ -29,6 +29,7 @@ from schemas.event import Event
 from schemas.events.inbox import (
     AiEnd,
     Command,
+    DeliveryFailed,
     DeliverySent,
     DeliveryUnsent,
     MessageReceived,
@@ -58,6 +59,8 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             draft = record_sent(draft, event)
         case DeliveryUnsent():
             draft = record_unsent(draft, event)
+        case DeliveryFailed():
+            draft = record_failed(draft, event)
         case TimerFired(name) if name == SWEEP:
             return sweep(rows, SEEN_PREFIXES, ctx.now, SEEN_FOR)
         case TimerFired(name):

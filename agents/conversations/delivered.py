@@ -2,13 +2,15 @@
 
 from agents.conversations.draft import Draft
 from agents.conversations.moves import add_note
-from agents.conversations.notes import unsent_note
+from agents.conversations.notes import failed_note, unsent_note
 from agents.conversations.surveys import (
+    fail_survey,
+    find_survey,
     survey_sent,
     survey_unsent,
 )
 from schemas.events.conversation import ConversationMessageSent
-from schemas.events.inbox import DeliverySent, DeliveryUnsent
+from schemas.events.inbox import DeliveryFailed, DeliverySent, DeliveryUnsent
 
 
 def record_sent(draft: Draft, event: DeliverySent) -> Draft:
@@ -38,15 +40,29 @@ def record_sent(draft: Draft, event: DeliverySent) -> Draft:
     return survey_sent(draft, event) if event.kind == "survey" else draft
 
 
+def record_failed(draft: Draft, event: DeliveryFailed) -> Draft:
+    """A message that was accepted did not reach the customer: a note, as of one that was not sent."""
+    survey = find_survey(draft, event.message_id)
+    row = (draft.find(event.conversation_id) if event.conversation_id else None) or draft.conversation
+    if row is None or (survey is not None and survey.rating is not None):
+        return draft
+    draft = _note(draft.about(row), event.kind, failed_note(event), event.status)
+    return draft if survey is None else fail_survey(draft, survey, event.status)
+
+
 def record_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
-    """A note, but of automatic messages one only until the customer writes again."""
+    """A message was not sent: a note for the agents."""
     row = draft.find(event.conversation_id) or draft.conversation
     if row is None or event.reason == "unknown":
         return draft
-    draft = draft.about(row)
-    automatic = event.kind != "reply"
-    if not (automatic and draft.contact.unsent_noted):
-        if automatic:
-            draft = draft.store_contact(draft.contact.model_copy(update={"unsent_noted": True}))
-        draft = add_note(draft, unsent_note(event), event.reason)
+    draft = _note(draft.about(row), event.kind, unsent_note(event), event.reason)
     return survey_unsent(draft, event) if event.kind == "survey" else draft
+
+
+def _note(draft: Draft, kind: str | None, text: str, reason: str) -> Draft:
+    """Of a person's messages each; of automatic ones one only until the customer writes again."""
+    if kind not in ("reply", None):
+        if draft.contact.unsent_noted:
+            return draft
+        draft = draft.store_contact(draft.contact.model_copy(update={"unsent_noted": True}))
+    return add_note(draft, text, reason)

@@ -39,6 +39,7 @@ from schemas.events.conversation import (
     ConversationStatusChanged,
     Header,
     Status,
+    Treatment,
 )
 from schemas.events.inbox import MessageReceived
 from schemas.events.sending import SendMessage
@@ -208,9 +209,7 @@ class Draft:
     def _emit(self, emit: Emit) -> "Draft":
         return replace(self, emits=(*self.emits, emit))
 
-    def receive(
-        self, event: MessageReceived, at: datetime, treatment: Literal["ordinary", "quiet", "rating"] = "ordinary"
-    ) -> "Draft":
+    def receive(self, event: MessageReceived, at: datetime, treatment: Treatment = "ordinary") -> "Draft":
         """A customer's message joins the conversation, whatever it then leads to. at: its own time."""
         row = self.current
         update: dict[str, object] = {"messages_in": row.messages_in + 1}
@@ -268,7 +267,8 @@ class Draft:
             case Status.OPEN:
                 update["active_at"] = max(after.active_at, self.now)
             case Status.RESOLVED:
-                update |= {"resolution": after.resolution + 1, "resolved_by": by}
+                holder = after.assignee.id if after.assignee is not None and after.assignee.kind == "human" else None
+                update |= {"resolution": after.resolution + 1, "resolved_by": by, "held_by": holder}
         if after.status not in LIVE:
             draft = draft.drop_all(HELD, Held)
         after = after.model_copy(update=update)

@@ -43,7 +43,8 @@ class Conversation(Row):
 
     reopened: what is routed from then on is no first routing, not even where it was resolved before it had one.
     chosen: a person chose whoever held it already, so that no proposal made meanwhile may change that.
-    resolution: how often it was resolved; surveyed: the last one that was asked about; resolved_by: None: the automat.
+    resolution: how often it was resolved; surveyed: the last one that was asked about; resolved_by: None: the pipeline;
+    held_by: the human assignee at that resolution.
     surveys: how many were asked and not failed. active_at: the later of the last message and becoming Open.
     ends_at: when it is closed (Resolved) or forgotten (Closed).
     """
@@ -63,6 +64,7 @@ class Conversation(Row):
     labels: tuple[str, ...] = ()
     resolution: int = 0
     resolved_by: str | None = None
+    held_by: str | None = None
     surveys: int = 0
     surveyed: int = 0
     messages_in: int = 0
@@ -91,7 +93,8 @@ class Asked(Row):
 class Survey(Row):
     """`survey/{number}`: a survey that may be answered, until ends_at. sent: it is known to have reached the customer.
 
-    conversation: the number of the one it asks about. rating: the last answer.
+    conversation: the number of the one it asks about. rating: the last answer. comment_until: until then the customer's
+    next message is the comment on it. commented: it has a comment.
     """
 
     number: int
@@ -104,6 +107,8 @@ class Survey(Row):
     sent: bool = False
     provider_message_id: str | None = None
     rating: int | None = None
+    comment_until: datetime | None = None
+    commented: bool = False
 
 
 class Due(Row):

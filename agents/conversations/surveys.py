@@ -1,14 +1,17 @@
 """conversations, its surveys: asked about a resolution, answered in the chat, over when their window is."""
 
-import re
 from datetime import datetime, timedelta
 from typing import Final, TypedDict
 
 from agents.conversations.draft import Draft
+from agents.conversations.moves import add_note
+from agents.conversations.notes import comment_note
+from agents.conversations.ratings import Answer, read_answer
 from agents.conversations.rows import Conversation, Survey
 from agents.templates import render
 from schemas.events.conversation import (
     ConversationRated,
+    ConversationRatingCommented,
     ConversationSurveyEnded,
     ConversationSurveyRefused,
     ConversationSurveyRequested,
@@ -21,8 +24,6 @@ from schemas.events.inbox import DeliverySent, DeliveryUnsent, MessageReceived, 
 from schemas.events.sending import SendMessage
 from schemas.ids import contact_of
 
-_STARS: Final = re.compile("(?:⭐\N{VARIATION SELECTOR-16}?){1,5}")
-_DIGIT: Final = re.compile(r"(\d)(?:[/／](\d))?")
 _IN_WORDS: Final = frozenset({"text", "button", "interactive"})
 """Kinds of messages whose text is all that they say: a survey's template may have buttons. A caption is none."""
 
@@ -58,7 +59,7 @@ def _ask(draft: Draft, survey_id: str) -> Draft:
         id=survey_id,
         conversation=row.number,
         resolution=row.resolution,
-        agent=row.resolved_by,
+        agent=row.held_by if settings.csat.credit == "holder" else row.resolved_by,
         asked_at=draft.now,
         ends_at=_end_of_window(draft),
     )
@@ -85,7 +86,7 @@ def _end_of_window(draft: Draft) -> datetime:
 
 def survey_sent(draft: Draft, event: DeliverySent) -> Draft:
     """It reached the provider: it counts, and its window begins. An answer may have proved that before."""
-    survey = _by_id(draft, event.message_id)
+    survey = find_survey(draft, event.message_id)
     if survey is None:
         return draft
     known = survey.model_copy(update={"provider_message_id": event.provider_message_id})
@@ -98,64 +99,107 @@ def survey_sent(draft: Draft, event: DeliverySent) -> Draft:
 
 def survey_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
     """It was not sent, so it was not asked. Where nobody knows, it may still be answered."""
-    survey = _by_id(draft, event.message_id)
+    survey = find_survey(draft, event.message_id)
     if survey is None or survey.sent or event.reason == "unknown":
         return draft
+    return fail_survey(draft, survey, event.reason)
+
+
+def fail_survey(draft: Draft, survey: Survey, reason: str) -> Draft:
+    """It did not reach the customer, so it was not asked: the conversation closes as without it."""
     row = _surveyed(draft, survey)
     draft = draft.drop_survey(survey).store(row.model_copy(update={"surveys": row.surveys - 1}))
-    ended = ConversationSurveyEnded(**_about(draft, survey), outcome="failed", reason=event.reason)
+    ended = ConversationSurveyEnded(**_about(draft, survey), outcome="failed", reason=reason, was_sent=survey.sent)
     return draft.publish(ended).drop_if_over(draft.current)
 
 
-def _by_id(draft: Draft, survey_id: str) -> Survey | None:
+def find_survey(draft: Draft, survey_id: str) -> Survey | None:
     return next((survey for survey in draft.surveys() if survey.id == survey_id), None)
 
 
 # --- the customer answers ------------------------------------------------------------------------------------------
 
 
-def read_rating(text: str) -> int | None:
-    """1 to 5: a decimal digit of any script, `4/5`, or as many stars. Blanks around it don't matter."""
-    text = text.strip()
-    if _STARS.fullmatch(text):
-        return text.count("⭐")
-    digit = _DIGIT.fullmatch(text)
-    if digit is None or (digit[2] is not None and int(digit[2]) != 5):
-        return None
-    rating = int(digit[1])
-    return rating if 1 <= rating <= 5 else None
-
-
-def survey_answered_by(draft: Draft, event: MessageReceived) -> tuple[Survey, int] | None:
-    """The survey that a message answers, and the rating.
+def survey_answered_by(draft: Draft, event: MessageReceived) -> tuple[Survey, Answer] | None:
+    """The survey that a message answers, and the answer.
 
     A quoted survey gets its own answer, none where its window is over; else the newest does, while no conversation is
     live.
     """
-    rating = read_rating(event.text) if event.kind in _IN_WORDS and event.text else None
-    if rating is None:
+    if event.kind not in _IN_WORDS or not event.text:
         return None
     quoted = {event.quotes, event.quotes_provider_message_id} - {None}
     if quoted:
         for survey in draft.surveys():
             if quoted & {survey.id, survey.provider_message_id}:
-                return survey, rating
-    newest = next(draft.surveys(), None)
-    if newest is None or draft.is_live or quoted & set(draft.contact.ended_surveys):
+                answer = read_answer(event.text, quotes_survey=True)
+                return None if answer is None else (survey, answer)
+    answer = read_answer(event.text)
+    newest = None if answer is None else next(draft.surveys(), None)
+    if newest is None or answer is None or draft.is_live or quoted & set(draft.contact.ended_surveys):
         return None
-    return newest, rating
+    return newest, answer
 
 
-def rate(draft: Draft, survey: Survey, rating: int, event: MessageReceived, at: datetime) -> Draft:
+def rate(draft: Draft, survey: Survey, answer: Answer, event: MessageReceived, at: datetime) -> Draft:
     """The answer, which replaces an earlier one. It reopens nothing; it closes the resolution that it is about."""
     draft = draft.about(_surveyed(draft, survey)).receive(event, at, "rating")
     if not survey.sent:
         draft = draft.publish(ConversationSurveySent(**_about(draft, survey)))
-    draft = draft.store_survey(survey.model_copy(update={"sent": True, "rating": rating}))
-    rated = ConversationRated(
-        **_about(draft, survey), rating=rating, previous=survey.rating, message_id=event.message_id
+    rated = survey.model_copy(update={"sent": True, "rating": answer.rating})
+    draft = draft.store_survey(rated).publish(
+        ConversationRated(
+            **_about(draft, survey), rating=answer.rating, previous=survey.rating, message_id=event.message_id
+        )
     )
-    return _close(draft.publish(rated), survey, "survey_answered")
+    draft = _ask_why(draft, rated) if answer.comment is None else _comment(draft, rated, answer.comment, event)
+    return _close(draft, survey, "survey_answered")
+
+
+# --- and says why --------------------------------------------------------------------------------------------------
+
+
+def _ask_why(draft: Draft, survey: Survey) -> Draft:
+    """Once a survey, after a low rating without a comment."""
+    settings = draft.settings.csat.comment
+    asked = survey.comment_until is not None or survey.commented
+    if settings is None or asked or survey.rating is None or survey.rating > settings.up_to:
+        return draft
+    message = SendMessage(
+        message_id=draft.ctx.new_id("comment"),
+        conversation_id=draft.current.id,
+        kind="comment",
+        text=render(settings.ask, draft.header, draft.settings),
+        not_after=draft.contact.session_ends,
+    )
+    until = {"comment_until": draft.now + settings.window}
+    return draft.store_survey(survey.model_copy(update=until)).send(message)
+
+
+def survey_commented_by(draft: Draft) -> Survey | None:
+    """The survey that the customer's next message comments on: why was asked, and no conversation began since."""
+    newest = next(draft.surveys(), None)
+    if newest is None or newest.comment_until is None or newest.commented or draft.is_live:
+        return None
+    return newest if draft.now < newest.comment_until else None
+
+
+def take_comment(draft: Draft, survey: Survey, event: MessageReceived, at: datetime) -> Draft:
+    """The message is the comment, whatever its kind; it reopens nothing."""
+    draft = draft.about(_surveyed(draft, survey)).receive(event, at, "comment")
+    return _comment(draft, survey, event.text or f"({event.kind})", event)
+
+
+def _comment(draft: Draft, survey: Survey, comment: str, event: MessageReceived) -> Draft:
+    commented = ConversationRatingCommented(
+        **_about(draft, survey),
+        rating=survey.rating or 0,
+        comment=comment,
+        message_id=event.message_id,
+        replaces=survey.commented,
+    )
+    draft = draft.store_survey(survey.model_copy(update={"commented": True})).publish(commented)
+    return add_note(draft, comment_note(survey.rating or 0, comment), "rating_commented")
 
 
 # --- its window is over --------------------------------------------------------------------------------------------

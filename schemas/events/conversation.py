@@ -115,10 +115,13 @@ class ConversationOpened(ConversationEvent):
     type: ClassVar[str] = "conversation.opened"
 
 
+Treatment = Literal["ordinary", "quiet", "rating", "comment"]
+
+
 class ConversationMessageReceived(ConversationEvent):
     """A customer's message joined the conversation. `at`: the provider's time, never after its receipt.
 
-    treatment: quiet: it is kept and triggers nothing (blocked, muted); rating: it answers a survey.
+    treatment: quiet: it triggers nothing (blocked, muted); rating: it answers a survey; comment: it says why.
     """
 
     type: ClassVar[str] = "conversation.message_received"
@@ -130,11 +133,14 @@ class ConversationMessageReceived(ConversationEvent):
     media: Media | None = None
     quotes: str | None = None
     content: Content | None = None
-    treatment: Literal["ordinary", "quiet", "rating"] = "ordinary"
+    treatment: Treatment = "ordinary"
 
 
 class ConversationMessageSent(ConversationEvent):
-    """The provider accepted a message to the customer. kind: reply, greeting, unavailable, survey, ai, goodbye."""
+    """The provider accepted a message to the customer.
+
+    kind: reply, greeting, unavailable, survey, comment (asks for one), ai, goodbye.
+    """
 
     type: ClassVar[str] = "conversation.message_sent"
 
@@ -238,7 +244,7 @@ class ConversationMuted(ConversationEvent):
 class SurveyEvent(ConversationEvent):
     """Base: of one survey. resolution: which of the conversation's resolutions it asks about.
 
-    agent: who resolved it, and is credited; None: the automat. asked_at: when it was requested or, once it is known
+    agent: who is credited with it (csat.credit); None: nobody. asked_at: when it was requested or, once it is known
     to be sent, when it was sent: the day that it counts on.
     """
 
@@ -279,14 +285,29 @@ class ConversationRated(SurveyEvent):
     message_id: str
 
 
+class ConversationRatingCommented(SurveyEvent):
+    """The customer said why, with the rating or within csat.comment's window. replaces: an earlier comment."""
+
+    type: ClassVar[str] = "conversation.rating_commented"
+
+    rating: int
+    comment: str
+    message_id: str
+    replaces: bool = False
+
+
 class ConversationSurveyEnded(SurveyEvent):
-    """A survey is over: no answer counts any more. rating: the last one. reason: of a failed one, as delivery's."""
+    """A survey is over: no answer counts from now on. rating: the last one.
+
+    reason: of a failed one, as delivery's. was_sent: a failed one was reported as sent before.
+    """
 
     type: ClassVar[str] = "conversation.survey_ended"
 
     outcome: Literal["answered", "expired", "failed"]
     rating: int | None = None
     reason: str | None = None
+    was_sent: bool = False
 
 
 class ConversationCommandRefused(Event):

@@ -9,7 +9,7 @@ from schemas.event import Event
 class CsatEvent(Event):
     """Base. resolution: which of the conversation's resolutions the survey asks about.
 
-    agent: who resolved it, and is credited; None: the automat. asked_at: when it was requested or, once it is known
+    agent: who is credited with it; None: nobody. asked_at: when it was requested or, once it is known
     to be sent, when it was sent: the day that it counts on.
     """
 
@@ -43,6 +43,16 @@ class SurveyAnswered(CsatEvent):
     previous: int | None = None
 
 
+class SurveyCommented(CsatEvent):
+    """The customer said why they rated so. replaces: an earlier comment of theirs."""
+
+    type: ClassVar[str] = "survey.commented"
+
+    rating: int
+    comment: str
+    replaces: bool = False
+
+
 class SurveyExpired(CsatEvent):
     """The answer window passed without an answer."""
 
@@ -50,11 +60,12 @@ class SurveyExpired(CsatEvent):
 
 
 class SurveyFailed(CsatEvent):
-    """It could not be sent. reason: as delivery's."""
+    """It did not reach the customer. reason: as delivery's. was_sent: survey.sent came before, and is taken back."""
 
     type: ClassVar[str] = "survey.failed"
 
     reason: str
+    was_sent: bool = False
 
 
 class SurveySkipped(Event):

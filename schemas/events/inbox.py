@@ -195,6 +195,21 @@ class DeliverySent(Event):
     repeat: bool = False
 
 
+class DeliveryFailed(Event):
+    """A receipt says that an accepted message did not reach the customer. Written by status, once a message.
+
+    status: the provider's word. conversation_id, kind: None where the receipt came before delivery's own report.
+    """
+
+    type: ClassVar[str] = "delivery.failed"
+
+    message_id: str
+    status: str
+    code: int | None = None
+    conversation_id: str | None = None
+    kind: str | None = None
+
+
 class DeliveryUnsent(Event):
     """A message was not sent, for good. Written by delivery.
 

@@ -40,6 +40,8 @@ class SendAccepted(Event):
 
     message_id: str
     provider_message_id: str
+    conversation_id: str | None = None
+    kind: str | None = None
 
 
 class SendRefused(Event):

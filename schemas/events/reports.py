@@ -17,7 +17,7 @@ ReportKind = Literal[
 ]
 """What is counted.
 
-satisfaction: `sent`, `rating_1` to `rating_5`. conversations: `opened`, `resolved` (by a person),
+satisfaction: `sent`, `rating_1` to `rating_5`, `comments`. conversations: `opened`, `resolved` (by a person),
 `resolved_automatically`, `reopened`, `closed`. messages: those to customers by status, `delivered` … Times: numbers of
 buckets; open, closed: what the channel was when the customer wrote first.
 """

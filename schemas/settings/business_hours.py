@@ -1,15 +1,18 @@
 """When a channel is open: what the settings say. Judging an instant by them is the hours stage's."""
 
 import re
+from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator
 
 from schemas.settings.types import Flag, SettingsModel, Text
 
 MINUTES_A_DAY = 24 * 60
+LAST_MINUTE = MINUTES_A_DAY - 1
+"""23:59, which as a closing time means the end of the day: a form that offers minutes has no 24:00."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"([0-9]{1,2}):([0-5][0-9])")
 
@@ -31,6 +34,8 @@ def parse_interval(value: object) -> Interval:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError('must be a pair of opening and closing time, such as ["09:00", "17:30"]')
     opening, closing = (_minutes(time) for time in value)
+    if closing == LAST_MINUTE:
+        closing = MINUTES_A_DAY
     if opening == MINUTES_A_DAY:
         raise ValueError("can't open at 24:00: open the next day at 00:00")
     if opening == closing:
@@ -101,11 +106,35 @@ class Week(SettingsModel):
         return (self.mon, self.tue, self.wed, self.thu, self.fri, self.sat, self.sun)[weekday]
 
 
+def _without_nulls(special: object) -> object:
+    """A change may take a date back by null, as objects are merged."""
+    if not isinstance(special, dict):
+        return special
+    return {day: intervals for day, intervals in special.items() if intervals is not None}
+
+
 class BusinessHours(SettingsModel):
-    """Local opening hours. Not enabled: always open. `holidays` are local dates, closed."""
+    """Local opening hours. Not enabled: always open.
+
+    special: the intervals of single local dates, in place of their weekday's; none: closed. holidays: local dates that
+    are closed, unless they are special.
+    """
 
     enabled: Flag = False
     timezone: TimeZone = "UTC"
     week: Week = Week()
     holidays: tuple[LocalDate, ...] = ()
+    special: Annotated[dict[LocalDate, Intervals], BeforeValidator(_without_nulls)] = {}
     unavailable_message: Text = ""
+
+    def of(self, day: date) -> tuple[Interval, ...]:
+        """The intervals that begin on a local date."""
+        if day in self.special:
+            return self.special[day]
+        return () if day in self.holidays else self.week.of(day.weekday())
+
+    @property
+    def exceptions(self) -> Iterator[date]:
+        """The local dates that may differ from their weekday."""
+        yield from self.holidays
+        yield from self.special

@@ -38,8 +38,19 @@ class LabelFilter(SettingsModel):
     labels: tuple[str, ...] = ()
 
 
+class CommentRequest(SettingsModel):
+    """After a rating of at most `up_to` asks why; the customer's next message within `window` is the comment."""
+
+    ask: Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1)]
+    up_to: Annotated[PositiveCount, Field(le=5)] = 3
+    window: PositiveDuration = timedelta(minutes=15)
+
+
 class Csat(SettingsModel):
-    """The survey at resolution: text inside the 24-hour window, template outside it."""
+    """The survey at resolution: text inside the 24-hour window, template outside it.
+
+    credit: whose rating it is: who resolved the conversation, or the human agent who held it then.
+    """
 
     enabled: Flag = False
     repeat: Literal["per_resolution", "per_conversation"] = "per_resolution"
@@ -48,6 +59,18 @@ class Csat(SettingsModel):
     text: Text = ""
     template: Template | None = None
     answer_window_days: Annotated[PositiveCount, Field(le=365)] = 14
+    credit: Literal["resolver", "holder"] = "resolver"
+    comment: CommentRequest | None = None
+
+
+class Requeue(SettingsModel):
+    """When an Open conversation that was assigned automatically goes to another agent. None: never.
+
+    offline_after: its agent is offline for that long. unanswered_after: its customer waits for an answer for that long.
+    """
+
+    offline_after: PositiveDuration | None = None
+    unanswered_after: PositiveDuration | None = None
 
 
 class FairWindow(SettingsModel):
@@ -64,6 +87,7 @@ class Assignment(SettingsModel):
     strategy: Literal["workload", "sequential"] = "workload"
     workload_default: Count | None = None
     fair_window: FairWindow | None = None
+    requeue: Requeue = Requeue()
 
 
 class AiAgent(SettingsModel):
@@ -81,10 +105,14 @@ class Ai(SettingsModel):
 
 
 class ConversationSettings(SettingsModel):
-    """How conversations end. single_conversation: a customer's next message reopens the last one."""
+    """How conversations end. single_conversation: a customer's next message reopens the last one.
+
+    auto_resolve_while_waiting: also while the customer waits for an answer.
+    """
 
     single_conversation: Flag = False
     auto_resolve_after: PositiveDuration | None = None
+    auto_resolve_while_waiting: Flag = True
     goodbye_message: Text = ""
     close_after: Duration = timedelta(hours=24)
 

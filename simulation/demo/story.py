@@ -25,6 +25,7 @@ _SENT = {
     "greeting": "greeting",
     "unavailable": "told that it is closed",
     "survey": "survey",
+    "comment": "asked for a comment",
     "goodbye": "goodbye",
 }
 _WHY = {

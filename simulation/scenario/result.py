@@ -25,7 +25,15 @@ from schemas.events.conversation import (
     Header,
     Status,
 )
-from schemas.events.csat import CsatEvent, SurveyAnswered, SurveyExpired, SurveyFailed, SurveyRequested, SurveySent
+from schemas.events.csat import (
+    CsatEvent,
+    SurveyAnswered,
+    SurveyCommented,
+    SurveyExpired,
+    SurveyFailed,
+    SurveyRequested,
+    SurveySent,
+)
 from schemas.events.operations import DeadLettered
 from schemas.events.receipts import DeliveryError, MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
@@ -111,6 +119,7 @@ class SurveyResult(_Part):
     state: Literal["requested", "sent", "answered", "expired", "failed"]
     rating: int | None
     agent: str | None
+    comment: str | None = None
 
 
 class RefusedResult(_Part):
@@ -344,7 +353,9 @@ def _surveys(evidence: Evidence, origins: Origins) -> tuple[SurveyResult, ...]:
 
 
 def _survey(event: CsatEvent, before: SurveyResult | None) -> SurveyResult:
-    state, rating = ("requested", None) if before is None else (before.state, before.rating)
+    state, rating, comment = (
+        ("requested", None, None) if before is None else (before.state, before.rating, before.comment)
+    )
     match event:
         case SurveyRequested():
             pass
@@ -352,6 +363,8 @@ def _survey(event: CsatEvent, before: SurveyResult | None) -> SurveyResult:
             state = "sent"
         case SurveyAnswered():
             state, rating = "answered", event.rating
+        case SurveyCommented():
+            comment = event.comment
         case SurveyExpired():
             state = "expired"
         case SurveyFailed():
@@ -363,6 +376,7 @@ def _survey(event: CsatEvent, before: SurveyResult | None) -> SurveyResult:
         state=state,
         rating=rating,
         agent=event.agent,
+        comment=comment,
     )
 
 

@@ -61,7 +61,7 @@ class SentMessage(SettingsModel):
     """The nth message of a kind that was sent to a contact; without nth the last."""
 
     contact: Contact
-    kind: Literal["greeting", "unavailable", "survey", "reply", "ai", "goodbye"]
+    kind: Literal["greeting", "unavailable", "survey", "comment", "reply", "ai", "goodbye"]
     nth: Annotated[int, Field(ge=1)] | None = None
     channel: Id | None = None
 

@@ -50,7 +50,12 @@ from simulation.scenario.steps import (
 from simulation.scenario.world import step_of
 
 _MAX_TEXT = 60
-_TREATMENTS = {"ordinary": "", "quiet": ", quietly", "rating": ", as the answer to a survey"}
+_TREATMENTS = {
+    "ordinary": "",
+    "quiet": ", quietly",
+    "rating": ", as the answer to a survey",
+    "comment": ", as the comment on a rating",
+}
 
 
 class _Telling:

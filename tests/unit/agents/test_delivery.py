@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.delivery import DELIVERY, WINDOW_CLOSED
+from agents.delivery import DELIVERY
 from agents.queue import KEEP
+from providers.meta import WINDOW_CLOSED
 from schemas.effects import SendRequest, SendResult
 from schemas.event import Event
 from schemas.events.conversation import Template
@@ -156,7 +157,7 @@ def test_an_accepted_message_is_told_to_status_and_to_conversations() -> None:
         not_after=NOON + timedelta(hours=20),
     )
     assert bench.end(accepted(), 1) == [
-        SendAccepted(message_id="r1", provider_message_id="p1"),
+        SendAccepted(message_id="r1", provider_message_id="p1", conversation_id="c1", kind="reply"),
         DeliverySent(
             message_id="r1",
             provider_message_id="p1",
@@ -410,7 +411,7 @@ def test_the_key_waits_for_the_proof_and_goes_on_with_it() -> None:
     assert len(bench.attempts) == 1
     told = bench.take(confirmed("g1"), 5)
     assert told == [
-        SendAccepted(message_id="g1", provider_message_id="p7"),
+        SendAccepted(message_id="g1", provider_message_id="p7", conversation_id="c1", kind="greeting"),
         DeliverySent(
             message_id="g1",
             provider_message_id="p7",
@@ -474,7 +475,9 @@ def test_a_proof_that_comes_while_the_repeat_is_under_way_settles_it_however_it_
     bench.until(60)
     assert bench.take(confirmed("r1"), 61) == []
     told = bench.end(end, 62)
-    assert told[0] == SendAccepted(message_id="r1", provider_message_id="p7")
+    assert told[0] == SendAccepted(
+        message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply"
+    )
     assert [type(event) for event in told] == [SendAccepted, DeliverySent]
     assert bench.in_flight is None
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from agents.conversations.surveys import read_rating
+from agents.conversations.ratings import Answer, read_answer
 from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationMessageSent,
@@ -159,19 +159,19 @@ def test_an_unknown_one_stays_requested_and_its_answer_proves_it_sent() -> None:
         ("0/5", None),
         ("/5", None),
         ("4/", None),
-        ("5!", None),
+        ("5!", 5),
         ("5 5", None),
-        ("five", None),
+        ("five", 5),
         ("I'd say 5", None),
         ("⭐" * 6, None),
         ("⭐ super", None),
-        ("5⭐", None),
+        ("5⭐", 5),
         ("½", None),
         ("⁴", None),
     ],
 )
 def test_a_rating_is_unmistakable(text: str, rating: int | None) -> None:
-    assert read_rating(text) == rating
+    assert read_answer(text) == (None if rating is None else Answer(rating))
 
 
 def test_an_answer_is_credited_and_closes() -> None:
