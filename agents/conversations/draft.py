@@ -360,13 +360,17 @@ class Draft:
             draft = draft.write(due.name, due)
         return draft
 
+    def may_auto_resolve(self, row: Conversation) -> bool:
+        """Whether silence may resolve it: not while its customer waits for an answer, where the settings say so."""
+        return self.settings.conversation.auto_resolve_while_waiting or row.waiting_since is None
+
     def _timers_of_latest(self) -> Mapping[str, datetime | None]:
         row = self.numbered(self.contact.latest)
         if row is None:
             return {}
         after = self.settings.conversation.auto_resolve_after
-        is_open = row.status is Status.OPEN
-        return {AUTO_RESOLVE: row.active_at + after if after and is_open else None, WAKE: row.snoozed_until}
+        resolves = row.status is Status.OPEN and self.may_auto_resolve(row)
+        return {AUTO_RESOLVE: row.active_at + after if after and resolves else None, WAKE: row.snoozed_until}
 
     def _timer_of_dues(self) -> Mapping[str, datetime | None]:
         changed = {name: row for name, row in self.writes.items() if name.startswith(DUE)}

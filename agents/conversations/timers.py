@@ -26,7 +26,9 @@ def _auto_resolve(draft: Draft) -> Draft:
     """Nobody wrote for long: resolved by nobody, with a goodbye."""
     row, settings = draft.current, draft.settings
     after = settings.conversation.auto_resolve_after
-    if after is None or row.status is not Status.OPEN or not _is_due(row.active_at + after, draft):
+    if after is None or row.status is not Status.OPEN or not draft.may_auto_resolve(row):
+        return draft
+    if not _is_due(row.active_at + after, draft):
         return draft
     draft = resolve(draft, "auto_resolved")
     text = render(settings.conversation.goodbye_message, draft.header, settings)

@@ -63,16 +63,6 @@ class Csat(SettingsModel):
     comment: CommentRequest | None = None
 
 
-class Requeue(SettingsModel):
-    """When an Open conversation that was assigned automatically goes to another agent. None: never.
-
-    offline_after: its agent is offline for that long. unanswered_after: its customer waits for an answer for that long.
-    """
-
-    offline_after: PositiveDuration | None = None
-    unanswered_after: PositiveDuration | None = None
-
-
 class FairWindow(SettingsModel):
     """At most `limit` assignments to an agent in any `window`."""
 
@@ -87,7 +77,6 @@ class Assignment(SettingsModel):
     strategy: Literal["workload", "sequential"] = "workload"
     workload_default: Count | None = None
     fair_window: FairWindow | None = None
-    requeue: Requeue = Requeue()
 
 
 class AiAgent(SettingsModel):

@@ -475,9 +475,7 @@ def test_a_proof_that_comes_while_the_repeat_is_under_way_settles_it_however_it_
     bench.until(60)
     assert bench.take(confirmed("r1"), 61) == []
     told = bench.end(end, 62)
-    assert told[0] == SendAccepted(
-        message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply"
-    )
+    assert told[0] == SendAccepted(message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply")
     assert [type(event) for event in told] == [SendAccepted, DeliverySent]
     assert bench.in_flight is None
 
