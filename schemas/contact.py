@@ -52,8 +52,9 @@ def canonical_number(text: str) -> str:
         parsed = phonenumbers.parse("+" + number)
     except phonenumbers.NumberParseException:
         return number
-    # As E.164: without the zero that is dialled inside the country, where the country has one.
-    known = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+    # As E.164, without the zero that is dialled inside a country; of what is no number there, nothing is cut.
+    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+    known = e164 if phonenumbers.is_valid_number(parsed) else number
     national = known.removeprefix(str(parsed.country_code))
     match parsed.country_code:
         case 55:

@@ -486,3 +486,11 @@ def test_a_number_keeps_its_digits_beside_a_broken_character() -> None:
 def test_the_channels_own_number_must_be_one() -> None:
     with pytest.raises(InvalidPhoneNumber):
         parse_callback(b"", phone_number="support")
+
+
+def test_a_callback_with_too_many_rows_is_one_bad_row_whole() -> None:
+    body = b'{"rows":[' + b",".join([b"1"] * 1_001) + b"]}"
+    (row,) = parse_callback(body, NUMBER).rows
+    assert isinstance(row, BadRow)
+    assert (row.reason, row.row) == ("too_many_rows", body)
+    assert len(parse_callback(body.replace(b"1,1,", b"1,", 1), NUMBER).rows) == 1_000
