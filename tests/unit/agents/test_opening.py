@@ -13,12 +13,15 @@ def hours(
     *,
     enabled: bool = True,
     holidays: tuple[str, ...] = (),
+    special: dict[str, list[list[str]]] | None = None,
     daily: list[list[str]] | None = None,
     **week: list[list[str]],
 ) -> BusinessHours:
     """Opening hours; daily: the intervals of every day."""
     week = dict.fromkeys(DAYS, daily) if daily else week
-    return BusinessHours.model_validate({"enabled": enabled, "timezone": zone, "week": week, "holidays": holidays})
+    return BusinessHours.model_validate(
+        {"enabled": enabled, "timezone": zone, "week": week, "holidays": holidays, "special": special or {}}
+    )
 
 
 def at(text: str) -> datetime:
@@ -84,6 +87,43 @@ def test_what_begins_on_a_holiday_does_not_come(instant: str, expected: bool) ->
 
 
 @pytest.mark.parametrize(
+    ("instant", "expected"),
+    [
+        ("2026-12-24T01:30:00+01:00", True),  # what began on the eve runs on
+        ("2026-12-24T08:59:59+01:00", False),
+        ("2026-12-24T09:00:00+01:00", True),
+        ("2026-12-24T12:00:00+01:00", False),
+        ("2026-12-24T20:00:00+01:00", False),  # the week's own night does not come
+        ("2026-12-25T01:00:00+01:00", False),
+        ("2026-12-25T20:00:00+01:00", False),  # none: closed
+        ("2026-12-26T01:00:00+01:00", False),
+        ("2026-12-26T19:00:00+01:00", True),
+        ("2026-12-31T23:59:59.999999+01:00", True),  # from 22:00 past midnight, into a holiday
+        ("2027-01-01T03:59:59+01:00", True),
+        ("2027-01-01T04:00:00+01:00", False),
+        ("2025-12-24T20:00:00+01:00", True),  # only that year's
+    ],
+)
+def test_a_special_date_replaces_what_the_week_would_begin_on_it(instant: str, expected: bool) -> None:
+    special = {"2026-12-24": [["09:00", "12:00"]], "2026-12-25": [], "2026-12-31": [["22:00", "04:00"]]}
+    nightly = hours("Europe/Madrid", daily=[["19:00", "02:00"]], holidays=("2027-01-01",), special=special)
+    assert is_open(nightly, at(instant)) is expected
+
+
+def test_of_a_holiday_and_a_special_date_the_special_one_counts() -> None:
+    value = hours(holidays=("2026-12-24",), special={"2026-12-24": [["09:00", "12:00"]]}, daily=ALL_DAY)
+    assert is_open(value, at("2026-12-24T10:00:00+00:00"))
+    assert not is_open(value, at("2026-12-24T13:00:00+00:00"))
+
+
+@pytest.mark.parametrize("instant", ["2026-03-28T23:59:30+00:00", "2026-03-29T00:00:00+00:00"])
+def test_a_day_that_ends_at_23_59_leaves_no_gap_before_the_next(instant: str) -> None:
+    value = hours(sat=[["09:00", "23:59"]], sun=[["00:00", "23:59"]])
+    assert is_open(value, at(instant))
+    assert next_opening(value, at("2026-03-28T10:00:00+00:00")) == at("2026-04-04T09:00:00+00:00")
+
+
+@pytest.mark.parametrize(
     ("value", "instant", "expected"),
     [
         # Paris skips 02:00 to 03:00 on 2026-03-29, at 01:00Z, and repeats it on 2026-10-25.
@@ -140,6 +180,25 @@ def test_a_skipped_time_never_comes_and_a_repeated_one_comes_twice(
         ),
         (hours(holidays=("2026-08-15",), daily=ALL_DAY), "2026-03-09T12:00:00+00:00", "2026-08-16T00:00:00+00:00"),
         (hours(holidays=("2160-01-01",), daily=ALL_DAY), "2026-03-09T12:00:00+00:00", "2160-01-02T00:00:00+00:00"),
+        # Special dates.
+        (
+            hours(special={"2026-03-10": [["11:00", "12:00"]], "2026-03-17": []}, tue=[["09:00", "10:00"]]),
+            "2026-03-09T12:00:00+00:00",
+            "2026-03-10T11:00:00+00:00",
+        ),
+        (
+            hours(special={"2026-03-17": []}, tue=[["09:00", "10:00"]]),
+            "2026-03-10T12:00:00+00:00",
+            "2026-03-24T09:00:00+00:00",
+        ),
+        (hours(special={"2031-05-01": [["10:00", "23:59"]]}), "2026-03-09T12:00:00+00:00", "2031-05-01T10:00:00+00:00"),
+        (hours(special={"2026-03-08": ALL_DAY}), "2026-03-09T12:00:00+00:00", None),
+        (hours(special={"2026-08-15": ALL_DAY}, daily=ALL_DAY), "2026-03-09T12:00:00+00:00", None),
+        (
+            hours("Europe/Paris", special={"2026-03-29": [["02:15", "04:00"]]}),
+            "2026-03-09T12:00:00+00:00",
+            "2026-03-29T01:00:00+00:00",
+        ),
         # Never, or always open.
         (hours(), "2026-03-09T12:00:00+00:00", None),
         (hours(daily=ALL_DAY), "2026-03-09T12:00:00+00:00", None),

@@ -47,7 +47,7 @@ def some_intervals(random: Random) -> list[Times]:
         opening = random.choice(
             (random.randrange(1440), random.randrange(0, 300, 15), *(end % 1440 for _, end in found))
         )
-        closing = random.choice((random.randrange(1, 1441), random.randrange(15, 300, 15), 1440))
+        closing = random.choice((random.randrange(1, 1441), random.randrange(15, 300, 15), 1439, 1440))
         if closing != opening:
             found.append((opening, closing))
     return found
@@ -57,15 +57,19 @@ def clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
-def painted(week: list[list[Times]], holidays: set[date]) -> bytes:
-    """One byte for each minute of the wall clock's calendar: 1 is open."""
+def written(times: list[Times]) -> list[list[str]]:
+    return [[clock(opening), clock(closing)] for opening, closing in times]
+
+
+def painted(week: list[list[Times]], holidays: set[date], special: dict[date, list[Times]]) -> bytes:
+    """One byte for each minute of the wall clock's calendar: 1 is open. 23:59 at the end is midnight."""
     calendar = bytearray(((LAST - FIRST).days + 2) * 1440)
     for number in range((LAST - FIRST).days):
         day = FIRST + timedelta(days=number)
-        if day in holidays:
+        if day in holidays and day not in special:
             continue
-        for opening, closing in week[day.weekday()]:
-            length = (closing - opening) % 1440 or 1440
+        for opening, closing in special.get(day, week[day.weekday()]):
+            length = ((1440 if closing == 1439 else closing) - opening) % 1440 or 1440
             start = number * 1440 + opening
             calendar[start : start + length] = b"\x01" * length
     return bytes(calendar)
@@ -109,10 +113,17 @@ def test_it_agrees_with_a_calendar_that_is_painted_minute_by_minute(name: str) -
     week = [some_intervals(random) for _ in DAYS]
     week[random.randrange(7)] = [(1290, 195)]
     holidays = {FIRST + timedelta(days=random.randrange(3650)) for _ in range(60)}
-    texts = ([[clock(opening), clock(closing)] for opening, closing in times] for times in week)
-    value = {"enabled": True, "timezone": name, "week": dict(zip(DAYS, texts, strict=True)), "holidays": holidays}
+    special = {FIRST + timedelta(days=random.randrange(3650)): some_intervals(random) for _ in range(60)}
+    special |= {day: some_intervals(random) for day in random.sample(sorted(holidays), 10)}
+    value = {
+        "enabled": True,
+        "timezone": name,
+        "week": {day: written(times) for day, times in zip(DAYS, week, strict=True)},
+        "holidays": holidays,
+        "special": {day: written(times) for day, times in special.items()},
+    }
     hours = BusinessHours.model_validate(value)
-    expected = timeline(painted(week, holidays), zone)
+    expected = timeline(painted(week, holidays, special), zone)
     looked_at = moments(expected, zone, random)
 
     judged = [is_open(hours, BEGIN + n * MINUTE + timedelta(seconds=random.randrange(60))) for n in looked_at]

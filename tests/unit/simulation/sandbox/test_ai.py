@@ -103,7 +103,7 @@ async def test_its_answers_are_set_over_http(sandbox: Sandbox) -> None:
     [
         ({}, "answer"),
         ({"answer": " "}, "text: is missing"),
-        ({"answer": "x" * 4097}, "more than 4096"),
+        ({"answer": "x" * 65_537}, "more than 65536"),
         ({"answer": 5}, "answer"),
         ({"answer": "error", "times": 2}, "times"),
         ([], "JSON object"),
