@@ -21,11 +21,12 @@ define find_python
 	exit 1
 endef
 
-.PHONY: help demo test check contract bench chaos lock clean
+.PHONY: help demo test quick check contract bench chaos lock clean
 
 help:
 	@echo "make demo      customers, agents and an AI agent on the whole pipeline, on a Kafka of its own, counted and checked"
 	@echo "make test      all tests, those against a real Kafka included"
+	@echo "make quick     the tests that need no Kafka, in parallel: under a minute"
 	@echo "make check     linter, formatting, types, import rules"
 	@echo "make contract  write the models' JSON Schemas and AsyncAPI document to schemas/generated"
 	@echo "make bench     measure on this machine, beside what people would use instead; a quarter of an hour"
@@ -38,8 +39,13 @@ help:
 demo: $(INSTALLED)
 	@$(PY) -m cli.main demo
 
-test: $(INSTALLED)
-	@$(PY) -m pytest
+NO_KAFKA := tests/unit tests/scenarios tests/contract
+
+test: quick
+	@$(PY) -m pytest $(addprefix --ignore=,$(NO_KAFKA))
+
+quick: $(INSTALLED)
+	@$(PY) -m pytest -n auto $(NO_KAFKA)
 
 check: $(INSTALLED)
 	@echo "ruff check";          $(PY) -m ruff check .

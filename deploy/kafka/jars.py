@@ -71,7 +71,7 @@ def fetch_jars(cache_dir: Path, progress: Progress, repository: str | None = Non
     except (OSError, RuntimeError) as error:
         raise LiveDeskError(
             f"Apache Kafka {wanted.version} could not be fetched into {folder}: {error}",
-            "The first start needs the network (46 MB). Start again: what was fetched is kept. "
+            "The first start needs the network (43 MB). Start again: what was fetched is kept. "
             "Behind a firewall set LIVEDESK_MAVEN_REPOSITORY to a Maven mirror, "
             "or use a Kafka of your own with KAFKA_BOOTSTRAP_SERVERS.",
         ) from error
