@@ -6,9 +6,10 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from schemas.events.conversation import Template
-from schemas.settings.types import MAX_TEXT
 
 Via = Literal["session", "template"]
+MAX_ANSWER = 64 << 10
+"""Characters of an AI agent's answer: it goes in as many messages as it needs."""
 
 
 class EffectRequest(BaseModel):
@@ -95,7 +96,7 @@ class AiRequest(EffectRequest):
 class AiResult(BaseModel):
     """What it says, the body of its answer: text, handoff (a human is to take over), or error (it can't answer).
 
-    text: of a text only; a message that can be sent, so not blank and at most 4096 characters.
+    text: of a text only, so not blank; what is too long for one message is sent in parts.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -108,6 +109,6 @@ class AiResult(BaseModel):
         text = (self.text or "") if self.answer == "text" else "unused"
         if not text.strip():
             raise ValueError("text: is missing")
-        if len(text) > MAX_TEXT:
-            raise ValueError(f"text: more than {MAX_TEXT} characters")
+        if len(text) > MAX_ANSWER:
+            raise ValueError(f"text: more than {MAX_ANSWER} characters")
         return self

@@ -7,8 +7,10 @@ from agents.conversations.rows import (
     ASKED,
     Asked,
 )
+from agents.parts import split_text
 from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.sending import SendMessage
+from schemas.settings.types import MAX_TEXT
 
 
 def end_ai_request(draft: Draft, event: AiEnd) -> Draft:
@@ -28,16 +30,19 @@ def end_ai_request(draft: Draft, event: AiEnd) -> Draft:
 
 
 def _send_answer(draft: Draft, event: AiAnswered) -> Draft:
+    """One answer, in as many messages as it needs."""
     if draft.contact.blocked:
         return draft
     draft = mark_answered(draft)
     row = draft.current
-    message = SendMessage(
-        message_id=draft.ctx.new_id("answer"),
-        conversation_id=row.id,
-        kind="ai",
-        text=event.text,
-        not_after=draft.contact.session_ends,
-        by=row.assignee.id if row.assignee is not None else None,
-    )
-    return draft.send(message)
+    for number, text in enumerate(split_text(event.text, MAX_TEXT), start=1):
+        message = SendMessage(
+            message_id=draft.ctx.new_id("answer" if number == 1 else f"answer/{number}"),
+            conversation_id=row.id,
+            kind="ai",
+            text=text,
+            not_after=draft.contact.session_ends,
+            by=row.assignee.id if row.assignee is not None else None,
+        )
+        draft = draft.send(message)
+    return draft

@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from schemas.contact import InvalidContact, contact_id
+from schemas.effects import MAX_ANSWER
 from schemas.events.people import PresenceState
-from schemas.settings.types import Flag, Id, Instant, SettingsModel, Text
+from schemas.settings.types import Flag, Id, Instant, SettingsModel
 from simulation.sandbox.accounts import Answer, Behaviour
 
 _T = TypeVar("_T")
@@ -285,7 +286,7 @@ class ProviderAnswer(SettingsModel):
 class AiAnswer(SettingsModel):
     """How the AI agents answer from now on: a text, or `error`, or `handoff`."""
 
-    answer: Annotated[Text, AfterValidator(not_blank)]
+    answer: Annotated[str, StringConstraints(max_length=MAX_ANSWER), AfterValidator(not_blank)]
 
 
 class Probe(SettingsModel):

@@ -188,3 +188,13 @@ def test_a_reopened_conversation_goes_back_to_the_ai_agent_by_proposal() -> None
     assert the(AssignmentRequested, emitted).former == BOT
     assert not all_of(AiRequested, emitted)
     assert the(AiRequested, desk.propose(BOT)).message_id == "m1"
+
+
+def test_an_answer_that_is_too_long_for_one_message_goes_in_parts_and_counts_once() -> None:
+    desk = served()
+    request = the(AiRequested, desk.message("m1"))
+    sent = all_of(SendMessage, desk.ai_answers(request, "word " * 2_000))
+    assert [len(message.text or "") for message in sent] == [4_094, 4_094, 1_810]
+    assert len({message.message_id for message in sent}) == 3
+    assert {message.kind for message in sent} == {"ai"}
+    assert desk.latest.messages_out == 1
