@@ -14,9 +14,7 @@ from schemas.ids import channel_of
 from schemas.topics import DEAD_LETTERS
 from simulation.demo.facts import Evidence, Facts, Talk
 from simulation.demo.plan import Customer, Kind
-
-ENDINGS: Final = frozenset({"delivered", "read", "sent_failed", "delivered_failed"})
-"""Where every message ends up in the demo: none stays without a receipt."""
+from simulation.demo.play import ENDINGS, FAILURES
 
 DECISIONS: Final[Mapping[Kind, list[str]]] = {
     "refund": ["rule"],
@@ -187,15 +185,32 @@ def _answered(evidence: Evidence, facts: Facts) -> Iterator[Check]:
     }
     yield Check("every reply is in its conversation, of the agent who holds it", _unlike(wanted, told))
     notes = {contact: _notes(customer) for contact, customer in customers.items()}
-    found = {contact: (Counter(by is None for by in talk.notes), talk.header.labels) for contact, talk in talks.items()}
+    found = {
+        contact: (Counter(reason for reason in talk.notes if reason not in FAILURES), talk.header.labels)
+        for contact, talk in talks.items()
+    }
     yield Check("every note and label is there once", _unlike(notes, found))
+    yield Check("every failure by receipt is noted", _listed(_unnoted(facts)))
 
 
-def _notes(customer: Customer) -> tuple[Counter[bool], tuple[str, ...]]:
-    """Notes by whether the automat wrote them (at a hand-over), and labels."""
+def _notes(customer: Customer) -> tuple[Counter[str], tuple[str, ...]]:
+    """Notes by their reasons, but for those about failures; and labels."""
     work = customer.work
-    notes = Counter({True: int(customer.kind == "person"), False: int(work.note is not None)})
+    notes = Counter({"ai_handed_over": int(customer.kind == "person"), "note": int(work.note is not None)})
     return +notes, () if work.label is None else (work.label,)
+
+
+def _unnoted(facts: Facts) -> Iterator[str]:
+    """Conversations with too few or too many notes about failures.
+
+    Each reply that failed has one. Automatic messages share one until the customer writes again.
+    """
+    replies, automatic = facts.failed(replies=True), facts.failed(replies=False)
+    for contact, talk in facts.by_contact().items():
+        noted = sum(reason in FAILURES for reason in talk.notes)
+        least = replies[contact] + min(1, automatic[contact])
+        if not least <= noted <= replies[contact] + automatic[contact]:
+            yield f"{contact} {noted}"
 
 
 # --- how it ends ---------------------------------------------------------------------------------------------------
@@ -297,7 +312,7 @@ def _expected_figures(evidence: Evidence, facts: Facts) -> Counter[str]:
         expected.update([f"{channel} resolved", f"{channel} resolution times", f"{done.agent} resolved"])
         if done.rating is not None:
             expected.update([f"{channel} rating {done.rating}", f"{done.agent} rating {done.rating}"])
-    for contact, number in facts.sent("survey").items():
+    for contact, number in (facts.sent("survey") - facts.sent("survey", FAILURES)).items():
         expected[f"{evidence.customers[contact].channel} surveys sent"] += number
     expected.update(f"{channel_of(key)} messages {status}" for key, status in facts.standing.values())
     return +expected

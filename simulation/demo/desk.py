@@ -8,19 +8,23 @@ from schemas.events.conversation import (
     ConversationEvent,
     ConversationMessageReceived,
     ConversationMessageSent,
+    ConversationSurveyRequested,
     Header,
     Status,
 )
+from schemas.events.receipts import MessageStatusChanged
 from schemas.record import Record
 
 
 class Desk:
-    """The conversations by contact; in the demo a customer has one. Fed with the conversations topic."""
+    """The conversations by contact; in the demo a customer has one. Fed with conversations and statuses."""
 
     def __init__(self) -> None:
         self._headers: dict[str, Header] = {}
         self._joined: set[str] = set()
         self._sent: Counter[tuple[str, str]] = Counter()
+        self._surveys: dict[str, str] = {}
+        self._statuses: dict[str, str] = {}
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def take(self, record: Record) -> None:
@@ -30,10 +34,13 @@ class Desk:
                 self._joined.add(id)
             case ConversationMessageSent(header=header, kind=kind):
                 self._sent[header.contact, kind] += 1
-        match record.event:
-            case ConversationEvent(header=header):
-                self._headers[header.contact] = header
-                self._wake()
+            case ConversationSurveyRequested(header=header, survey_id=id):
+                self._surveys[header.contact] = id
+            case MessageStatusChanged(message_id=id, status=status):
+                self._statuses[id] = status
+        if isinstance(record.event, ConversationEvent):
+            self._headers[record.event.header.contact] = record.event.header
+        self._wake()
 
     def status(self, contact: str) -> Status | None:
         """The status of the customer's conversation."""
@@ -54,6 +61,10 @@ class Desk:
     def times_sent(self, contact: str, kind: str) -> int:
         """How many messages of a kind the provider has accepted for the customer."""
         return self._sent[contact, kind]
+
+    def survey_status(self, contact: str) -> str | None:
+        """The status of the customer's survey; None: nothing is known of it."""
+        return self._statuses.get(self._surveys.get(contact, ""))
 
     async def until(self, seen: Callable[[], bool]) -> None:
         """Wait until it can be seen."""

@@ -4,7 +4,7 @@ It reads callbacks by itself, without the pipeline's parser, so that a misreadin
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -49,7 +49,7 @@ from schemas.topics import (
     Topic,
 )
 from simulation.demo.plan import Customer
-from simulation.demo.play import Resolved
+from simulation.demo.play import FAILURES, Resolved
 from simulation.sandbox.provider import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
 
@@ -128,8 +128,8 @@ class Talk:
     """By reason."""
     reopened: int = 0
     handed_over: int = 0
-    notes: list[str | None] = field(default_factory=list)
-    """Who wrote them."""
+    notes: list[str] = field(default_factory=list)
+    """Their reasons."""
 
     def take(self, event: ConversationEvent) -> None:
         """Take in the next event."""
@@ -146,8 +146,8 @@ class Talk:
                 self.answered = True
             case ConversationMessageSent(kind="ai"):
                 self.answered = True
-            case ConversationNoteAdded(by=by):
-                self.notes.append(by)
+            case ConversationNoteAdded(reason=reason):
+                self.notes.append(reason)
             case ConversationStatusChanged():
                 self._take_status(event)
 
@@ -241,10 +241,23 @@ class Facts:
                 facts._take(record)
         return facts
 
-    def sent(self, kind: str) -> Counter[str]:
-        """How many messages of a kind the provider accepted, by contact."""
-        commands = ((entry, self.commanded.get(entry.id or "")) for entry in self.accepted)
-        return Counter(entry.contact or "" for entry, command in commands if command and command.kind == kind)
+    def sent(self, kind: str, statuses: Collection[str] = ()) -> Counter[str]:
+        """How many messages of a kind the provider accepted, by contact. statuses: only those that have one of them."""
+        return Counter(
+            contact for contact, of, status in self._sent() if of == kind and (not statuses or status in statuses)
+        )
+
+    def failed(self, *, replies: bool) -> Counter[str]:
+        """How many accepted messages did not reach the customer, by contact: agents' replies, or automatic ones."""
+        return Counter(
+            contact for contact, kind, status in self._sent() if status in FAILURES and (kind == "reply") is replies
+        )
+
+    def _sent(self) -> Iterator[tuple[str, str, str]]:
+        """Contact, kind and status of each message that the provider accepted."""
+        for entry in self.accepted:
+            if command := self.commanded.get(entry.id or ""):
+                yield entry.contact or "", command.kind, self.standing.get(command.message_id, ("", ""))[1]
 
     def by_contact(self) -> dict[str, Talk]:
         """The conversations by their customers."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from aiokafka.errors import KafkaError
 
@@ -22,6 +23,11 @@ QUIET_SECONDS = 1.5
 
 ARRIVAL_SECONDS = 10.0
 """For how long a customer waits for their last message to arrive before they write the next."""
+
+FAILURES: Final = frozenset({"sent_failed", "delivered_failed"})
+SEEN: Final = frozenset({"delivered", "read"})
+ENDINGS: Final = SEEN | FAILURES
+"""Where every message ends up in the demo: none stays without a receipt."""
 
 LATE_CHANNEL = "support"
 LATE_AGENT = "ines"
@@ -130,8 +136,9 @@ class Play:
         await self._command(customer, agent, "resolve")
         self.resolved[contact] = Resolved(agent)
         if customer.is_asked:
-            await desk.until(lambda: desk.times_sent(contact, "survey") > 0)
-            await self._rate(customer, agent)
+            await desk.until(lambda: desk.survey_status(contact) in ENDINGS)
+            if desk.survey_status(contact) in SEEN:
+                await self._rate(customer, agent)
 
     async def _answer(self, customer: Customer) -> str:
         """Whoever was given the conversation replies. Returns who."""

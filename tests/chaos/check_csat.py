@@ -7,6 +7,7 @@ from schemas.event import Event
 from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationRated,
+    ConversationRatingCommented,
     ConversationStatusChanged,
     ConversationSurveyEnded,
     ConversationSurveyRefused,
@@ -18,6 +19,7 @@ from schemas.events.conversation import (
 from schemas.events.csat import (
     CsatEvent,
     SurveyAnswered,
+    SurveyCommented,
     SurveyExpired,
     SurveyFailed,
     SurveyRequested,
@@ -112,8 +114,10 @@ def _said(event: Event) -> object:
             return SurveyAnswered.type, id, rating, previous
         case ConversationSurveyEnded(survey_id=id, outcome="expired"):
             return SurveyExpired.type, id
-        case ConversationSurveyEnded(survey_id=id, outcome="failed", reason=reason):
-            return SurveyFailed.type, id, reason
+        case ConversationRatingCommented(survey_id=id, comment=comment):
+            return SurveyCommented.type, id, comment
+        case ConversationSurveyEnded(survey_id=id, outcome="failed", reason=reason, was_sent=was_sent):
+            return SurveyFailed.type, id, reason, was_sent
         case ConversationSurveyRefused(survey_id=id, reason=reason):
             return SurveySkipped.type, id, reason
     return None
@@ -129,8 +133,10 @@ def _kept(event: Event) -> object:
             return event.type, id, rating, previous
         case SurveyExpired(survey_id=id):
             return event.type, id
-        case SurveyFailed(survey_id=id, reason=reason):
-            return event.type, id, reason
+        case SurveyCommented(survey_id=id, comment=comment):
+            return event.type, id, comment
+        case SurveyFailed(survey_id=id, reason=reason, was_sent=was_sent):
+            return event.type, id, reason, was_sent
         case SurveySkipped(survey_id=str(id), reason=reason):
             return event.type, id, reason
         case CsatEvent(survey_id=id):

@@ -15,7 +15,7 @@ from schemas.events.conversation import (
     ConversationSurveyRequested,
     Status,
 )
-from schemas.events.csat import SurveyAnswered, SurveySent
+from schemas.events.csat import SurveyAnswered, SurveyCommented, SurveyFailed, SurveySent
 from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import ReportUpdated
 from schemas.ids import channel_of
@@ -140,6 +140,10 @@ def _count_satisfaction(history: History) -> Counter[Figure]:
         match record.event:
             case SurveySent(channel=channel, agent=agent):
                 counts[channel, agent, "satisfaction", "sent"] += 1
+            case SurveyFailed(channel=channel, agent=agent, was_sent=True):
+                counts[channel, agent, "satisfaction", "sent"] -= 1
+            case SurveyCommented(channel=channel, agent=agent, replaces=False):
+                counts[channel, agent, "satisfaction", "comments"] += 1
             case SurveyAnswered(survey_id=id, channel=channel, agent=agent, rating=rating):
                 ratings[id] = (channel, agent, "satisfaction", f"rating_{rating}")
     counts.update(ratings.values())

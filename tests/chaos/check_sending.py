@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from schemas.events.conversation import ConversationCommandRefused, ConversationMessageSent
-from schemas.events.inbox import DeliverySent, DeliveryUnsent
+from schemas.events.inbox import DeliveryFailed, DeliverySent, DeliveryUnsent
 from schemas.events.receipts import MessageAnomaly, MessageStatusChanged, SendAccepted, SendRefused, SendUnknown
 from schemas.events.sending import SendCommand
 from schemas.ids import contact_of
@@ -20,7 +20,8 @@ from tests.chaos.violation import Violation
 _ORDER: Final = (
     "queued", "unknown", "accepted", "plan", "target_valid", "sent", "delivered_timeout", "delivered", "read",
 )  # fmt: skip
-_FAILURES: Final = ("refused", "target_invalid", "sent_failed", "delivered_failed")
+_REPORTED_FAILURES: Final = ("target_invalid", "sent_failed", "delivered_failed")
+_FAILURES: Final = ("refused", *_REPORTED_FAILURES)
 WINDOW: Final = timedelta(hours=24)
 ON_ITS_WAY: Final = timedelta(seconds=20)
 """From an attempt, which is what the window is judged at, to the provider: 5 s to its start, and a provider at rest."""
@@ -179,6 +180,22 @@ def check_statuses(history: History) -> Iterator[Violation]:
             yield Violation("status does not follow", record.subject, f"{event.message_id}: not from {before}")
         elif before is not None and not _may_follow(before, event.status):
             yield Violation("status regressed", record.subject, f"{event.message_id}: {before}, {event.status}")
+
+
+def check_failures(history: History) -> Iterator[Violation]:
+    """A failure that a receipt reports is passed on to its conversation, once."""
+    failed = dict[str, str]()
+    for record in history.records(STATUSES, MessageStatusChanged):
+        if isinstance(record.event, MessageStatusChanged) and record.event.status in _REPORTED_FAILURES:
+            failed[record.event.message_id] = record.subject
+    told = Counter(
+        record.event.message_id
+        for record in history.records(INBOX, DeliveryFailed)
+        if isinstance(record.event, DeliveryFailed)
+    )
+    for id in failed.keys() | told.keys():
+        if told[id] != 1 or id not in failed:
+            yield Violation("failure not passed on once", failed.get(id, ""), f"{id}: {told[id]} times")
 
 
 def _may_follow(before: str, status: str) -> bool:

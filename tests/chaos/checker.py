@@ -26,7 +26,7 @@ from tests.chaos.check_assignment import check_limits, check_places, check_propo
 from tests.chaos.check_csat import check_books, check_ratings, check_surveys
 from tests.chaos.check_hours import check_greetings, check_unavailable
 from tests.chaos.check_reports import check_reports
-from tests.chaos.check_sending import check_receipts, check_sends, check_statuses, check_windows
+from tests.chaos.check_sending import check_failures, check_receipts, check_sends, check_statuses, check_windows
 from tests.chaos.check_settings import check_settings
 from tests.chaos.check_state import check_state
 from tests.chaos.history import History, InboundRow
@@ -237,6 +237,7 @@ ALWAYS: tuple[Check, ...] = (check_answers, check_dead_letters, check_windows, c
 
 AT_REST: tuple[Check, ...] = (
     check_callbacks,
+    check_failures,
     check_order,
     check_conversations,
     check_proposals,

@@ -24,6 +24,7 @@ def clean_history() -> History:
     _rated(run)
     _with_the_ai_agent(run)
     _closed(run)
+    _failed_by_receipt(run)
     _agents_leave(run)
     return run.history()
 
@@ -92,6 +93,20 @@ def _closed(run: CleanRun) -> None:
     run.write(first, "n2", NIGHT)
     run.write(second, "n3", NIGHT, late=timedelta(hours=25))
     run.wait(30)
+
+
+def _failed_by_receipt(run: CleanRun) -> None:
+    """A reply and a survey were accepted, and reached nobody."""
+    fourth = CUSTOMERS[3]
+    run.write(fourth, "f1")
+    run.wait(5)
+    run.ask(fourth, Reply(command_id="reply4", by="a1", text="dag"))
+    run.fail_last(fourth)
+    run.wait(5)
+    run.ask(fourth, Resolve(command_id="resolve4", by="a1"))
+    run.wait(0)
+    run.fail_last(fourth)
+    run.wait(310)
 
 
 def _agents_leave(run: CleanRun) -> None:

@@ -41,6 +41,7 @@ from simulation.sandbox.callbacks import (
     content,
     message_row,
     provider_message_id,
+    status_row,
 )
 from simulation.sandbox.in_memory import InMemory
 from simulation.sandbox.provider import Provider
@@ -190,6 +191,15 @@ class CleanRun:
     def provider(self, behaviour: Behaviour, channel: ChannelSettings = SHOP) -> None:
         """How the next sends are answered."""
         self._provider.set_behaviour(behaviour, channel.id)
+
+    def fail_last(self, contact: str, channel: ChannelSettings = SHOP) -> None:
+        """The provider reports that the last message did not reach the customer."""
+        entry = next(entry for entry in reversed(self._provider.log) if entry.contact == contact and entry.message_id)
+        business, customer = Business(channel.phone_number), Customer(contact, "Bo")
+        row = status_row(
+            business, customer, entry.message_id or "", "sent_failed", self.now, custom_args=entry.custom_args
+        )
+        self._posts.append(ScheduledCallback(self.now, channel.id, callback_body([row])))
 
     def last_sent(self, contact: str) -> str:
         """The id of the last message that the customer got."""

@@ -23,8 +23,8 @@ from schemas.events.conversation import (
     ConversationSurveyRequested,
     Status,
 )
-from schemas.events.csat import SurveySent, SurveySkipped
-from schemas.events.inbox import AiAnswered, ProposeAssignee, ProposeSurvey
+from schemas.events.csat import SurveyFailed, SurveySent, SurveySkipped
+from schemas.events.inbox import AiAnswered, DeliveryFailed, ProposeAssignee, ProposeSurvey
 from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import ReportUpdated
 from schemas.events.sending import SendGreeting, SendMessage, SendUnavailable
@@ -237,6 +237,14 @@ def status_regressed(history: History) -> History:
 
 def receipt_missing(history: History) -> History:
     return dropped(history, STATUSES, place(history, STATUSES, MessageStatusChanged, 3))
+
+
+def failure_not_passed_on(history: History) -> History:
+    return dropped(history, INBOX, place(history, INBOX, DeliveryFailed))
+
+
+def failed_survey_counted(history: History) -> History:
+    return changed(history, CSAT, place(history, CSAT, SurveyFailed), was_sent=False)
 
 
 def receipt_not_durable(history: History) -> History:
@@ -474,6 +482,8 @@ PLANTED: dict[Plant, str] = {
     row_missing: "state differs from a replay",
     status_regressed: "status regressed",
     receipt_missing: "receipt missing",
+    failure_not_passed_on: "failure not passed on once",
+    failed_survey_counted: "report differs from a recount",
     receipt_not_durable: "acknowledged receipts missing",
     proposal_answered_twice: "proposal not answered once",
     conversation_opened_twice: "conversation begins wrongly",

@@ -206,6 +206,16 @@ def test_a_status_told_twice_is_named(run: Run) -> None:
     assert wrong(run.summary()) == {"no status is told twice": "greeting-352621000111 delivered"}
 
 
+def test_a_failure_by_receipt_without_its_note_is_named(run: Run) -> None:
+    run.put(STATUSES, status("greeting-352621000111", "delivered_failed"), "shop:352621000111")
+    assert wrong(run.summary())["every failure by receipt is noted"] == "352621000111 0"
+
+
+def test_a_survey_that_failed_and_is_still_counted_as_sent_is_named(run: Run) -> None:
+    run.put(STATUSES, status("survey-352621000111", "sent_failed"), "shop:352621000111")
+    assert "shop surveys sent: 1, not None" in wrong(run.summary())[REPORTS_SAY]
+
+
 def test_a_dead_letter_is_told_with_its_reason(run: Run) -> None:
     run.put(DEAD_LETTERS, DeadLettered(reason="missing_contact", stage="intake", topic="webhooks", body="{}"))
     summary = run.summary()
