@@ -1,9 +1,18 @@
 """intake: splits a callback into its rows and sends each to its place."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
-from providers.provider import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
+from providers.provider import (
+    BadRow,
+    CallbackRow,
+    InboundMessage,
+    InboundNotice,
+    Notification,
+    ParsedCallback,
+    Receipt,
+)
 from providers.registry import PROVIDERS
 from schemas.contact import InvalidContact, contact_id
 from schemas.event import Event
@@ -16,16 +25,36 @@ from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.record import body_text
 from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOKS
 
+MAX_BYTES: Final = 3 * 2**20
+"""What a callback may become, as JSON: its largest record must fit into a batch of Kafka's producer."""
+
+_SMALL: Final = 2**16
+"""Bytes of a callback that can't become too much: JSON escapes and base64 grow a text at most sixfold."""
+
 
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:  # noqa: ARG001 - it keeps no state
     """Every row of the callback on its topic, in the order of the rows; one that can't be used is a dead letter."""
     match event:
         case WebhookReceived(provider=name) if provider := PROVIDERS.get(name):
             callback = provider.parse(event.body, ctx.settings(ctx.key).phone_number)
-            return Decision(emit=tuple(_emit(row, event, ctx.key) for row in callback.rows))
+            return Decision(emit=_split(callback, event, ctx.key))
         case WebhookReceived():
             return Decision(emit=(_dead_letter("unknown_provider", "provider", event.body, event, ctx.key),))
     return NOTHING
+
+
+def _split(parsed: ParsedCallback, callback: WebhookReceived, channel: str) -> tuple[Emit, ...]:
+    """What each row becomes; all of it is one transaction. What would become too much is one dead letter, whole."""
+    emits = []
+    left = MAX_BYTES
+    for row in parsed.rows:
+        emit = _emit(row, callback, channel)
+        if len(callback.body) > _SMALL:
+            left -= len(emit.event.model_dump_json().encode())
+            if left < 0:
+                return (_dead_letter("too_large", "rows", callback.body, callback, channel),)
+        emits.append(emit)
+    return tuple(emits)
 
 
 def _emit(row: CallbackRow, callback: WebhookReceived, channel: str) -> Emit:

@@ -30,6 +30,7 @@ class BadRowReason(StrEnum):
     MISSING_EVENT = "missing_event"
     MISSING_MESSAGE_ID = "missing_message_id"
     MISSING_STATUS = "missing_status"
+    TEXT_TOO_LONG = "text_too_long"
     TOO_DEEP = "too_deep"
     TOO_MANY_ROWS = "too_many_rows"
     WRONG_TYPE = "wrong_type"

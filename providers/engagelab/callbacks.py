@@ -35,6 +35,9 @@ MAX_ID: Final = 256
 MAX_DEPTH: Final = 64
 """How deep a notification's data may nest: it is written inside other records, and JSON writers give up past 200."""
 
+MAX_TEXT: Final = 65_536
+"""Characters that WhatsApp lets a customer write in one message."""
+
 _MAX_LINK: Final = 4_096
 _MAX_ERROR: Final = 1_024
 MAX_ROWS: Final = 1_000
@@ -201,6 +204,9 @@ def _inbound(row: Json, content: Json, own: str) -> InboundMessage | InboundNoti
         return InboundNotice(event, contact, message_id, refers_to, sent_at)
     type_ = _type(message, event)
     part = part_of(message, type_)
+    text = _body(type_, part)
+    if text is not None and len(text) > MAX_TEXT:
+        raise _RowError(BadRowReason.TEXT_TOO_LONG, type_)
     if "referral" in data:
         message = {"referral": data["referral"], **message}
     held = read_content(type_, message, None if quotes is None else quotes.channel_message_id or quotes.message_id)
@@ -214,7 +220,7 @@ def _inbound(row: Json, content: Json, own: str) -> InboundMessage | InboundNoti
         contact=contact,
         name=clipped(part_of(customer, "profile").get("name"), MAX_LABEL),
         type=type_,
-        text=_body(type_, part),
+        text=text,
         media=_media(part) if type_ in _MEDIA_TYPES else None,
         sent_at=sent_at,
         quotes=quotes,

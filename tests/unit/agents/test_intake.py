@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agents.intake import INTAKE
+from agents.intake import INTAKE, MAX_BYTES
 from schemas.events.callbacks import NotificationReceived, WebhookReceived
 from schemas.events.content import Content, Reaction
 from schemas.events.inbox import MessageReceived, NoticeReceived
@@ -176,6 +176,45 @@ def test_an_absent_time_stays_absent() -> None:
     [emitted] = feed(row)
     assert isinstance(emitted.event, MessageReceived)
     assert emitted.event.sent_at is None
+
+
+HUGE = 2**20 - 1_000
+
+
+def padded(row: bytes, times: int) -> bytes:
+    return b'{"rows":[' + b",".join([row] * times) + b'],"pad":"' + b"x" * (HUGE - times * (len(row) + 1)) + b'"}'
+
+
+TOO_DEEP = b'{"response":' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(padded(TOO_DEEP, 400), id="rows too deep to be written one by one"),
+        pytest.param(padded(json.dumps(status(to=None, args={"conversation": "other:"})).encode(), 900), id="nobody's"),
+        pytest.param(b'{"rows":[{"x":"' + b"\x01" * HUGE + b'"}]}', id="control characters in a bad row"),
+        pytest.param(
+            b'{"rows":[{"notification":{"event":"x","notification_data":{"x":"' + b"\x01" * HUGE + b'"}}}]}',
+            id="control characters in a notification",
+        ),
+        pytest.param(
+            json.dumps({"rows": [inbound(text("@"))]}).encode().replace(b"@", b"\x01" * HUGE),
+            id="control characters in a text",
+        ),
+        pytest.param(
+            json.dumps({"rows": [inbound(text("@"))]}).encode().replace(b"@", b"\xff" * HUGE),
+            id="bytes that are no text",
+        ),
+    ],
+)
+def test_a_callback_becomes_no_more_than_one_transaction_holds(body: bytes) -> None:
+    assert len(body) < 2**20
+    emitted = feed(body=body)
+    assert sum(len(one.event.model_dump_json().encode()) for one in emitted) <= MAX_BYTES
+    assert len(emitted) == 1
+    (letter,) = emitted
+    assert isinstance(letter.event, DeadLettered)
 
 
 def test_it_keeps_no_state() -> None:
