@@ -26,6 +26,7 @@ _BECAUSE: Final[Mapping[str, str]] = {
     "longest_not_served": "of those who can take it they were not served for longest",
     "nobody_available": "nobody can take it now",
     "others_wait_longer": "others have waited longer",
+    "nobody_else_available": "nobody else can take it, so they keep it",
 }
 _REASON: Final[Mapping[str, str]] = {
     "opened": "the conversation is new",
@@ -35,7 +36,9 @@ _REASON: Final[Mapping[str, str]] = {
     "ai_failed": "the AI agent failed",
     "unassigned": "it became open with nobody",
     "team": "a person gave it to a team",
+    "unanswered": "its customer waits for an answer",
     "removed": "its agent left",
+    "offline": "its agent is offline",
 }
 _WHY: Final[Mapping[str, str]] = {
     "not_member": "no member of the channel",
@@ -43,6 +46,7 @@ _WHY: Final[Mapping[str, str]] = {
     "not_online": "not online",
     "at_limit": "at the limit",
     "fair_window": "had enough within the fair window",
+    "passed": "had it while its customer waited",
     "no_members": "has no members in the channel",
     "nobody_available": "nobody of it can take it",
     "disabled": "not enabled",

@@ -1,7 +1,7 @@
 """The books that one decision keeps of an account's rows: slots, turns, fair windows, the queue."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Final, Literal, cast
@@ -16,11 +16,13 @@ from schemas.topics import ASSIGNMENTS, Topic
 
 FAIR: Final = "fair/"
 PRESENCE: Final = "presence"
+ABSENCE: Final = "absence"
 SOON: Final = timedelta(milliseconds=1)
 """What is left over goes on then: a timer that is due at once would fire in the same step, and bound nothing."""
 MAX_EXPIRED: Final = 1000
 """Assignments that one decision drops from a fair window."""
-ReleaseReason = Literal["refused", "moved", "ended", "removed"]
+ReleaseReason = Literal["refused", "moved", "ended", "removed", "offline"]
+_GONE: Final = "gone/"
 _NOBODY: Final = Agent()
 _STORED: Final = Mark()
 
@@ -113,6 +115,25 @@ class Books:
         until = _heartbeat(self.now, "\U0010ffff")
         return [name.split("/", 2)[2] for name in takewhile(lambda name: name <= until, self.names("heartbeat/", Mark))]
 
+    def expect_absence(self, agent: str, due: Mapping[str, datetime]) -> None:
+        """Replace when the agent's absence takes their conversations away, by channel."""
+        row = self.agent(agent)
+        names = tuple(f"{_GONE}{milliseconds(at):013d}/{agent}/{channel}" for channel, at in sorted(due.items()))
+        if names == row.gone:
+            return
+        for name in row.gone:
+            self.put(name, None)
+        for name in names:
+            self.put(name, Mark())
+        self.keep_agent(agent, row.model_copy(update={"gone": names}))
+        first = next(self.names(_GONE, Mark), None)
+        self.set_timer(ABSENCE, None if first is None else from_milliseconds(int(first.split("/")[1])))
+
+    def absences(self) -> list[tuple[str, str]]:
+        """Agent and channel of each absence that is due."""
+        due = takewhile(lambda name: int(name.split("/")[1]) <= milliseconds(self.now), self.names(_GONE, Mark))
+        return [(agent, channel) for _, _, agent, channel in (name.split("/") for name in due)]
+
     # --- conversations and the places they use -----------------------------------------------------------------
 
     def conversation(self, id: str) -> Conversation | None:
@@ -176,8 +197,13 @@ class Books:
         """How many wait in each queue of the channel in which somebody does."""
         return (self.get(f"channel/{channel}", Channel) or Channel()).waiting
 
+    def remember_channel(self, channel: str) -> None:
+        """It is one of `channels()` from here on."""
+        if self.get(f"channel/{channel}", Channel) is None:
+            self.put(f"channel/{channel}", Channel())
+
     def channels(self) -> Iterator[str]:
-        """Every channel that was decided about."""
+        """Every channel in which turns were taken, or absent agents lose conversations."""
         return (name.split("/", 1)[1] for name in self.names("channel/", Channel))
 
     def waiting(self, channel: str, queue: str) -> Iterator[Conversation]:
@@ -197,7 +223,7 @@ class Books:
         if row is None:
             row = Turn(last=self.next_number())
             self.put(name, row)
-            self.put(f"channel/{channel}", self.get(f"channel/{channel}", Channel) or Channel())
+            self.remember_channel(channel)
         return row.last
 
     def take_turn(self, channel: str, agent: str) -> int:

@@ -8,9 +8,10 @@ from pydantic import JsonValue
 
 from agents.assignment.books import Books
 from agents.assignment.explanation import MAX_LISTED, MAX_SHOWN, Candidate, Why, candidate_entries, condition_entry
-from agents.assignment.rows import Agent, Conversation, Need
+from agents.assignment.rows import Agent, Conversation
 from agents.assignment.rules import Message, failing
 from schemas.contact import is_number
+from schemas.events.assignment import AssignmentNeed
 from schemas.events.conversation import Assignee
 from schemas.ids import contact_of
 from schemas.settings.channel import ChannelSettings
@@ -19,6 +20,7 @@ from schemas.settings.routing import Target
 _READINESS: Final[Mapping[Why | None, int]] = {
     None: 0,
     "at_limit": 1,
+    "passed": 1,
     "fair_window": 1,
     "not_online": 2,
     "deleted": 3,
@@ -52,7 +54,7 @@ class Question:
 
     books: Books
     conversation: Conversation
-    need: Need
+    need: AssignmentNeed
     settings: ChannelSettings
     told: dict[str, JsonValue]
 
@@ -61,8 +63,12 @@ class Question:
         return Choice(assignee, explanation, turn, counts=decision not in ("kept", "replied"))
 
 
-def choose(books: Books, conversation: Conversation) -> Choice:
-    """Routing rules, then the AI agent, then the former agent, then humans by the channel's strategy."""
+def choose(books: Books, conversation: Conversation, *, others_wait: bool = False) -> Choice:
+    """Routing rules, then the AI agent, then the former agent, then humans by the channel's strategy.
+
+    others_wait: in the same queue, so that it is nobody's turn for this one. Unanswered, it stays with its agent where
+    nobody else takes it.
+    """
     need = conversation.need
     if need is None:
         raise ValueError("nobody is needed")
@@ -73,7 +79,12 @@ def choose(books: Books, conversation: Conversation) -> Choice:
     choice = None
     if need.reason in ("opened", "reopened"):
         choice = _by_rule(question) or _by_ai(question)
-    return choice or _by_former(question) or _by_strategy(question)
+    choice = choice or _by_former(question) or _by_strategy(question)
+    if choice.turn and others_wait:
+        choice = choice.nobody("others_wait_longer")
+    if need.reason == "unanswered" and need.former is not None and choice.assignee is None:
+        return question.choice(need.former, "kept", "nobody_else_available")
+    return choice
 
 
 def _by_rule(question: Question) -> Choice | None:
@@ -83,13 +94,8 @@ def _by_rule(question: Question) -> Choice | None:
     message = Message(
         channel=settings.id,
         phone=contact if is_number(contact) else "",
-        at=need.at,
         hours=settings.business_hours,
-        text=need.text,
-        kind=need.message_kind,
-        name=need.contact_name,
-        returning=need.returning,
-        labels=need.labels,
+        need=need,
     )
     tried: list[JsonValue] = []
     if settings.assignment.rules:
@@ -207,6 +213,8 @@ def _why_not(question: Question, agent: str) -> Why | None:
     why = _why_away(question, agent)
     if why is not None:
         return why
+    if agent in question.need.passed:
+        return "passed"
     limit = _limit(settings, books.agent(agent))
     by_load = settings.assignment.strategy == "workload"
     if by_load and limit is not None and _load(question, agent) >= limit:

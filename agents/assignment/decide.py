@@ -5,16 +5,16 @@ answered yet. conversations answers each proposal once; what comes meanwhile wai
 """
 
 from agents.assignment.books import Books
-from agents.assignment.choosing import is_present
 from agents.assignment.people import (
     agent_deleted,
     agent_saved,
     channel_changed,
     presence_changed,
-    replace_departed,
+    replace_agent,
     timer_fired,
+    why_taken,
 )
-from agents.assignment.rows import STATE, Conversation, Need, Proposal
+from agents.assignment.rows import STATE, Conversation, Proposal
 from agents.assignment.waiting import propose_somebody, serve_waiting
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from schemas.event import Event
@@ -63,7 +63,7 @@ def _somebody_is_needed(books: Books, event: AssignmentRequested) -> None:
         "revision": event.revision,
         "open": True,
         "routed": conversation.routed and not first,
-        "need": _need(event),
+        "need": event.need,
         "waiting": False,
     }
     conversation = conversation.model_copy(update=update)
@@ -72,32 +72,21 @@ def _somebody_is_needed(books: Books, event: AssignmentRequested) -> None:
         propose_somebody(books, conversation)
 
 
-def _need(event: AssignmentRequested) -> Need:
-    return Need(
-        reason=event.reason,
-        at=event.at,
-        text=event.text,
-        message_kind=event.message_kind,
-        contact_name=event.contact_name,
-        returning=event.returning,
-        labels=event.labels,
-        former=event.former,
-        team=event.team,
-        replied_by=event.replied_by,
-    )
-
-
 def _conversation_changed(books: Books, event: ConversationChanged) -> None:
     """Only Open conversations use a place, and only those without a human agent need one."""
     known = books.conversation(event.conversation_id)
     conversation = known or Conversation(
         id=event.conversation_id, key=event.conversation_key, channel=event.channel, revision=event.revision
     )
+    if conversation.left and _is_repeated(conversation, event):
+        books.keep(conversation.model_copy(update={"automatic": event.automatic}), "moved")
+        return
     update: dict[str, object] = {
         "revision": event.revision,
         "open": event.status is Status.OPEN,
         "routed": event.routed,
         "assignee": event.assignee,
+        "automatic": event.automatic,
         "left": False,
     }
     need, assignee = conversation.need, event.assignee
@@ -107,7 +96,13 @@ def _conversation_changed(books: Books, event: ConversationChanged) -> None:
         update |= {"waiting": False}  # a person gave it to a team, which is asked for next
     conversation = conversation.model_copy(update=update)
     books.keep(conversation, "moved" if conversation.open else "ended")
-    replace_departed(books, conversation)
+    replace_agent(books, conversation)
+
+
+def _is_repeated(conversation: Conversation, event: ConversationChanged) -> bool:
+    """Whether a person only chose the agent who has it already."""
+    said = (event.revision, event.assignee, event.routed)
+    return said == (conversation.revision, conversation.assignee, conversation.routed)
 
 
 def _proposal_answered(books: Books, event: ProposalAnswered) -> None:
@@ -136,7 +131,7 @@ def _proposal_answered(books: Books, event: ProposalAnswered) -> None:
     if conversation.open and conversation.need is not None and not conversation.waiting:
         propose_somebody(books, conversation)
     elif not settled:
-        replace_departed(books, conversation)
+        replace_agent(books, conversation)
 
 
 def _is_settled(books: Books, conversation: Conversation, proposal: Proposal) -> bool:
@@ -146,10 +141,10 @@ def _is_settled(books: Books, conversation: Conversation, proposal: Proposal) ->
 
 
 def _is_back(books: Books, conversation: Conversation) -> bool:
-    """Whether somebody was needed only as its agent had left, who is here again."""
-    need, assignee = conversation.need, conversation.assignee
-    only = conversation.left and assignee is not None and need is not None and need.reason == "removed"
-    return only and assignee is not None and is_present(books, conversation.channel, assignee.id)
+    """True if the only reason for the need, a departed or absent agent, has gone: the agent is back."""
+    need, taken = conversation.need, conversation.model_copy(update={"left": False})
+    only = conversation.left and need is not None and need.reason in ("removed", "offline")
+    return only and taken.holder is not None and why_taken(books, taken) is None
 
 
 ASSIGNMENT = Stage("assignment", input=ACCOUNT_INBOX, outputs=(INBOX, ASSIGNMENTS), decide=decide, state=STATE)

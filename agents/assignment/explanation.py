@@ -2,11 +2,13 @@
 
 Every proposal says why, in an explanation that is kept with assignment.decided (or assignment.waiting) and travels on
 to conversation.routed and conversation.assigned. Its keys never change their meaning; those without a use are left out:
-    decision            rule, ai, former (who held it before), kept (reopened by a person), replied (reopened by a
-                        person's reply: the sender), workload, sequential, nobody
+    decision            rule, ai, former (who held it before), kept (reopened by a person, or unanswered), replied
+                        (reopened by a person's reply: the sender), workload, sequential, nobody
     because             rule_matched, team_rule_matched, first_ai_agent, former_agent, former_team, still_available,
-                        former_not_available, lowest_load, longest_not_served, nobody_available, others_wait_longer
-    reason              why somebody is needed: as in assignment.requested, or removed (its agent left the channel)
+                        former_not_available, lowest_load, longest_not_served, nobody_available, others_wait_longer,
+                        nobody_else_available
+    reason              why an assignee is needed: as in assignment.requested, or removed (its agent left the channel),
+                        offline (its agent has been for too long)
     team                the team that a person gave it to
     rules               those tried, in order: {rule: its number from 1, name, to, result: taken|no_match|skipped, and
                         condition: {field, op, value} that does not hold, or why its target can't take it}
@@ -14,8 +16,9 @@ to conversation.routed and conversation.assigned. Its keys never change their me
     former              {agent or team, why}: why who held it before does not
     candidates          the agents looked at: {agent, eligible, load, limit, why}, the best first
     more_rules, more_candidates     how many others there are, where the list is cut
-`why` of an agent: not_member, deleted, not_online, at_limit, fair_window; of a team: no_members, nobody_available; of
-an AI agent: disabled, unknown, routed (it waits for people by now). No customer's words, names or numbers are in it.
+`why` of an agent: not_member, deleted, not_online, at_limit, fair_window, passed (they had it while its customer
+waited); of a team: no_members, nobody_available; of an AI agent: disabled, unknown, routed (it waits for people by
+now). No customer's words, names or numbers are in it.
 """
 
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ MAX_LISTED: Final = 20
 """Rules, and candidates, that an explanation lists."""
 MAX_SHOWN: Final = 60
 """Characters of a rule's name or value in an explanation."""
-Why = Literal["not_member", "deleted", "not_online", "at_limit", "fair_window"]
+Why = Literal["not_member", "deleted", "not_online", "at_limit", "fair_window", "passed"]
 
 
 class Candidate(NamedTuple):

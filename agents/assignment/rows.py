@@ -4,6 +4,7 @@ Rows of an account, by name:
     agent/{agent}                        a human agent, with how many places they have taken
     conversation/{id}                    one that is Open, or that a proposal is in flight for
     held/{agent}/{channel}/{id}          an Open conversation that the agent holds
+    gone/{ms}/{agent}/{channel}          when the agent's automatic conversations go to others, as they are offline
     waiting/{channel}/{team or -}/{n}    one that waits, in order: of a queue only the head is read
     channel/{channel}                    how many wait in each of the channel's queues
     turn/{channel}/{agent}               when the agent was last served, as a number that grows
@@ -19,12 +20,16 @@ from datetime import datetime
 from typing import Final, Literal
 
 from agents.stage import Row
+from schemas.events.assignment import AssignmentNeed
 from schemas.events.conversation import Assignee
 from schemas.events.people import PresenceState
 
 
 class Agent(Row):
-    """A human agent. load: places taken, by conversations and proposals. expires: of a presence by heartbeat."""
+    """A human agent. load: places taken, by conversations and proposals. expires: of a presence by heartbeat.
+
+    offline_since: when they went offline. gone: the names of their gone/ rows.
+    """
 
     state: PresenceState = "offline"
     by_person: bool = False
@@ -33,21 +38,8 @@ class Agent(Row):
     teams: tuple[str, ...] = ()
     deleted: bool = False
     load: int = 0
-
-
-class Need(Row):
-    """Why a conversation needs somebody, and what its rules look at. reason: as requested, or removed (its agent)."""
-
-    reason: str
-    at: datetime
-    text: str | None = None
-    message_kind: str | None = None
-    contact_name: str | None = None
-    returning: bool = False
-    labels: tuple[str, ...] = ()
-    former: Assignee | None = None
-    team: str | None = None
-    replied_by: str | None = None
+    offline_since: datetime | None = None
+    gone: tuple[str, ...] = ()
 
 
 class Proposal(Row):
@@ -62,9 +54,10 @@ class Proposal(Row):
 
 
 class Conversation(Row):
-    """What is known of a conversation. number: its place among those that wait, from when it first needed somebody.
+    """What is known of a conversation. number: its rank among those that wait, from when it first needed an assignee.
 
-    left: its agent is no member any more, so it uses no place of theirs, until somebody else has it.
+    need.reason: as requested, or removed or offline (its agent). automatic: no person chose the assignee. left: it was
+    taken from its agent, who left or is offline, so it uses no slot of theirs until it has another assignee.
     """
 
     id: str
@@ -74,8 +67,9 @@ class Conversation(Row):
     open: bool = True
     routed: bool = False
     assignee: Assignee | None = None
+    automatic: bool = False
     left: bool = False
-    need: Need | None = None
+    need: AssignmentNeed | None = None
     number: int | None = None
     waiting: bool = False
     proposal: Proposal | None = None

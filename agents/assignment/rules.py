@@ -5,10 +5,10 @@ and says (?i) if it wants that. Of several labels any may do. What is missing (a
 without a name) equals, contains and matches nothing, so that not_equals holds of it.
 """
 
-from datetime import datetime
 from typing import NamedTuple
 
 from agents.opening import is_open, local_time
+from schemas.events.assignment import AssignmentNeed
 from schemas.settings.business_hours import BusinessHours
 from schemas.settings.patterns import pattern_matches
 from schemas.settings.routing import Condition, ConditionValue, RoutingRule
@@ -17,17 +17,12 @@ Value = str | int | bool
 
 
 class Message(NamedTuple):
-    """What rules look at. phone: in digits, empty: unknown; at: the message's time, judged by the channel's hours."""
+    """What rules look at. phone: in digits, empty: unknown. hours: the channel's, by which the time is judged."""
 
     channel: str
     phone: str
-    at: datetime
     hours: BusinessHours
-    text: str | None = None
-    kind: str | None = None
-    name: str | None = None
-    returning: bool = False
-    labels: tuple[str, ...] = ()
+    need: AssignmentNeed
 
 
 def failing(rule: RoutingRule, message: Message) -> Condition | None:
@@ -57,25 +52,26 @@ def holds(condition: Condition, message: Message) -> bool:
 
 
 def _values(condition: Condition, message: Message) -> tuple[Value, ...]:
+    need = message.need
     match condition.field:
         case "text":
-            return _present(message.text)
+            return _present(need.text)
         case "message.type":
-            return _present(message.kind)
+            return _present(need.message_kind)
         case "contact.phone":
             return _present(message.phone)
         case "contact.name":
-            return _present(message.name)
+            return _present(need.contact_name)
         case "contact.returning":
-            return (message.returning,)
+            return (need.returning,)
         case "channel":
             return (message.channel,)
         case "label":
-            return message.labels
+            return need.labels
         case "hour":
-            return (local_time(message.hours, message.at).hour,)
+            return (local_time(message.hours, need.at).hour,)
         case "business_hours":
-            return ("open" if is_open(message.hours, message.at) else "closed",)
+            return ("open" if is_open(message.hours, need.at) else "closed",)
 
 
 def _present(text: str | None) -> tuple[Value, ...]:

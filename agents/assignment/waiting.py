@@ -53,10 +53,8 @@ def propose_somebody(books: Books, conversation: Conversation) -> None:
     if books.queues(conversation.channel):
         books.changed.add(conversation.channel)
         serve_waiting(books)
-    choice = choose(books, conversation)
     queue = (conversation.need.team if conversation.need is not None else None) or "-"
-    if choice.turn and queue in books.queues(conversation.channel):
-        choice = choice.nobody("others_wait_longer")
+    choice = choose(books, conversation, others_wait=queue in books.queues(conversation.channel))
     _propose(books, conversation, choice)
 
 
@@ -78,7 +76,8 @@ def _propose(books: Books, conversation: Conversation, choice: "Choice") -> None
     books.keep(conversation, "moved")
     books.proposals += 1
     told = {"conversation_id": conversation.id, "revision": conversation.revision, "explanation": choice.explanation}
-    books.say(INBOX, ProposeAssignee(proposal_id=proposal.id, assignee=assignee, **told), conversation)
+    reason = None if conversation.need is None else conversation.need.reason
+    books.say(INBOX, ProposeAssignee(proposal_id=proposal.id, assignee=assignee, reason=reason, **told), conversation)
     if assignee is None:
         books.say(ASSIGNMENTS, AssignmentWaiting(**told), conversation)
     else:

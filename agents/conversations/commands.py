@@ -238,11 +238,12 @@ def _assign(draft: Draft, event: Assign) -> Draft:
         "routed": row.routed or settled,
         "reopened": row.reopened or reopens,
         "muted": row.muted and not reopens,
+        "automatic": False,
     }
     after = row.model_copy(update=assigned)
     if (after.status, after.assignee) != (row.status, row.assignee):
         draft = draft.change(after, reason="assigned", by=event.by)
-    elif after.routed != row.routed:
+    elif (after.routed, after.automatic) != (row.routed, row.automatic):
         draft = draft.store(after.model_copy(update={"chosen": True})).report_change()
     else:
         return draft

@@ -54,6 +54,7 @@ KEEP: Final = timedelta(days=30)
 
 AUTO_RESOLVE: Final = "auto_resolve"
 WAKE: Final = "wake"
+REQUEUE: Final = "requeue"
 DUE_TIMER: Final = "due"
 
 _MAX_ENDED: Final = 10
@@ -245,7 +246,10 @@ class Draft:
         if before.status is Status.AI_REPLYING:
             # Whatever the AI agent still answers, it does not hold this any more.
             draft = draft.drop_all(ASKED, Asked)
-        draft = draft.store(draft.current.model_copy(update={"revision": before.revision + 1, "chosen": False}))
+        update: dict[str, object] = {"revision": before.revision + 1, "chosen": False}
+        if after.assignee != before.assignee:
+            update |= {"automatic": by is None and is_human(after.assignee), "turn_began": self.now}
+        draft = draft.store(draft.current.model_copy(update=update))
         if after.assignee != before.assignee:
             draft = draft.publish(
                 ConversationAssigned(
@@ -294,6 +298,7 @@ class Draft:
             status=row.status,
             assignee=row.assignee,
             routed=row.routed,
+            automatic=row.automatic,
         )
         return self.notify_assignment(changed)
 
@@ -370,7 +375,19 @@ class Draft:
             return {}
         after = self.settings.conversation.auto_resolve_after
         resolves = row.status is Status.OPEN and self.may_auto_resolve(row)
-        return {AUTO_RESOLVE: row.active_at + after if after and resolves else None, WAKE: row.snoozed_until}
+        return {
+            AUTO_RESOLVE: row.active_at + after if after and resolves else None,
+            WAKE: row.snoozed_until,
+            REQUEUE: self.requeue_at(row),
+        }
+
+    def requeue_at(self, row: Conversation) -> datetime | None:
+        """When another agent is asked for, as its customer has waited too long; None: never."""
+        after, since = self.settings.assignment.requeue.unanswered_after, row.waiting_since
+        held = row.status is Status.OPEN and row.routed and row.automatic
+        if after is None or since is None or not held or not is_human(row.assignee):
+            return None
+        return max(since, row.turn_began or since) + after
 
     def _timer_of_dues(self) -> Mapping[str, datetime | None]:
         changed = {name: row for name, row in self.writes.items() if name.startswith(DUE)}
@@ -388,6 +405,10 @@ def was_seen(draft: Draft, name: str) -> bool:
 
 def human(agent: str) -> Assignee:
     return Assignee(kind="human", id=agent)
+
+
+def is_human(assignee: Assignee | None) -> bool:
+    return assignee is not None and assignee.kind == "human"
 
 
 def is_ai(assignee: Assignee | None) -> bool:

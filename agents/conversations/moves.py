@@ -32,6 +32,7 @@ def mark_answered(draft: Draft) -> Draft:
         "messages_out": row.messages_out + 1,
         "unread": 0,
         "waiting_since": None,
+        "passed": (),
         "active_at": max(row.active_at, draft.now),
     }
     return draft.store(row.model_copy(update=update))
@@ -87,6 +88,7 @@ def request_assignee(
         former=former,
         team=team,
         replied_by=replied_by,
+        passed=row.passed if reason == "unanswered" else (),
     )
     return draft.notify_assignment(request)
 

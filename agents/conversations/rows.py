@@ -42,7 +42,9 @@ class Conversation(Row):
     """`conversation/{number}`: one conversation, without its thread.
 
     reopened: what is routed from then on is no first routing, not even where it was resolved before it had one.
-    chosen: a person chose whoever held it already, so that no proposal made meanwhile may change that.
+    chosen: a person chose whoever held it already, so that no proposal made meanwhile may change that. automatic: no
+    person chose the assignee. turn_began: when the assignee got it, or was last passed over; passed: the agents who
+    were, since the customer waits.
     resolution: how often it was resolved; surveyed: the last one that was asked about; resolved_by: None: the pipeline;
     held_by: the human assignee at that resolution.
     surveys: how many were asked and not failed. active_at: the later of the last message and becoming Open.
@@ -60,6 +62,9 @@ class Conversation(Row):
     routed: bool = False
     reopened: bool = False
     chosen: bool = False
+    automatic: bool = False
+    turn_began: datetime | None = None
+    passed: tuple[str, ...] = ()
     muted: bool = False
     labels: tuple[str, ...] = ()
     resolution: int = 0

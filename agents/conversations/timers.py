@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from agents.conversations.draft import AUTO_RESOLVE, DUE_TIMER, KEEP, WAKE, Draft
-from agents.conversations.moves import request_if_unassigned, resolve, wake
+from agents.conversations.draft import AUTO_RESOLVE, DUE_TIMER, KEEP, REQUEUE, WAKE, Draft
+from agents.conversations.moves import request_assignee, request_if_unassigned, resolve, wake
 from agents.conversations.rows import (
     DUE,
     Conversation,
@@ -20,6 +20,9 @@ from agents.templates import render
 from schemas.events.conversation import Status
 from schemas.events.sending import SendMessage
 from schemas.record import milliseconds
+
+MAX_PASSED: Final = 100
+"""Agents who are remembered as having had a conversation while its customer waited."""
 
 
 def _auto_resolve(draft: Draft) -> Draft:
@@ -42,6 +45,17 @@ def _auto_resolve(draft: Draft) -> Draft:
         not_after=draft.contact.session_ends,
     )
     return draft.send(goodbye)
+
+
+def _customer_waits(draft: Draft) -> Draft:
+    """The customer has waited too long: another agent is asked for. The assignee keeps it until there is one."""
+    row = draft.current
+    due = draft.requeue_at(row)
+    if due is None or row.assignee is None or not _is_due(due, draft):
+        return draft
+    passed = tuple(dict.fromkeys((*row.passed, row.assignee.id)))[-MAX_PASSED:]
+    draft = draft.store(row.model_copy(update={"turn_began": draft.now, "passed": passed}))
+    return request_assignee(draft, "unanswered", former=row.assignee)
 
 
 def _snooze_ended(draft: Draft) -> Draft:
@@ -88,6 +102,7 @@ def _forget(draft: Draft, row: Conversation) -> Draft:
 TIMERS: Final[Mapping[str, Callable[[Draft], Draft]]] = {
     AUTO_RESOLVE: _auto_resolve,
     WAKE: _snooze_ended,
+    REQUEUE: _customer_waits,
     DUE_TIMER: _what_is_due,
 }
 

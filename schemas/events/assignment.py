@@ -3,30 +3,31 @@
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from schemas.event import Event
 from schemas.events.conversation import Assignee, Status
 
-AssignmentReason = Literal["opened", "reopened", "reopened_by_person", "handed_over", "ai_failed", "unassigned", "team"]
-"""Why a conversation needs somebody. Rules and AI agents are tried for opened and reopened (by its customer) only."""
+AssignmentReason = Literal[
+    "opened", "reopened", "reopened_by_person", "handed_over", "ai_failed", "unassigned", "team", "unanswered"
+]
+"""Why a conversation needs an assignee. Rules and AI agents are tried for opened and reopened (by its customer) only.
+
+unanswered: its customer has waited too long for the assignee, who keeps it where nobody else can take it.
+"""
 
 
-class AssignmentRequested(Event):
-    """A conversation needs somebody. Key: account id. Written by conversations.
+class AssignmentNeed(BaseModel):
+    """Why a conversation needs an assignee, and what routing rules look at.
 
-    at, text, message_kind: of the customer's message that asks, which rules judge; None where there is none. former:
-    who held it last. team: a person gave it to that team. replied_by: whose reply reopened it, who has it where the
-    former one is not available.
+    at, text, message_kind: of the customer's message that asks; None where there is none. former: the last assignee.
+    team: a person gave it to that team. replied_by: the agent whose reply reopened it, who gets it where the former
+    assignee is not available. passed: the agents who had it while its customer waited.
     """
 
-    type: ClassVar[str] = "assignment.requested"
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    conversation_id: str
-    conversation_key: str
-    channel: str
-    revision: int
-    reason: AssignmentReason
+    reason: str
     at: datetime
     text: str | None = None
     message_kind: str | None = None
@@ -36,12 +37,30 @@ class AssignmentRequested(Event):
     former: Assignee | None = None
     team: str | None = None
     replied_by: str | None = None
+    passed: tuple[str, ...] = ()
+
+
+class AssignmentRequested(AssignmentNeed, Event):
+    """A conversation needs an assignee. Key: account id. Written by conversations."""
+
+    type: ClassVar[str] = "assignment.requested"
+
+    conversation_id: str
+    conversation_key: str
+    channel: str
+    revision: int
+    reason: AssignmentReason
+
+    @property
+    def need(self) -> AssignmentNeed:
+        """The need alone."""
+        return AssignmentNeed.model_validate(self, from_attributes=True)
 
 
 class ConversationChanged(Event):
     """A conversation's status or assignee changed. Key: account id. Written by conversations.
 
-    routed: False: a request for somebody comes with it, or came.
+    routed: False: a request for somebody comes with it, or came. automatic: no person chose the assignee.
     """
 
     type: ClassVar[str] = "conversation.changed"
@@ -53,12 +72,13 @@ class ConversationChanged(Event):
     status: Status
     assignee: Assignee | None = None
     routed: bool = True
+    automatic: bool = False
 
 
 class ProposalAnswered(Event):
     """The one answer to a proposal. Key: account id. Written by conversations.
 
-    reason, when refused: unknown_conversation, stale_revision, already_routed.
+    reason, when refused: unknown_conversation, stale_revision, already_routed, answered (it was too late).
     """
 
     type: ClassVar[str] = "proposal.answered"
@@ -83,7 +103,10 @@ class AssignmentDecided(Event):
 
 
 class AssignmentReleased(Event):
-    """A place came back. reason: refused (the proposal came too late), moved, ended, removed. Written by assignment."""
+    """A slot came back. reason: refused (the proposal came too late), moved, ended, removed, offline.
+
+    Written by assignment.
+    """
 
     type: ClassVar[str] = "assignment.released"
 

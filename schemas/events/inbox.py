@@ -132,7 +132,10 @@ class Mute(Command):
 
 
 class ProposeAssignee(Event):
-    """Assignment's proposal for a conversation as it was at `revision`; assignee None: nobody can take it now."""
+    """Assignment's proposal for a conversation as it was at `revision`; assignee None: nobody can take it now.
+
+    reason: why it needs an assignee: as in assignment.requested, or removed or offline (its agent).
+    """
 
     type: ClassVar[str] = "assignment.propose"
 
@@ -140,6 +143,7 @@ class ProposeAssignee(Event):
     conversation_id: str
     revision: int
     assignee: Assignee | None = None
+    reason: str | None = None
     explanation: dict[str, JsonValue] = {}
 
 

@@ -70,6 +70,16 @@ class FairWindow(SettingsModel):
     window: PositiveDuration
 
 
+class Requeue(SettingsModel):
+    """When an Open conversation that was assigned automatically goes to another agent; None: never.
+
+    offline_after: its agent has been offline for so long. unanswered_after: its customer has waited for so long.
+    """
+
+    offline_after: PositiveDuration | None = None
+    unanswered_after: PositiveDuration | None = None
+
+
 class Assignment(SettingsModel):
     """Rules in order, then how human agents are chosen. workload_default: open conversations, None: no limit."""
 
@@ -77,6 +87,7 @@ class Assignment(SettingsModel):
     strategy: Literal["workload", "sequential"] = "workload"
     workload_default: Count | None = None
     fair_window: FairWindow | None = None
+    requeue: Requeue = Requeue()
 
 
 class AiAgent(SettingsModel):

@@ -26,7 +26,7 @@ from streams.topology import TOPOLOGY
 
 FILE = Path(__file__).parents[1] / "fixtures" / "log" / "6e490dc.xz"
 
-NEW = {"delivery.failed"}
+NEW = {"delivery.failed", "conversation.changed"}
 """Types that this version writes where the one that wrote the log wrote nothing."""
 WHERE_READ = {"partition", "offset"}
 """What a dead letter says of the log itself."""

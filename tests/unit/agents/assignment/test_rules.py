@@ -4,24 +4,24 @@ from typing import Any
 import pytest
 
 from agents.assignment.rules import Message, failing, holds
+from schemas.events.assignment import AssignmentNeed
 from schemas.settings.business_hours import BusinessHours, Week, parse_interval
 from schemas.settings.routing import Condition, RoutingRule, Target
 
 # Tuesday, 9:30 in Madrid.
 AT = datetime(2026, 3, 10, 8, 30, tzinfo=UTC)
 HOURS = BusinessHours(enabled=True, timezone="Europe/Madrid", week=Week(tue=(parse_interval(["09:00", "17:00"]),)))
-MESSAGE = Message(
-    channel="kiosk",
-    phone="34600000201",
+NEED = AssignmentNeed(
+    reason="opened",
     at=AT,
-    hours=HOURS,
     text="Meine Straße 12, Rechnung bitte",
-    kind="text",
-    name="Ana López",
+    message_kind="text",
+    contact_name="Ana López",
     returning=True,
     labels=("VIP", "madrid"),
 )
-BARE = Message(channel="kiosk", phone="34600000201", at=datetime(2026, 3, 10, 16, 0, tzinfo=UTC), hours=HOURS)
+MESSAGE = Message("kiosk", "34600000201", HOURS, NEED)
+BARE = MESSAGE._replace(need=AssignmentNeed(reason="opened", at=datetime(2026, 3, 10, 16, 0, tzinfo=UTC)))
 
 
 def condition(field: str, op: str, value: object = "") -> Condition:
@@ -76,7 +76,7 @@ def test_conditions(field: str, op: str, value: object, of_message: bool, of_bar
 
 
 def test_a_text_of_blanks_is_none() -> None:
-    assert holds(condition("text", "exists", False), MESSAGE._replace(text=" \n"))
+    assert holds(condition("text", "exists", False), MESSAGE._replace(need=NEED.model_copy(update={"text": " \n"})))
 
 
 def test_without_hours_a_channel_is_always_open_and_the_hour_is_its_zone_s() -> None:

@@ -42,6 +42,7 @@ class World:
         self.channels: dict[str, ChannelSettings] = {}
         self.driver = Driver(self.store, self._perform, START, (CONVERSATIONS, ASSIGNMENT))
         self.online: set[str] = set()
+        self.offline_since: dict[str, datetime] = {}
         self.deleted: set[str] = set()
         self.written = 0
         for id in ("kiosk", "shop"):
@@ -113,6 +114,7 @@ class World:
         match step:
             case "presence" if agent not in self.deleted:
                 self.online ^= {agent}
+                self.offline_since[agent] = self.driver.now
                 state = "online" if agent in self.online else "offline"
                 self._write(ACCOUNT_INBOX, ACCOUNT, PresenceChanged.model_validate({"agent": agent, "state": state}))
             case "members":
@@ -146,6 +148,7 @@ class World:
         assert not [record for topic, record in self.driver.records if topic is DEAD_LETTERS]
         waiting = {row.conversation for row in self.account("waiting/", assignment_rows.Waiting)}
         held: dict[str, int] = {}
+        known = {row.id: row for row in self.account("conversation/", _KNOWN)}
         for key, talk in self.conversations():
             settings = self.channels[key.partition(":")[0]]
             if talk.status is not Status.OPEN:
@@ -155,6 +158,8 @@ class World:
             if talk.assignee is not None and talk.assignee.kind == "human":
                 assert talk.id not in waiting
                 assert talk.assignee.id in settings.human_agents
+                assert talk.automatic == known[talk.id].automatic
+                assert not (talk.automatic and self.gone_too_long(talk.assignee.id, settings))
                 held[talk.assignee.id] = held.get(talk.assignee.id, 0) + 1
             else:
                 assert talk.id in waiting, talk
@@ -163,6 +168,12 @@ class World:
         assert not self.account("took/", assignment_rows.Took)
         proposals = [row for row in self.account("conversation/", _KNOWN) if row.proposal is not None]
         assert proposals == []
+
+    def gone_too_long(self, agent: str, settings: ChannelSettings) -> bool:
+        after, since = settings.assignment.requeue.offline_after, self.offline_since.get(agent)
+        if after is None or since is None or agent in self.online:
+            return False
+        return since + after <= self.driver.now
 
     def loads(self) -> dict[str, int]:
         state = self.driver.states["assignment"]
@@ -192,15 +203,16 @@ STEPS: tuple[str, ...] = (*ONCE, "message", "run", "presence", "run", "message",
     st.booleans(),
     st.booleans(),
     st.sampled_from(["workload", "sequential"]),
+    st.sampled_from([{}, {"offline_after": "3m"}, {"offline_after": "6m", "unanswered_after": "4m"}]),
     random_history(STEPS),
 )
 def test_both_stages_agree_and_no_place_is_leaked(
-    single: bool, ai: bool, strategy: str, history: list[tuple[str, int]]
+    single: bool, ai: bool, strategy: str, requeue: dict[str, str], history: list[tuple[str, int]]
 ) -> None:
     world = World(
         conversation={"single_conversation": single},
         ai={"enabled": ai, "agents": [{"id": "bot"}]},
-        assignment={"strategy": strategy, "rules": RULES},
+        assignment={"strategy": strategy, "rules": RULES, "requeue": requeue},
     )
     for step, number in history:
         world.play(step, number)

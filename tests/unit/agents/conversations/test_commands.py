@@ -265,7 +265,9 @@ def test_a_team_for_what_has_ended_is_asked_for_nobody() -> None:
 
 
 def test_assigning_again_says_nothing_twice() -> None:
-    assert desk_with(OPEN).assign(ANA) == []
+    desk = desk_with(OPEN)
+    assert not the(ConversationChanged, desk.assign(ANA)).automatic  # proposed before, a person's choice now
+    assert desk.assign(ANA) == []
 
 
 def test_a_resolved_conversation_given_to_the_ai_agent_lives_again() -> None:

@@ -216,7 +216,8 @@ class Laws:
         header = event.header
         asked = [one.message_id for one in all_of(AiRequested, emitted)]
         held_by_ai = event.treatment == "ordinary" and header.status is Status.AI_REPLYING
-        assert (event.message_id in asked) == held_by_ai
+        handed_over = any(one.reason == "ai_failed" for one in all_of(ConversationStatusChanged, emitted))
+        assert (event.message_id in asked) == (held_by_ai and not handed_over)
         if header.blocked:
             assert event.treatment == "quiet"
         assert (event.treatment == "rating") == bool(all_of(ConversationRated, emitted))
@@ -279,7 +280,7 @@ def said_once(told: list[Event]) -> None:
     once(e.message_id for e in told if isinstance(e, SendMessage))
     once(e.message_id for e in told if isinstance(e, AiRequested))
     once(e.header.conversation_id for e in told if isinstance(e, ConversationRouted) and e.first)
-    once((e.conversation_id, e.revision, e.routed) for e in told if isinstance(e, ConversationChanged))
+    once((e.conversation_id, e.revision, e.routed, e.automatic) for e in told if isinstance(e, ConversationChanged))
     once((e.header.conversation_id, e.resolution) for e in told if isinstance(e, ConversationSurveyRequested))
     once(e.survey_id for e in told if isinstance(e, ConversationSurveySent))
 
