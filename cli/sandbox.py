@@ -16,8 +16,8 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from simulation.sandbox.accounts import Account, Template
 from simulation.sandbox.app import PLAYER, build_app, serve
 from simulation.sandbox.customers import script
-from simulation.sandbox.provider import Provider
-from simulation.sandbox.receipts import Faults
+from simulation.sandbox.engagelab.provider import Provider
+from simulation.sandbox.engagelab.receipts import Faults
 
 ACCOUNTS = TypeAdapter(tuple[Account, ...])
 

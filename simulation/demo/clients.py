@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from deploy.errors import LiveDeskError
 from schemas.events.people import PresenceState
 from simulation.sandbox.customers import CustomerMessage
-from simulation.sandbox.provider import LogEntry
+from simulation.sandbox.engagelab.provider import LogEntry
 from simulation.sandbox.sender import CallbackAttempt, CallbackCounts
 
 

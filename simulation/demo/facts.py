@@ -50,7 +50,7 @@ from schemas.topics import (
 )
 from simulation.demo.plan import Customer
 from simulation.demo.play import FAILURES, Resolved
-from simulation.sandbox.provider import LogEntry
+from simulation.sandbox.engagelab.provider import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
 
 COUNTED: tuple[Topic, ...] = (

@@ -1,1 +1,1 @@
-"""A stand-in for EngageLab over HTTP."""
+"""Stands in for providers, their customers and the AI agent, over HTTP."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_validator, model_validator
 
-from simulation.sandbox.errors import ApiError
+from simulation.sandbox.engagelab.errors import ApiError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Answer = Literal["accept", "refuse", "timeout", "unreachable"]

@@ -12,11 +12,11 @@ from aiohttp import web
 from simulation.sandbox.accounts import Credentials
 from simulation.sandbox.ai import AiStandIn
 from simulation.sandbox.control import ControlApi, control_errors, json_response
-from simulation.sandbox.errors import ApiError
+from simulation.sandbox.engagelab.errors import ApiError
+from simulation.sandbox.engagelab.provider import Provider
+from simulation.sandbox.engagelab.templates import TemplateApi, TemplateFilter, UnreachableError
 from simulation.sandbox.player import Player
-from simulation.sandbox.provider import Provider
 from simulation.sandbox.sender import CallbackSender
-from simulation.sandbox.templates import TemplateApi, TemplateFilter, UnreachableError
 
 SENDER = web.AppKey("sender", CallbackSender)
 PLAYER = web.AppKey("player", Player)

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
-from simulation.sandbox.callbacks import Json
 from simulation.sandbox.customers import CustomerMessage, script
+from simulation.sandbox.engagelab.callbacks import Json
+from simulation.sandbox.engagelab.provider import Provider
 from simulation.sandbox.player import Player
-from simulation.sandbox.provider import Provider
 from simulation.sandbox.sender import CallbackSender
 
 MESSAGES = TypeAdapter(list[CustomerMessage])

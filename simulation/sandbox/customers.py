@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from simulation.sandbox.callbacks import (
+from simulation.sandbox.engagelab.callbacks import (
     Business,
     Customer,
     Json,

@@ -9,10 +9,10 @@ from pydantic import JsonValue
 from providers.provider import Answer, Call
 from simulation.sandbox.accounts import Credentials
 from simulation.sandbox.ai import AiStandIn
-from simulation.sandbox.errors import ApiError
-from simulation.sandbox.provider import Provider
-from simulation.sandbox.receipts import ScheduledCallback
-from simulation.sandbox.templates import TemplateApi, TemplateFilter, UnreachableError
+from simulation.sandbox.engagelab.errors import ApiError
+from simulation.sandbox.engagelab.provider import Provider
+from simulation.sandbox.engagelab.receipts import ScheduledCallback
+from simulation.sandbox.engagelab.templates import TemplateApi, TemplateFilter, UnreachableError
 from streams.effects.http import NoAnswer
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from simulation.sandbox.customers import Step
-from simulation.sandbox.provider import Provider
-from simulation.sandbox.receipts import ScheduledCallback
+from simulation.sandbox.engagelab.provider import Provider
+from simulation.sandbox.engagelab.receipts import ScheduledCallback
 from simulation.sandbox.sender import CallbackSender
 
 

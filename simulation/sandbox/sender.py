@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 import aiohttp
 
 from simulation.sandbox.accounts import Account, Accounts
-from simulation.sandbox.callbacks import signature_header
-from simulation.sandbox.receipts import ScheduledCallback
+from simulation.sandbox.engagelab.callbacks import signature_header
+from simulation.sandbox.engagelab.receipts import ScheduledCallback
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from schemas.topics import TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
-from simulation.sandbox.provider import LogEntry, Provider
+from simulation.sandbox.engagelab.provider import LogEntry, Provider
 from simulation.scenario.format import Scenario
 from simulation.scenario.held_effects import HeldEffects
 from simulation.scenario.prefix import prefixed, stripped

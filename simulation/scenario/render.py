@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from schemas.ids import conversation_key
 from simulation.sandbox.accounts import digit_id
-from simulation.sandbox.callbacks import (
+from simulation.sandbox.engagelab.callbacks import (
     Business,
     Customer,
     Json,

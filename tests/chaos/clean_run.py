@@ -32,7 +32,7 @@ from schemas.settings.channels_file import Agent
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiStandIn
-from simulation.sandbox.callbacks import (
+from simulation.sandbox.engagelab.callbacks import (
     Business,
     Customer,
     Quote,
@@ -43,9 +43,9 @@ from simulation.sandbox.callbacks import (
     provider_message_id,
     status_row,
 )
+from simulation.sandbox.engagelab.provider import Provider
+from simulation.sandbox.engagelab.receipts import Faults, ScheduledCallback
 from simulation.sandbox.in_memory import InMemory
-from simulation.sandbox.provider import Provider
-from simulation.sandbox.receipts import Faults, ScheduledCallback
 from simulation.scenario.driver_run import at_once
 from streams.driver import Driver
 from streams.effects.contract import Done, Outcome

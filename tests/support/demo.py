@@ -51,7 +51,7 @@ from simulation.demo.count import Summary, summarize
 from simulation.demo.facts import COUNTED, Evidence, Facts
 from simulation.demo.plan import NO_SURVEY, Customer, Kind, Rating, Work
 from simulation.demo.play import Resolved
-from simulation.sandbox.provider import LogEntry
+from simulation.sandbox.engagelab.provider import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
 
 AT = datetime(2026, 3, 4, 12, tzinfo=UTC)

@@ -21,8 +21,8 @@ from providers.engagelab.sending import (
 from providers.provider import InboundMessage, InboundNotice, Receipt
 from simulation.sandbox.accounts import Account, Behaviour, Credentials, Template
 from simulation.sandbox.customers import CustomerMessage
-from simulation.sandbox.errors import HTTP_STATUS
-from simulation.sandbox.provider import Provider, SendResult
+from simulation.sandbox.engagelab.errors import HTTP_STATUS
+from simulation.sandbox.engagelab.provider import Provider, SendResult
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 NUMBER = "+34600700001"

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from schemas.effects import AiMessage, AiQuestion, AiRequest
 from simulation.sandbox.ai import CANNED, AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
-from simulation.sandbox.provider import Provider
+from simulation.sandbox.engagelab.provider import Provider
 from streams.effects.ai import AiClient, read_answer
 from streams.effects.contract import Done, Outcome
 from streams.effects.http import HttpTransport

@@ -18,8 +18,8 @@ from pydantic import JsonValue, SecretStr
 
 from simulation.sandbox.accounts import Account, Behaviour, Template
 from simulation.sandbox.app import SENDER, build_app, serve
-from simulation.sandbox.provider import Provider
-from simulation.sandbox.receipts import Faults
+from simulation.sandbox.engagelab.provider import Provider
+from simulation.sandbox.engagelab.receipts import Faults
 
 NUMBER = "+34600700001"
 AUTH = {"Authorization": "Basic " + base64.b64encode(b"k1:s1").decode()}

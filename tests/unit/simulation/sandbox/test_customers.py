@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from simulation.sandbox.callbacks import Business, channel_message_id, provider_message_id
 from simulation.sandbox.customers import CustomerMessage, render, script
+from simulation.sandbox.engagelab.callbacks import Business, channel_message_id, provider_message_id
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 BUSINESS = Business("+34600700001")

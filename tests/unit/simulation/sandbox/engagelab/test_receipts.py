@@ -9,8 +9,8 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from simulation.sandbox.callbacks import Business, Customer
-from simulation.sandbox.receipts import AcceptedMessage, Faults, ScheduledCallback, plan_receipts
+from simulation.sandbox.engagelab.callbacks import Business, Customer
+from simulation.sandbox.engagelab.receipts import AcceptedMessage, Faults, ScheduledCallback, plan_receipts
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 WHOLE = ["plan", "target_valid", "sent", "delivered", "read"]

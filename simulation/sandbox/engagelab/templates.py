@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pydantic import JsonValue, ValidationError
 
 from simulation.sandbox.accounts import Account, Accounts, Credentials, Template
-from simulation.sandbox.callbacks import Json
-from simulation.sandbox.errors import ApiError
-from simulation.sandbox.requests import parse_object
+from simulation.sandbox.engagelab.callbacks import Json
+from simulation.sandbox.engagelab.errors import ApiError
+from simulation.sandbox.engagelab.requests import parse_object
 
 SUCCESS: Json = {"code": 0, "message": "success"}
 

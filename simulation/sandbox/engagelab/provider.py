@@ -15,7 +15,8 @@ from typing import Literal
 from pydantic import JsonValue
 
 from simulation.sandbox.accounts import Account, Accounts, Behaviour, Credentials, recipient
-from simulation.sandbox.callbacks import (
+from simulation.sandbox.customers import CustomerMessage, render
+from simulation.sandbox.engagelab.callbacks import (
     Business,
     Customer,
     Json,
@@ -23,10 +24,9 @@ from simulation.sandbox.callbacks import (
     channel_message_id,
     provider_message_id,
 )
-from simulation.sandbox.customers import CustomerMessage, render
-from simulation.sandbox.errors import ApiError
-from simulation.sandbox.receipts import AcceptedMessage, Faults, ScheduledCallback, plan_receipts
-from simulation.sandbox.requests import SendRequest, check_permitted, parse_send
+from simulation.sandbox.engagelab.errors import ApiError
+from simulation.sandbox.engagelab.receipts import AcceptedMessage, Faults, ScheduledCallback, plan_receipts
+from simulation.sandbox.engagelab.requests import SendRequest, check_permitted, parse_send
 
 WINDOW = timedelta(hours=24)
 Outcome = Literal["accepted", "refused", "timeout", "unreachable"]

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from pydantic import JsonValue
 
-from simulation.sandbox.callbacks import (
+from simulation.sandbox.engagelab.callbacks import (
     Business,
     Customer,
     Quote,

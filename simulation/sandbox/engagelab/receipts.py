@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simulation.sandbox.accounts import Probability
-from simulation.sandbox.callbacks import Business, Customer, Json, callback_body, status_row
+from simulation.sandbox.engagelab.callbacks import Business, Customer, Json, callback_body, status_row
 
 
 class Faults(BaseModel):

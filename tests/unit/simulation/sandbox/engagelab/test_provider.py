@@ -9,9 +9,9 @@ import pytest
 from pydantic import JsonValue, SecretStr, ValidationError
 
 from simulation.sandbox.accounts import Account, Behaviour, Credentials, Template
-from simulation.sandbox.callbacks import channel_message_id, provider_message_id
 from simulation.sandbox.customers import CustomerMessage
-from simulation.sandbox.provider import Provider, SendResult
+from simulation.sandbox.engagelab.callbacks import channel_message_id, provider_message_id
+from simulation.sandbox.engagelab.provider import Provider, SendResult
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 NUMBER = "+34600700001"

@@ -8,8 +8,8 @@ import orjson
 from pydantic import JsonValue
 
 from simulation.sandbox.accounts import Account, digits, recipient
-from simulation.sandbox.callbacks import MEDIA_TYPES, Json
-from simulation.sandbox.errors import ApiError
+from simulation.sandbox.engagelab.callbacks import MEDIA_TYPES, Json
+from simulation.sandbox.engagelab.errors import ApiError
 
 MAX_TEXT = 4096
 
