@@ -65,7 +65,7 @@ class Publisher:
     """Publishes to `topics` (full names), in the order of the calls within a partition.
 
     discard: disconnects a producer and makes sure that it delivers nothing later.
-    deadline: seconds until publish gives up. EngageLab wants its 200 within 3 s (EngageLab docs, confirmed).
+    deadline: seconds until publish gives up. Providers want their 200 within 3 s (docs, confirmed).
     """
 
     # Batches are built here, one future each: aiokafka's send() takes twice the CPU time for each record.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import platformdirs
 from cryptography.fernet import Fernet
@@ -26,6 +26,10 @@ def _kafka_connection(validated: dict[str, Any]) -> KafkaConnection:
     # On a laptop `livedesk broker start` is all the set-up there is.
     embedded = f"127.0.0.1:{validated.get('broker_port', DEFAULT_BROKER_PORT)}"
     return KafkaConnection(**{"bootstrap_servers": embedded, **given})
+
+
+PROVIDER_URLS: Final[Mapping[str, str]] = {"engagelab": "engagelab_url"}
+"""The setting that holds each provider's base URL."""
 
 
 class Settings(BaseSettings):
@@ -103,7 +107,7 @@ class Settings(BaseSettings):
     @property
     def provider_urls(self) -> Mapping[str, str]:
         """Base URLs of the providers' REST APIs, by the provider's name."""
-        return {"engagelab": self.engagelab_url}
+        return {provider: getattr(self, name) for provider, name in PROVIDER_URLS.items()}
 
     @field_validator("secret_key")
     @classmethod

@@ -12,8 +12,9 @@ from deploy.kafka.broker import free_port
 from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
 from deploy.secrets import Secrets
-from deploy.settings import Settings
+from deploy.settings import PROVIDER_URLS, Settings
 from providers.address import webhook_path
+from providers.registry import PROVIDERS
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from simulation.sandbox.app import AI_PATH
@@ -144,7 +145,7 @@ class Stack:
             "LIVEDESK_REPLICATION_FACTOR": str(settings.replication_factor),
             "LIVEDESK_TOPIC_PREFIX": settings.topic_prefix,
             "LIVEDESK_SECRET_KEY": self._secrets.key,
-            "LIVEDESK_ENGAGELAB_URL": self.sandbox_url,
+            **provider_variables(self.sandbox_url),
             "LIVEDESK_AI_URL": self.sandbox_url + AI_PATH,
             # The rest of the Kafka connection (SASL, TLS) came from the environment, which children inherit.
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -160,8 +161,13 @@ class Stack:
                 "callback_url": self.webhook_url(channel),
             }
             for channel in self.channels.channels
-            if channel.provider == "engagelab" and channel.dev_key and channel.dev_secret
+            if channel.provider in PROVIDERS and channel.dev_key and channel.dev_secret
         ]
         path = self._folder / "sandbox-accounts.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(accounts))
+
+
+def provider_variables(url: str) -> dict[str, str]:
+    """Environment variables that put the sandbox in every provider's place."""
+    return {f"LIVEDESK_{name.upper()}": url for name in PROVIDER_URLS.values()}

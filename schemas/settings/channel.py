@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from schemas.settings.business_hours import BusinessHours
+from schemas.settings.credentials import (
+    CREDENTIALS,
+    Credentials,
+    credential_errors,
+    decrypt_credentials,
+    encrypt_credentials,
+)
 from schemas.settings.duration import Duration, PositiveDuration
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.phone import InvalidPhoneNumber, digits
@@ -124,21 +131,18 @@ def _phone_number(text: str) -> str:
         raise ValueError(f"is not a phone number with its country code, such as +34600000001: {exc}") from None
 
 
-class ChannelSettings(SettingsModel):
+class ChannelSettings(Credentials):
     """One revision of a channel's settings. The webhook token is none of them.
 
-    dev_secret is in no dump and no repr; to_stored alone carries it, encrypted.
+    Its credentials' secrets are in no dump and no repr; to_stored alone carries them, encrypted.
     """
 
     id: Id
     name: NameOrId = ""
     account: Id = DEFAULT_ACCOUNT
     revision: PositiveCount = 1
-    provider: Literal["engagelab", "whatsapp_cloud", "twilio"] = "engagelab"
     phone_number: Annotated[str, AfterValidator(_phone_number)]
     business_account_id: str | None = None
-    dev_key: Annotated[str, StringConstraints(min_length=1)] | None = Field(default=None, repr=False)
-    dev_secret: Annotated[SecretStr, Field(min_length=1)] | None = Field(default=None, exclude=True, repr=False)
     human_agents: tuple[Id, ...] = ()
     greeting: Greeting = Greeting()
     csat: Csat = Csat()
@@ -197,17 +201,13 @@ def channel_errors(
 
 
 def to_stored(settings: ChannelSettings, encrypt: Callable[[str], str]) -> dict[str, object]:
-    """Plain JSON data for the `channels` topic; dev_key and dev_secret are encrypted text."""
-    data: dict[str, object] = settings.model_dump(mode="json")
-    data["dev_key"] = encrypt(settings.dev_key) if settings.dev_key else None
-    data["dev_secret"] = encrypt(settings.dev_secret.get_secret_value()) if settings.dev_secret else None
-    return data
+    """Plain JSON data for the `channels` topic; credentials are encrypted text."""
+    return {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt)}
 
 
 def from_stored(data: Mapping[str, object], decrypt: Callable[[str], str]) -> ChannelSettings:
     """The inverse of to_stored. Raises InvalidSettings, and whatever decrypt raises."""
-    credentials = {key: decrypt(str(data[key])) for key in ("dev_key", "dev_secret") if data.get(key)}
-    return _validated({**data, **credentials})
+    return _validated({**data, **decrypt_credentials(data, decrypt)})
 
 
 def _validated(data: object) -> ChannelSettings:
@@ -218,7 +218,7 @@ def _validated(data: object) -> ChannelSettings:
 
 
 def _data(settings: ChannelSettings) -> dict[str, object]:
-    return {**settings.model_dump(), "dev_secret": settings.dev_secret}
+    return {**settings.model_dump(), **{name: getattr(settings, name) for name in CREDENTIALS}}
 
 
 def _merged(current: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:
@@ -233,9 +233,7 @@ def _contradictions(settings: ChannelSettings) -> Iterator[FieldError]:
     csat = settings.csat
     if csat.enabled and not csat.text.strip() and csat.template is None:
         yield FieldError("csat.text", "the survey is enabled, but there is neither a text nor a template to send")
-    if settings.provider == "engagelab" and (settings.dev_key is None) != (settings.dev_secret is None):
-        missing = "dev_secret" if settings.dev_secret is None else "dev_key"
-        yield FieldError(missing, "dev_key and dev_secret go together: give both or neither")
+    yield from credential_errors(settings)
 
 
 def _repetitions(settings: ChannelSettings) -> Iterator[FieldError]:

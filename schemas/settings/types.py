@@ -14,7 +14,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-MAX_TEXT = 4096  # characters of a WhatsApp text (EngageLab docs, confirmed)
+MAX_TEXT = 4096  # characters of a WhatsApp text (docs, confirmed)
 
 
 class SettingsModel(BaseModel):

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 from deploy.errors import LiveDeskError
 from schemas.events.people import PresenceState
 from simulation.sandbox.customers import CustomerMessage
-from simulation.sandbox.engagelab.provider import LogEntry
 from simulation.sandbox.sender import CallbackAttempt, CallbackCounts
+from simulation.sandbox.stand_in import LogEntry
 
 
 @dataclass(frozen=True)

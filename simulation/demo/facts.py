@@ -50,8 +50,8 @@ from schemas.topics import (
 )
 from simulation.demo.plan import Customer
 from simulation.demo.play import FAILURES, Resolved
-from simulation.sandbox.engagelab.provider import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
+from simulation.sandbox.stand_in import LogEntry
 
 COUNTED: tuple[Topic, ...] = (
     *(WEBHOOKS, INBOX, ACCOUNT_INBOX, CONVERSATIONS, ASSIGNMENTS, AI_REQUESTS),

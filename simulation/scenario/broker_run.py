@@ -18,7 +18,7 @@ from deploy.kafka.topics import apply
 from deploy.processes.ingress import IngressServer
 from deploy.processes.worker import environment
 from deploy.secrets import load_secrets
-from deploy.settings import Settings
+from deploy.settings import PROVIDER_URLS, Settings
 from ingress.people import PresenceRequest
 from schemas.codec import from_kafka
 from schemas.record import Record
@@ -29,7 +29,7 @@ from schemas.topics import TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
-from simulation.sandbox.engagelab.provider import LogEntry, Provider
+from simulation.sandbox.stand_in import LogEntry, Provider
 from simulation.scenario.format import Scenario
 from simulation.scenario.held_effects import HeldEffects
 from simulation.scenario.prefix import prefixed, stripped
@@ -118,7 +118,8 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
     provider, ai = Provider(auto_receipts=False), AiStandIn()
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
-        own = {"topic_prefix": prefix, "partitions": 2, "engagelab_url": url, "ai_url": url + AI_PATH}
+        urls = dict.fromkeys(PROVIDER_URLS.values(), url) | {"ai_url": url + AI_PATH}
+        own = {"topic_prefix": prefix, "partitions": 2, **urls}
         settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)

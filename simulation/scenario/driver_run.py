@@ -21,8 +21,8 @@ from schemas.settings.errors import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
-from simulation.sandbox.engagelab.provider import Provider
 from simulation.sandbox.in_memory import InMemory
+from simulation.sandbox.stand_in import Provider
 from simulation.scenario.format import Scenario
 from simulation.scenario.steps import CommandStep
 from simulation.scenario.world import Evidence, Refusal, StepIds

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from schemas.ids import conversation_key
 from simulation.sandbox.accounts import digit_id
-from simulation.sandbox.engagelab.callbacks import (
+from simulation.sandbox.stand_in import (
     Business,
     Customer,
     Json,

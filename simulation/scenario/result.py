@@ -41,7 +41,7 @@ from schemas.events.sending import SendCommand
 from schemas.ids import channel_of, contact_of
 from schemas.record import Record, body_text, encode, format_time
 from schemas.topics import Topic
-from simulation.sandbox.engagelab.provider import LogEntry
+from simulation.sandbox.stand_in import LogEntry
 from simulation.scenario.format import Scenario
 from simulation.scenario.order import Origins
 from simulation.scenario.world import Evidence, step_of

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from agents.opening import is_open, next_opening
 from ingress.people import PresenceRequest
+from providers.registry import PROVIDERS
 from simulation.scenario.format import Scenario
 from simulation.scenario.render import Callbacks, StepError
 from simulation.scenario.result import OpenResult, RefusedResult, Result, collect, sent_messages
@@ -50,7 +51,7 @@ async def run(scenario: Scenario, world: World, *, with_records: bool = False) -
 def check_supported(scenario: Scenario) -> None:
     """Raises NotSupported, naming the first thing that this version can't do."""
     for index, channel in enumerate(scenario.channels):
-        if channel.provider != "engagelab":
+        if channel.provider not in PROVIDERS:
             raise NotSupported(f"channels[{index}].provider: {channel.provider} is not supported by this version")
 
 

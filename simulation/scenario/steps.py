@@ -256,7 +256,7 @@ class SettingsChange(BaseModel):
 
 
 _REFUSED: Final = 5002
-"""Refused by Meta (EngageLab docs, confirmed)."""
+"""Refused by Meta (docs, confirmed)."""
 
 
 class ProviderAnswer(SettingsModel):

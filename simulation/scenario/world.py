@@ -12,7 +12,7 @@ from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from simulation.sandbox.accounts import Behaviour
-from simulation.sandbox.engagelab.provider import LogEntry
+from simulation.sandbox.stand_in import LogEntry
 from simulation.scenario.steps import CommandStep
 
 

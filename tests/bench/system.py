@@ -12,7 +12,7 @@ from deploy.channels_file import load_channels_file
 from deploy.processes.managed import ManagedProcess
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
-from simulation.stack import Ports, Stack
+from simulation.stack import Ports, Stack, provider_variables
 
 PREFIX = "livedesk."
 READY_S = 600.0
@@ -68,7 +68,7 @@ class System(Stack):
     @property
     def environment(self) -> dict[str, str]:
         """The variables that its processes share."""
-        return {**super().environment, "LIVEDESK_ENGAGELAB_URL": self._provider_url}
+        return {**super().environment, **provider_variables(self._provider_url)}
 
     def _process(self, name: str, arguments: Sequence[str], env: dict[str, str], ready_url: str) -> ManagedProcess:
         return _Patient(name, arguments, env=env, log=self._folder / f"{name}.log", ready_url=ready_url)

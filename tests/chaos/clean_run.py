@@ -32,10 +32,14 @@ from schemas.settings.channels_file import Agent
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiStandIn
-from simulation.sandbox.engagelab.callbacks import (
+from simulation.sandbox.in_memory import InMemory
+from simulation.sandbox.stand_in import (
     Business,
     Customer,
+    Faults,
+    Provider,
     Quote,
+    ScheduledCallback,
     callback_body,
     channel_message_id,
     content,
@@ -43,9 +47,6 @@ from simulation.sandbox.engagelab.callbacks import (
     provider_message_id,
     status_row,
 )
-from simulation.sandbox.engagelab.provider import Provider
-from simulation.sandbox.engagelab.receipts import Faults, ScheduledCallback
-from simulation.sandbox.in_memory import InMemory
 from simulation.scenario.driver_run import at_once
 from streams.driver import Driver
 from streams.effects.contract import Done, Outcome

@@ -13,7 +13,7 @@ import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from schemas.ids import channel_of, contact_of, conversation_key
-from simulation.sandbox.engagelab.callbacks import (
+from simulation.sandbox.stand_in import (
     Business,
     Customer,
     Quote,

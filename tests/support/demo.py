@@ -51,8 +51,8 @@ from simulation.demo.count import Summary, summarize
 from simulation.demo.facts import COUNTED, Evidence, Facts
 from simulation.demo.plan import NO_SURVEY, Customer, Kind, Rating, Work
 from simulation.demo.play import Resolved
-from simulation.sandbox.engagelab.provider import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
+from simulation.sandbox.stand_in import LogEntry
 
 AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
 STEPS = ("accepted", "sent", "delivered")
