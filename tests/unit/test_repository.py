@@ -130,10 +130,11 @@ def test_every_command_has_a_help_text() -> None:
     assert not silent
 
 
-def test_the_readme_names_every_environment_variable_and_no_other() -> None:
+def test_the_configuration_page_names_every_environment_variable_and_no_other() -> None:
     fields = {f"LIVEDESK_{name.upper()}" for name in Settings.model_fields if name != "kafka"}
     fields |= {f"KAFKA_{name.upper()}" for name in KafkaConnection.model_fields}
-    assert set(re.findall(r"\b(?:LIVEDESK|KAFKA)_[A-Z_]+[A-Z]\b", README)) == fields
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert set(re.findall(r"\b(?:LIVEDESK|KAFKA)_[A-Z_]+[A-Z]\b", page)) == fields
 
 
 def test_the_readme_s_diagram_is_the_topology() -> None:
