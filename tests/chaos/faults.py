@@ -23,7 +23,7 @@ RESTORED_WITHIN_S = 30.0
 MOST_WORKERS = 4
 LOADED_AFTER_S = 20.0
 """Seconds after its start, or a pause, in which the broker is not paused. Kafka 3.9.2 that is paused while it reads its
-transactions back goes on with a part of them, and then aborts what ended long ago: docs/reliability.md, finding 10."""
+transactions back resumes with a part of them, and then aborts what ended long ago: docs/reliability.md, Limits."""
 
 
 @dataclass(frozen=True)

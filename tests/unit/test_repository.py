@@ -107,7 +107,8 @@ def commands() -> dict[tuple[str, ...], TyperCommand | TyperGroup]:
 
 
 def named_command_lines() -> list[list[str]]:
-    texts = (README, *(path.read_text() for path in (ROOT / "docs").rglob("*.md")))
+    pages = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"))
+    texts = (page.read_text() for page in pages)
     lines = [line for text in texts for line in re.findall(r"(?:^|`)livedesk ([^`#\n]+)", text, re.MULTILINE)]
     return [line.split() for line in lines]
 
@@ -129,10 +130,11 @@ def test_every_command_has_a_help_text() -> None:
     assert not silent
 
 
-def test_the_readme_names_every_environment_variable_and_no_other() -> None:
+def test_the_configuration_page_names_every_environment_variable_and_no_other() -> None:
     fields = {f"LIVEDESK_{name.upper()}" for name in Settings.model_fields if name != "kafka"}
     fields |= {f"KAFKA_{name.upper()}" for name in KafkaConnection.model_fields}
-    assert set(re.findall(r"\b(?:LIVEDESK|KAFKA)_[A-Z_]+[A-Z]\b", README)) == fields
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert set(re.findall(r"\b(?:LIVEDESK|KAFKA)_[A-Z_]+[A-Z]\b", page)) == fields
 
 
 def test_the_readme_s_diagram_is_the_topology() -> None:
@@ -149,7 +151,7 @@ def test_the_readme_s_diagram_is_the_topology() -> None:
 
 
 def test_links_inside_the_repository_lead_somewhere() -> None:
-    pages = (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"))
+    pages = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
     targets = [(page, link) for page in pages for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())]
     assert [f"{page.name}: {link}" for page, link in targets if not (page.parent / link).exists()] == []
 
