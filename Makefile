@@ -39,13 +39,12 @@ help:
 demo: $(INSTALLED)
 	@$(PY) -m cli.main demo
 
-NO_KAFKA := tests/unit tests/scenarios tests/contract
-
-test: quick
-	@$(PY) -m pytest $(addprefix --ignore=,$(NO_KAFKA))
+# By file, as the tests of a file share what is slow to start; those that need Kafka wait much, and are collected first.
+test: $(INSTALLED)
+	@$(PY) -m pytest -n auto --dist loadfile
 
 quick: $(INSTALLED)
-	@$(PY) -m pytest -n auto $(NO_KAFKA)
+	@$(PY) -m pytest -n auto tests/unit tests/scenarios tests/contract
 
 check: $(INSTALLED)
 	@echo "ruff check";          $(PY) -m ruff check .

@@ -1,6 +1,13 @@
-"""One real Kafka for all tests that need one: KAFKA_BOOTSTRAP_SERVERS, or an embedded broker."""
+"""One real Kafka for all tests that need one: KAFKA_BOOTSTRAP_SERVERS, or an embedded broker.
+
+The processes of one run (pytest -n) share it: the first that needs it starts it, the one that started them stops it.
+"""
 
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +21,8 @@ from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.kafka.jars import fetch_jars, quiet
 from deploy.settings import load_settings
 
+SHARED_FOLDER = "TEST_BROKER_FOLDER"
+SHARED_PORT = "TEST_BROKER_PORT"
 NEED_KAFKA = [Path(__file__).parent / folder for folder in ("broker", "e2e")]
 
 
@@ -21,6 +30,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(folder in item.path.parents for folder in NEED_KAFKA):
             item.add_marker("broker")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="livedesk-test-broker-")
+        os.environ[SHARED_PORT] = str(free_port())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(SHARED_FOLDER))
+        EmbeddedBroker(port=int(os.environ.pop(SHARED_PORT)), data_dir=folder, cache_dir=folder).stop()
+        shutil.rmtree(folder)
 
 
 @contextmanager
@@ -45,20 +67,20 @@ def cache_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConnection]:
+def kafka(request: pytest.FixtureRequest) -> KafkaConnection:
     """The Kafka of this run."""
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        yield load_settings().kafka
-        return
+        return load_settings().kafka
     # Not an argument: with a Kafka of one's own no jars are fetched.
     cache_dir: Path = request.getfixturevalue("cache_dir")
-    broker = EmbeddedBroker(port=free_port(), data_dir=tmp_path_factory.mktemp("broker"), cache_dir=cache_dir)
-    with _or_fail():
-        broker.start()
-    try:
-        yield KafkaConnection(bootstrap_servers=broker.bootstrap_servers)
-    finally:
-        broker.stop()
+    port = os.environ[SHARED_PORT]
+    folders = {"LIVEDESK_DATA_DIR": os.environ[SHARED_FOLDER], "LIVEDESK_CACHE_DIR": str(cache_dir)}
+    # By the command, which finds the broker that another process of the run has started; it is no child of this one.
+    command = [sys.executable, "-m", "cli.main", "broker", "start", "--port", port]
+    started = subprocess.run(command, env={**os.environ, **folders}, capture_output=True, text=True, check=False)
+    if started.returncode:
+        pytest.fail(f"No Kafka for the broker tests. {started.stderr}", pytrace=False)
+    return KafkaConnection(bootstrap_servers=f"127.0.0.1:{port}")
 
 
 @pytest.fixture

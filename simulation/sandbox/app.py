@@ -139,7 +139,8 @@ class EngageLabApi:
 
     async def _hang(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._closing.wait(), self._hold_seconds)
+            async with asyncio.timeout(self._hold_seconds):
+                await self._closing.wait()
 
 
 @web.middleware

@@ -109,7 +109,8 @@ class CallbackSender:
                     self._in_flight += 1
                     posts.create_task(self._post(session, callback, attempt))
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), self._seconds_to_next())
+                    async with asyncio.timeout(self._seconds_to_next()):
+                        await self._changed.wait()
 
     def _seconds_to_next(self) -> float | None:
         if not self._queue:

@@ -80,7 +80,8 @@ class EffectRunner:
         if time.monotonic() - attempted_at > START_WITHIN:
             return Postponed()
         try:
-            return await asyncio.wait_for(perform(request), request.ends_within_s)
+            async with asyncio.timeout(request.ends_within_s):
+                return await perform(request)
         except TimeoutError:
             return Unknown()
         except Exception as error:  # noqa: BLE001 - whatever broke, the call may have been made

@@ -29,6 +29,7 @@ class SettingsStore(SettingsMemory):
         while (channel, revision) not in self._revisions:
             self._added.clear()
             try:
-                await asyncio.wait_for(self._added.wait(), 5)
+                async with asyncio.timeout(5):
+                    await self._added.wait()
             except TimeoutError:
                 logger.warning("waiting for revision %d of the settings of channel %s", revision, channel)

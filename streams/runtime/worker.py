@@ -99,8 +99,10 @@ class Worker:
     async def stop(self) -> None:
         """Finish running batches and effects, leave the groups, disconnect."""
         if self._ticker is not None:
-            self._ticker.cancel()
-            await asyncio.gather(self._ticker, return_exceptions=True)
+            # Again and again, as aiokafka's own wait_for may lose a cancellation (Python 3.11).
+            while not self._ticker.done():
+                self._ticker.cancel()
+                await asyncio.wait({self._ticker}, timeout=1)
         try:
             async with asyncio.timeout(STOP_WITHIN_S):
                 await asyncio.gather(*(runner.stop() for runner in self.runners))
@@ -125,7 +127,8 @@ class Worker:
                 if crashed:
                     raise StageCrashed(f"Faust ended {', '.join(crashed)}")
                 try:
-                    await asyncio.wait_for(until.wait(), 0.5)
+                    async with asyncio.timeout(0.5):
+                        await until.wait()
                 except TimeoutError:
                     continue
         finally:
@@ -168,7 +171,8 @@ class Worker:
         """Commit the groups' offsets, look at those that Kafka tells, and let due timers fire."""
         await self._commit()
         try:
-            await asyncio.wait_for(self.progress.poll(self._env.clock()), 10)
+            async with asyncio.timeout(10):
+                await self.progress.poll(self._env.clock())
         except (KafkaError, TimeoutError) as error:
             logger.warning("Kafka does not tell its offsets now: %s", type(error).__name__)
         for runner in self.runners:
