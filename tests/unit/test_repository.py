@@ -211,3 +211,24 @@ def test_importing_opens_no_socket_starts_nothing_and_writes_nothing() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 50
+
+
+def named_rules() -> list[tuple[str, str]]:
+    """Each `file`: `name` of the table in CONTRIBUTING. A file without a folder is in the row's last folder."""
+    rows = [
+        line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if line.startswith("|") and ".py`" in line
+    ]
+    found = []
+    for row in rows:
+        folder = ROOT / "agents"
+        for path, names in re.findall(r"`([\w/]+\.py)`: ((?:`[\w.]+`(?: \([^)]*\))?,? ?)+)", row):
+            file = next(one / path for one in (folder, ROOT / "agents", ROOT) if (one / path).exists())
+            folder = file.parent
+            found += [(str(file.relative_to(ROOT)), name) for name in re.findall(r"`([\w.]+)`", names)]
+    return found
+
+
+@pytest.mark.parametrize(("file", "name"), named_rules(), ids=lambda value: value)
+def test_a_rule_is_where_contributing_says(file: str, name: str) -> None:
+    *_, last = name.split(".")
+    assert re.search(rf"^ *(def {last}\(|{last}\b.*=|class {last}\b)", (ROOT / file).read_text(), re.MULTILINE)
