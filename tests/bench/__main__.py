@@ -18,14 +18,14 @@ from deploy.errors import LiveDeskError
 from deploy.processes.signals import Interrupted, run_until_signal
 from deploy.settings import load_settings
 from tests.bench import (
-    bench_failover,
-    bench_growth,
-    bench_idle,
-    bench_ingress,
-    bench_latency,
-    bench_pipeline,
-    bench_restore,
-    bench_stage,
+    failover,
+    growth,
+    idle,
+    ingress,
+    latency,
+    pipeline,
+    restore,
+    stage,
 )
 from tests.bench.report import Report, markdown, show
 from tests.bench.session import NoResult, Session, Size, machine
@@ -36,14 +36,14 @@ WIDTH = 120
 """Columns where there is no terminal: tables would be cut to 80."""
 
 BENCHMARKS: dict[str, Callable[[Session], Coroutine[object, object, Sequence[Report]]]] = {
-    "stage": bench_stage.run,
-    "ingress": bench_ingress.run,
-    "pipeline": bench_pipeline.run,
-    "latency": bench_latency.run,
-    "restore": bench_restore.run,
-    "growth": bench_growth.run,
-    "idle": bench_idle.run,
-    "failover": bench_failover.run,
+    "stage": stage.run,
+    "ingress": ingress.run,
+    "pipeline": pipeline.run,
+    "latency": latency.run,
+    "restore": restore.run,
+    "growth": growth.run,
+    "idle": idle.run,
+    "failover": failover.run,
 }
 
 
