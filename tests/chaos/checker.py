@@ -21,14 +21,14 @@ from schemas.events.inbox import Command
 from schemas.events.operations import DeadLettered
 from schemas.events.sending import EffectEnded
 from schemas.topics import CONVERSATIONS, DEAD_LETTERS, GATED, INBOX, WEBHOOKS
-from tests.chaos.check_ai import check_ai_answers, check_questions
-from tests.chaos.check_assignment import check_limits, check_places, check_proposals, check_waiting
-from tests.chaos.check_csat import check_books, check_ratings, check_surveys
-from tests.chaos.check_hours import check_greetings, check_unavailable
-from tests.chaos.check_reports import check_reports
-from tests.chaos.check_sending import check_failures, check_receipts, check_sends, check_statuses, check_windows
-from tests.chaos.check_settings import check_settings
-from tests.chaos.check_state import check_state
+from tests.chaos.checks.ai import check_ai_answers, check_questions
+from tests.chaos.checks.assignment import check_limits, check_places, check_proposals, check_waiting
+from tests.chaos.checks.csat import check_books, check_ratings, check_surveys
+from tests.chaos.checks.hours import check_greetings, check_unavailable
+from tests.chaos.checks.reports import check_reports
+from tests.chaos.checks.sending import check_failures, check_receipts, check_sends, check_statuses, check_windows
+from tests.chaos.checks.settings import check_settings
+from tests.chaos.checks.state import check_state
 from tests.chaos.history import History, InboundRow
 from tests.chaos.violation import Violation
 

@@ -1,0 +1,1 @@
+"""What must hold of a run: a file for each part of the system."""
