@@ -2,7 +2,7 @@
 
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Never
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from cli.sandbox import sandbox
 from cli.up import up
 from cli.worker import worker
 from deploy.errors import LiveDeskError
+from deploy.folders import folder_error
 from deploy.settings import load_settings
 
 app = typer.Typer(
@@ -61,11 +62,20 @@ def main() -> None:
     try:
         app()
     except LiveDeskError as error:
-        console = Console(stderr=True)
-        console.print(error.message, style="red", markup=False, highlight=False, soft_wrap=True)
-        if error.hint:
-            console.print(error.hint, markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(error)
+    except OSError as error:
+        explained = folder_error(error, load_settings())
+        if explained is None:
+            raise
+        _fail(explained)
+
+
+def _fail(error: LiveDeskError) -> Never:
+    console = Console(stderr=True)
+    console.print(error.message, style="red", markup=False, highlight=False, soft_wrap=True)
+    if error.hint:
+        console.print(error.hint, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

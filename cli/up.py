@@ -16,8 +16,9 @@ from rich.console import Console
 
 from deploy.channels_file import load_channels_file
 from deploy.errors import LiveDeskError
-from deploy.kafka.broker import check_port_free
+from deploy.folders import DATA, open_lock
 from deploy.kafka.local import LocalKafka, local_kafka
+from deploy.ports import check_port_free
 from deploy.processes.logs import configure_logging
 from deploy.processes.signals import Interrupted, raise_at_sigterm, run_until_signal
 from deploy.secrets import load_secrets
@@ -61,11 +62,20 @@ def up(
     configure_logging()
     try:
         with _only_one(settings.data_dir):
-            for number in (ports.ingress, ports.control, ports.sandbox, *ports.workers):
-                check_port_free(number, "Stop that process, or choose other ports: livedesk up --help.")
+            _check_ports(ports)
             _run(settings, file, path, ports, console)
     except (Interrupted, KeyboardInterrupt):
         console.print("Stopped.")
+
+
+def _check_ports(ports: Ports) -> None:
+    wanted = [("--port", ports.ingress), ("--control-port", ports.control), ("--sandbox-port", ports.sandbox)]
+    wanted += [("--worker-port", port) for port in ports.workers]
+    by_port = {port: option for option, port in reversed(wanted)}
+    for option, port in wanted:
+        if by_port[port] != option:
+            raise LiveDeskError(f"{by_port[port]} and {option} both take port {port}.", f"Choose another {option}.")
+        check_port_free("livedesk up", port, f"Stop that process, or choose another {option}.")
 
 
 def _run(settings: Settings, file: ChannelsFile, path: Path, ports: Ports, console: Console) -> None:
@@ -146,8 +156,7 @@ def _post(url: str, body: Mapping[str, object]) -> str:
 @contextmanager
 def _only_one(data_dir: Path) -> Iterator[None]:
     """Two of them would take each other's partitions and ports. Raises LiveDeskError."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "up.lock").open("w") as lock:
+    with open_lock(data_dir / "up.lock", DATA) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

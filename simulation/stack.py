@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from deploy.folders import DATA, make_folder
 from deploy.kafka.broker import free_port
 from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
@@ -62,7 +63,7 @@ class Stack:
         self.ingress_url = f"http://127.0.0.1:{ports.ingress}"
         self.control_url = f"http://127.0.0.1:{ports.control}"
         self.sandbox_url = f"http://127.0.0.1:{ports.sandbox}"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, DATA)
         env = self.environment
         accounts = str(folder / "sandbox-accounts.json")
         arguments = ["sandbox", "--port", str(ports.sandbox), "--accounts", accounts, *sandbox_options]

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from deploy.errors import LiveDeskError
+from deploy.folders import CACHE, make_folder
 
 Progress = Callable[[str], None]
 """Is told, in a line, what a long operation is doing."""
@@ -55,8 +56,8 @@ def fetch_jars(cache_dir: Path, progress: Progress, repository: str | None = Non
     missing = [coordinate for coordinate, path in paths.items() if _sha256(path) != wanted.jars[coordinate]]
     if not missing:
         return list(paths.values())
+    make_folder(folder, CACHE)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
             downloads = [pool.submit(_download, c, wanted.jars[c], paths[c], repository) for c in missing]
             size = 0
