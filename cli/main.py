@@ -16,6 +16,7 @@ from cli.up import up
 from cli.worker import worker
 from deploy.errors import LiveDeskError
 from deploy.folders import folder_error
+from deploy.processes.logs import quiet_expected_states
 from deploy.settings import load_settings
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    quiet_expected_states()
     context.obj = load_settings()
 
 
