@@ -32,12 +32,12 @@ _DOWNLOADS_AT_ONCE = 6
 
 
 class JarList(BaseModel):
-    """The jars of one Kafka version: `group:artifact:version` to SHA-256. size: bytes of all of them."""
+    """The jars of one Kafka version: `group:artifact:version` to SHA-256. size: bytes of all of them; 0: not noted."""
 
     model_config = ConfigDict(frozen=True)
 
     version: str
-    size: int
+    size: int = 0
     jars: Mapping[str, str]
 
 
