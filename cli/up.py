@@ -27,11 +27,12 @@ from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from simulation.demo.run import CHANNELS
 from simulation.stack import Ports, Stack
+from streams.runtime.dead_letters import DeadLetterNews
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-"""How often it is seen whether Kafka still runs."""
+"""How often it is seen whether Kafka still runs, and whether there are dead letters."""
 
 
 def up(
@@ -95,6 +96,7 @@ def _run(settings: Settings, file: ChannelsFile, path: Path, ports: Ports, conso
 
 
 async def _serve(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path, console: Console) -> Never:
+    news = DeadLetterNews()
     try:
         async with stack:
             console.print(describe(stack, file, kafka, folder), markup=False, highlight=False, soft_wrap=True)
@@ -103,8 +105,17 @@ async def _serve(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Pa
                 if kafka.ended():
                     logger.warning("Kafka ended: it is started again")
                     await asyncio.to_thread(kafka.restart)
+                await _say_dead_letters(stack, news)
     finally:
         console.print("Stopping")
+
+
+async def _say_dead_letters(stack: Stack, news: DeadLetterNews) -> None:
+    for worker, by_stage in (await stack.dead_letters()).items():
+        news.count(worker, by_stage)
+    line = news.line(time.monotonic())
+    if line is not None:
+        logger.warning("%s", line)
 
 
 def describe(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path) -> str:

@@ -3,10 +3,15 @@
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.folders import DATA, make_folder
 from deploy.kafka.broker import free_port
@@ -18,6 +23,7 @@ from providers.address import webhook_path
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from simulation.sandbox.app import AI_PATH
+from streams.runtime.dead_letters import dead_letters_by_stage
 from streams.topology import all_topics
 
 logger = logging.getLogger(__name__)
@@ -90,6 +96,17 @@ class Stack:
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider is to post the channel's callbacks."""
         return self.ingress_url + webhook_path(channel.provider, self._secrets.webhook_token(channel.id))
+
+    async def dead_letters(self) -> dict[str, Counter[str]]:
+        """The dead letters that each worker wrote since it started, by stage; without workers that don't answer."""
+        found: dict[str, Counter[str]] = {}
+        async with ClientSession(timeout=ClientTimeout(total=2)) as session:
+            for worker, port in zip(self.workers, self.ports.workers, strict=True):
+                with suppress(ClientError, TimeoutError):
+                    async with session.get(f"http://127.0.0.1:{port}/metrics") as page:
+                        families = text_string_to_metric_families(await page.text())
+                        found[worker.name] = dead_letters_by_stage(families)
+        return found
 
     async def __aenter__(self) -> "Stack":
         await apply(
