@@ -31,7 +31,7 @@ def start(
 ) -> None:
     """Start the broker and wait until it answers. Does nothing if it runs already.
 
-    The first start fetches Apache Kafka (43 MB) into LIVEDESK_CACHE_DIR; later ones need no network.
+    The first start fetches Apache Kafka into LIVEDESK_CACHE_DIR; later ones need no network.
     Its data stay in LIVEDESK_DATA_DIR.
     """
     broker = embedded_broker(context.ensure_object(Settings), port)

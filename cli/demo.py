@@ -13,7 +13,7 @@ from rich.console import Console
 
 from deploy.errors import LiveDeskError
 from deploy.kafka.local import local_kafka
-from deploy.processes.logs import FORMAT
+from deploy.processes.logs import configure_logging
 from deploy.processes.signals import Interrupted, raise_at_sigterm, run_until_signal
 from deploy.settings import Settings
 from simulation.demo.picture import Picture
@@ -47,7 +47,7 @@ def demo(
     console = Console()
     plain = plain or not console.is_terminal
     folder = Path(tempfile.mkdtemp(prefix="livedesk-demo-"))
-    logging.basicConfig(filename=folder / "demo.log", level=logging.WARNING, format=FORMAT)
+    configure_logging(logging.WARNING, folder / "demo.log")
     try:
         report = _run(settings, customers, seed, folder, console, plain=plain)
     except (Interrupted, KeyboardInterrupt):

@@ -2,7 +2,7 @@
 
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Never
 
 import typer
 from rich.console import Console
@@ -15,6 +15,8 @@ from cli.sandbox import sandbox
 from cli.up import up
 from cli.worker import worker
 from deploy.errors import LiveDeskError
+from deploy.folders import folder_error
+from deploy.processes.logs import quiet_expected_states
 from deploy.settings import load_settings
 
 app = typer.Typer(
@@ -53,6 +55,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    quiet_expected_states()
     context.obj = load_settings()
 
 
@@ -61,11 +64,20 @@ def main() -> None:
     try:
         app()
     except LiveDeskError as error:
-        console = Console(stderr=True)
-        console.print(error.message, style="red", markup=False, highlight=False, soft_wrap=True)
-        if error.hint:
-            console.print(error.hint, markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(error)
+    except OSError as error:
+        explained = folder_error(error, load_settings())
+        if explained is None:
+            raise
+        _fail(explained)
+
+
+def _fail(error: LiveDeskError) -> Never:
+    console = Console(stderr=True)
+    console.print(error.message, style="red", markup=False, highlight=False, soft_wrap=True)
+    if error.hint:
+        console.print(error.hint, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from deploy.dead_letters import read_letters
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import committed_reader
 from deploy.reports import OUTCOMES, By, Figures, Filter, Times, read_partials, summed
@@ -58,7 +59,7 @@ def show_reports(
     if only.first and only.last and only.first > only.last:
         raise LiveDeskError(f"--from {only.first} is after --to {only.last}.")
     settings = context.ensure_object(Settings)
-    groups = asyncio.run(_read(settings, by, only))
+    groups, dead_letters = asyncio.run(_read(settings, by, only))
     if as_json:
         for group, figures in groups.items():
             typer.echo(orjson.dumps({by: group, **as_data(figures)}).decode())
@@ -66,15 +67,25 @@ def show_reports(
         print_csv(by, groups)
     else:
         print_tables(Console(highlight=False), by, groups)
+    if dead_letters:
+        # Beside the figures, which a program may read.
+        Console(stderr=True, highlight=False, soft_wrap=True).print(warning(dead_letters), style="yellow")
+
+
+def warning(dead_letters: int) -> str:
+    """What is said of dead letters: what they hold is not in the figures."""
+    records = "1 record is" if dead_letters == 1 else f"{dead_letters} records are"
+    return f"{records} not in the figures, as dead letters: livedesk dead-letters list"
 
 
 def _day(moment: datetime | None) -> date | None:
     return None if moment is None else moment.date()
 
 
-async def _read(settings: Settings, by: By, only: Filter) -> dict[str, Figures]:
+async def _read(settings: Settings, by: By, only: Filter) -> tuple[dict[str, Figures], int]:
     async with committed_reader(settings.kafka) as reader:
-        return summed(await read_partials(reader, settings.topic_prefix), by, only)
+        letters = await read_letters(reader, settings.topic_prefix)
+        return summed(await read_partials(reader, settings.topic_prefix), by, only), letters.unreplayed
 
 
 # --- as data -------------------------------------------------------------------------------------------------------

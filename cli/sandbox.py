@@ -23,7 +23,7 @@ ACCOUNTS = TypeAdapter(tuple[Account, ...])
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.")] = 8900,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8900,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     accounts: Annotated[
         Path | None,

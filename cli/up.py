@@ -16,8 +16,9 @@ from rich.console import Console
 
 from deploy.channels_file import load_channels_file
 from deploy.errors import LiveDeskError
-from deploy.kafka.broker import check_port_free
+from deploy.folders import DATA, open_lock
 from deploy.kafka.local import LocalKafka, local_kafka
+from deploy.ports import check_port_free
 from deploy.processes.logs import configure_logging
 from deploy.processes.signals import Interrupted, raise_at_sigterm, run_until_signal
 from deploy.secrets import load_secrets
@@ -26,11 +27,12 @@ from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from simulation.demo.run import CHANNELS
 from simulation.stack import Ports, Stack
+from streams.runtime.dead_letters import DeadLetterNews
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-"""How often it is seen whether Kafka still runs."""
+"""How often it is seen whether Kafka still runs, and whether there are dead letters."""
 
 
 def up(
@@ -61,11 +63,20 @@ def up(
     configure_logging()
     try:
         with _only_one(settings.data_dir):
-            for number in (ports.ingress, ports.control, ports.sandbox, *ports.workers):
-                check_port_free(number, "Stop that process, or choose other ports: livedesk up --help.")
+            _check_ports(ports)
             _run(settings, file, path, ports, console)
     except (Interrupted, KeyboardInterrupt):
         console.print("Stopped.")
+
+
+def _check_ports(ports: Ports) -> None:
+    wanted = [("--port", ports.ingress), ("--control-port", ports.control), ("--sandbox-port", ports.sandbox)]
+    wanted += [("--worker-port", port) for port in ports.workers]
+    by_port = {port: option for option, port in reversed(wanted)}
+    for option, port in wanted:
+        if by_port[port] != option:
+            raise LiveDeskError(f"{by_port[port]} and {option} both take port {port}.", f"Choose another {option}.")
+        check_port_free("livedesk up", port, f"Stop that process, or choose another {option}.")
 
 
 def _run(settings: Settings, file: ChannelsFile, path: Path, ports: Ports, console: Console) -> None:
@@ -85,6 +96,7 @@ def _run(settings: Settings, file: ChannelsFile, path: Path, ports: Ports, conso
 
 
 async def _serve(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path, console: Console) -> Never:
+    news = DeadLetterNews()
     try:
         async with stack:
             console.print(describe(stack, file, kafka, folder), markup=False, highlight=False, soft_wrap=True)
@@ -93,8 +105,17 @@ async def _serve(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Pa
                 if kafka.ended():
                     logger.warning("Kafka ended: it is started again")
                     await asyncio.to_thread(kafka.restart)
+                await _say_dead_letters(stack, news)
     finally:
         console.print("Stopping")
+
+
+async def _say_dead_letters(stack: Stack, news: DeadLetterNews) -> None:
+    for worker, by_stage in (await stack.dead_letters()).items():
+        news.count(worker, by_stage)
+    line = news.line(time.monotonic())
+    if line is not None:
+        logger.warning("%s", line)
 
 
 def describe(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path) -> str:
@@ -146,8 +167,7 @@ def _post(url: str, body: Mapping[str, object]) -> str:
 @contextmanager
 def _only_one(data_dir: Path) -> Iterator[None]:
     """Two of them would take each other's partitions and ports. Raises LiveDeskError."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "up.lock").open("w") as lock:
+    with open_lock(data_dir / "up.lock", DATA) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

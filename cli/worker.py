@@ -45,7 +45,9 @@ def worker(
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address of the health page.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0 takes any free one.")] = 8090,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of /healthz, /readyz and /metrics; 0 takes any free one.")
+    ] = 8090,
 ) -> None:
     """Run stages of the pipeline in this process until SIGTERM or Ctrl-C.
 

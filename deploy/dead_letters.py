@@ -100,6 +100,11 @@ class Letters:
             raise LiveDeskError(f"{len(found) or 'No'} dead letters have an id that begins with {id}.")
         return found[0]
 
+    @property
+    def unreplayed(self) -> int:
+        """How many were not replayed."""
+        return sum(not letter.replayed for letter in self.by_id.values())
+
     def matching(self, selection: Selection) -> list[Letter]:
         """Those that are meant, replayed or not. Raises LiveDeskError: an id that is none."""
         named = {self.get(id).id for id in selection.ids}

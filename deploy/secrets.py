@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken
 
 from deploy.errors import LiveDeskError
+from deploy.folders import reason
 from deploy.settings import Settings
 from providers.address import webhook_token
 
@@ -56,7 +57,7 @@ def load_secrets(settings: Settings) -> Secrets:
         return Secrets(path.read_bytes().strip())
     except OSError as error:
         raise LiveDeskError(
-            f"The key file {path} can't be read or written: {error.strerror}.",
+            f"The key file {path} can't be read or written: {reason(error)}.",
             "Set LIVEDESK_SECRET_KEY, or LIVEDESK_DATA_DIR to a folder of yours.",
         ) from error
     except ValueError:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ingress.directory import ChannelDirectory
 from ingress.journal import Draft, Journal
-from schemas.settings.channel import ChannelSettings, apply_change, check_channel
+from schemas.settings.channel import ChannelSettings, apply_change, check_channel, taken_number
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import FieldError, InvalidSettings
 
@@ -22,6 +22,7 @@ class ChannelWriter:
             current = self._directory.channel(channel_id)
             changed = apply_change(current, change)
             check_channel(changed, self._directory.people(current.account), current)
+            self._check_number(changed, current)
             draft.save_channel(changed, current)
 
         await self._journal.write(fill)
@@ -72,6 +73,13 @@ class ChannelWriter:
 
         await self._journal.write(fill)
         return saved
+
+    def _check_number(self, changed: ChannelSettings, current: ChannelSettings) -> None:
+        # One that two channels have since before this was refused must not stand in the way of another change.
+        if changed.phone_number != current.phone_number:
+            taken = tuple(taken_number(changed, self._directory.channels()))
+            if taken:
+                raise InvalidSettings(taken)
 
     def _draft_agents(self, draft: Draft, account: str, file: ChannelsFile) -> None:
         for person in file.agents:

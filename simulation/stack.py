@@ -3,11 +3,17 @@
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.folders import DATA, make_folder
 from deploy.kafka.broker import free_port
 from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
@@ -18,6 +24,7 @@ from providers.registry import PROVIDERS
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from simulation.sandbox.app import AI_PATH
+from streams.runtime.dead_letters import dead_letters_by_stage
 from streams.topology import all_topics
 
 logger = logging.getLogger(__name__)
@@ -63,7 +70,7 @@ class Stack:
         self.ingress_url = f"http://127.0.0.1:{ports.ingress}"
         self.control_url = f"http://127.0.0.1:{ports.control}"
         self.sandbox_url = f"http://127.0.0.1:{ports.sandbox}"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, DATA)
         env = self.environment
         accounts = str(folder / "sandbox-accounts.json")
         arguments = ["sandbox", "--port", str(ports.sandbox), "--accounts", accounts, *sandbox_options]
@@ -90,6 +97,17 @@ class Stack:
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider is to post the channel's callbacks."""
         return self.ingress_url + webhook_path(channel.provider, self._secrets.webhook_token(channel.id))
+
+    async def dead_letters(self) -> dict[str, Counter[str]]:
+        """The dead letters that each worker wrote since it started, by stage; without workers that don't answer."""
+        found: dict[str, Counter[str]] = {}
+        async with ClientSession(timeout=ClientTimeout(total=2)) as session:
+            for worker, port in zip(self.workers, self.ports.workers, strict=True):
+                with suppress(ClientError, TimeoutError):
+                    async with session.get(f"http://127.0.0.1:{port}/metrics") as page:
+                        families = text_string_to_metric_families(await page.text())
+                        found[worker.name] = dead_letters_by_stage(families)
+        return found
 
     async def __aenter__(self) -> "Stack":
         await apply(

@@ -14,6 +14,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from deploy.errors import LiveDeskError
+from deploy.folders import DATA, open_lock
 from deploy.kafka.config import (
     CLUSTER_ID,
     FAST_START,
@@ -25,6 +26,7 @@ from deploy.kafka.config import (
 )
 from deploy.kafka.jars import Progress, fetch_jars, quiet
 from deploy.kafka.java import find_java
+from deploy.ports import check_port_free
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -96,8 +98,9 @@ class EmbeddedBroker:
             jars = fetch_jars(self._cache_dir, progress, self._maven_repository)
             command.append(os.pathsep.join(map(str, jars)))
             check_port_free(
+                "The embedded Kafka",
                 self.port,
-                "Stop that process, or choose another port: --port, or LIVEDESK_BROKER_PORT for every command.",
+                "Stop that process, or set LIVEDESK_BROKER_PORT to another port for every command.",
             )
             self._check_own_data()
             properties = server_properties(port=self.port, controller_port=free_port(), log_dir=self._log_dir)
@@ -122,8 +125,8 @@ class EmbeddedBroker:
                 except psutil.TimeoutExpired:
                     process.kill()
                     process.wait(STOP_SECONDS)
+            self._pid_file.unlink(missing_ok=True)
         self._reap()
-        self._pid_file.unlink(missing_ok=True)
         return process is not None
 
     def kill(self) -> None:
@@ -167,15 +170,7 @@ class EmbeddedBroker:
     @contextlib.contextmanager
     def _start_lock(self) -> Iterator[None]:
         """Two starts at once: the second waits, then finds the broker of the first."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = (self._folder / "start.lock").open("w")
-        except OSError as error:
-            raise LiveDeskError(
-                f"The data folder {self._folder} cannot be written: {error.strerror}.",
-                "Set LIVEDESK_DATA_DIR to a folder of yours.",
-            ) from error
-        with lock:
+        with open_lock(self._folder / "start.lock", DATA) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -277,17 +272,6 @@ def free_port() -> int:
         return port
 
 
-def check_port_free(port: int, hint: str) -> None:
-    """Raises LiveDeskError, with the hint, when somebody listens on the port of 127.0.0.1."""
-    with socket.socket() as probe:
-        # As Java and asyncio do: without it a port is taken for a minute after its process stopped.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise LiveDeskError(f"Port {port} is in use by {_port_owner(port)}.", hint) from error
-
-
 def _answers(port: int) -> bool:
     """Whether a Kafka broker answers there and takes part in its cluster.
 
@@ -303,17 +287,6 @@ def _answers(port: int) -> bool:
     except (OSError, struct.error):
         return False
     return bool(correlation == 1 and brokers > 0)
-
-
-def _port_owner(port: int) -> str:
-    try:
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-            if listens and connection.pid:
-                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
-    except psutil.Error:
-        pass
-    return "another process"
 
 
 def _without_stack_trace(lines: list[str]) -> str:

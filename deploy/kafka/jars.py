@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from deploy.errors import LiveDeskError
+from deploy.folders import CACHE, make_folder
 
 Progress = Callable[[str], None]
 """Is told, in a line, what a long operation is doing."""
@@ -31,17 +32,23 @@ _DOWNLOADS_AT_ONCE = 6
 
 
 class JarList(BaseModel):
-    """The jars of one Kafka version: `group:artifact:version` to SHA-256."""
+    """The jars of one Kafka version: `group:artifact:version` to SHA-256. size: bytes of all of them; 0: not noted."""
 
     model_config = ConfigDict(frozen=True)
 
     version: str
+    size: int = 0
     jars: Mapping[str, str]
 
 
 def read_jar_list() -> JarList:
     """The pinned Kafka version and its jars."""
     return JarList.model_validate_json(resources.files("deploy.kafka").joinpath("jars.json").read_bytes())
+
+
+def megabytes(size: int) -> str:
+    """Bytes in words, as everywhere where the download's size is said."""
+    return f"{size / 1e6:.0f} MB"
 
 
 def fetch_jars(cache_dir: Path, progress: Progress, repository: str | None = None) -> list[Path]:
@@ -55,15 +62,15 @@ def fetch_jars(cache_dir: Path, progress: Progress, repository: str | None = Non
     missing = [coordinate for coordinate, path in paths.items() if _sha256(path) != wanted.jars[coordinate]]
     if not missing:
         return list(paths.values())
+    make_folder(folder, CACHE)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
             downloads = [pool.submit(_download, c, wanted.jars[c], paths[c], repository) for c in missing]
             size = 0
             try:
                 for count, download in enumerate(as_completed(downloads), start=1):
                     size += download.result()
-                    done = f"{count} of {len(missing)} jars, {size / 1e6:.0f} MB"
+                    done = f"{count} of {len(missing)} jars, {megabytes(size)}"
                     progress(f"Fetching Apache Kafka {wanted.version}: {done}")
             finally:
                 pool.shutdown(cancel_futures=True)
@@ -71,7 +78,7 @@ def fetch_jars(cache_dir: Path, progress: Progress, repository: str | None = Non
     except (OSError, RuntimeError) as error:
         raise LiveDeskError(
             f"Apache Kafka {wanted.version} could not be fetched into {folder}: {error}",
-            "The first start needs the network (43 MB). Start again: what was fetched is kept. "
+            f"The first start needs the network ({megabytes(wanted.size)}). Start again: what was fetched is kept. "
             "Behind a firewall set LIVEDESK_MAVEN_REPOSITORY to a Maven mirror, "
             "or use a Kafka of your own with KAFKA_BOOTSTRAP_SERVERS.",
         ) from error
@@ -118,11 +125,9 @@ def _pin(kafka_version: str) -> JarList:
     import jgo
 
     artifacts = jgo.resolve(f"org.apache.kafka:kafka_2.13:{kafka_version}+org.slf4j:slf4j-simple:1.7.36")
-    hashes = {
-        f"{a.groupId}:{a.artifactId}:{a.version}": hashlib.sha256(a.resolve().read_bytes()).hexdigest()
-        for a in artifacts
-    }
-    return JarList(version=kafka_version, jars=dict(sorted(hashes.items())))
+    jars = {f"{a.groupId}:{a.artifactId}:{a.version}": a.resolve().read_bytes() for a in artifacts}
+    hashes = {coordinate: hashlib.sha256(jar).hexdigest() for coordinate, jar in sorted(jars.items())}
+    return JarList(version=kafka_version, size=sum(map(len, jars.values())), jars=hashes)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.folders import DATA, open_lock
 from deploy.kafka.broker import EmbeddedBroker
 from deploy.kafka.jars import Progress
 from deploy.processes.signals import ignore_signals
@@ -74,9 +75,7 @@ def local_kafka(settings: Settings, progress: Progress) -> Iterator[LocalKafka]:
 
 @contextmanager
 def _in_use(data_dir: Path) -> Iterator[int]:
-    folder = data_dir / "kafka"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "users.lock").open("w") as lock:
+    with open_lock(data_dir / "kafka" / "users.lock", DATA) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield lock.fileno()
 

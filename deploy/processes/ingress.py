@@ -13,6 +13,7 @@ from bus.aiokafka_fixes import calm_reconnects, discard_producer, quiet_loggers
 from bus.follower import TopicFollower
 from bus.publisher import NotDurable, Publisher
 from deploy.errors import LiveDeskError
+from deploy.ports import listen
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
 from ingress.app import build_server
@@ -130,12 +131,13 @@ class IngressServer:
             clock=self._clock,
             new_id=self._new_id,
         )
-        self.url = await _listen(
-            stack, web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS), self._host, self._port
-        )
+        callbacks = web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS)
+        hint = "Choose another --port or --host."
+        self.url = await _listen(stack, callbacks, "Ingress", self._host, self._port, hint)
         # Without aiohttp's access log, for commands name customers.
         runner = web.AppRunner(control, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        self.control_url = await _listen(stack, runner, CONTROL_HOST, self._control_port)
+        hint = "Choose another --control-port."
+        self.control_url = await _listen(stack, runner, "The control API", CONTROL_HOST, self._control_port, hint)
 
     async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower, TopicFollower]:
         connection, prefix = self._settings.kafka, self._settings.topic_prefix
@@ -180,14 +182,11 @@ async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:
         raise LiveDeskError(f"The channels could not be saved: {error}.", "Is Kafka healthy? Start again.") from error
 
 
-async def _listen(stack: AsyncExitStack, runner: web.ServerRunner | web.AppRunner, host: str, port: int) -> str:
+async def _listen(
+    stack: AsyncExitStack, runner: web.ServerRunner | web.AppRunner, what: str, host: str, port: int, hint: str
+) -> str:
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise LiveDeskError(
-            f"Ingress can't listen on {host}:{port}: {error.strerror}.", "Choose another port or host."
-        ) from error
+    await listen(runner, what, host, port, hint)
     bound: int = runner.addresses[0][1]
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, TCPConnector, web
 from prometheus_client import generate_latest
 
 from agents.stage import Stage
+from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
 from schemas.effects import AiRequest, SendRequest
@@ -73,7 +74,7 @@ def health_app(worker: Worker, metrics: Metrics) -> web.Application:
 async def run_worker(
     settings: Settings, secrets: Secrets, stages: Sequence[Stage], *, instance_id: str | None, host: str, port: int
 ) -> None:
-    """Run the stages until SIGTERM or SIGINT. Raises StageCrashed."""
+    """Run the stages until SIGTERM or SIGINT. Raises StageCrashed; LiveDeskError: the health page has no port."""
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
@@ -82,8 +83,7 @@ async def run_worker(
         runner = web.AppRunner(health_app(worker, env.metrics), access_log=None)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
+            await listen(runner, "The worker's health page", host, port, "Choose another --port or --host.")
             names = ", ".join(stage.name for stage in stages)
             logger.info("worker %s runs %s; health on http://%s:%d", instance_id or "(unnamed)", names, host, port)
             await worker.run(stop)

@@ -1,12 +1,13 @@
 """A channel's settings: what they are, how they are changed, checked and stored."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
+from schemas.contact import canonical_number
 from schemas.settings.business_hours import BusinessHours
 from schemas.settings.credentials import (
     CREDENTIALS,
@@ -198,6 +199,15 @@ def channel_errors(
 ) -> tuple[FieldError, ...]:
     """What check_channel would refuse."""
     return (*_contradictions(settings), *_repetitions(settings), *_dangling(settings, directory, before))
+
+
+def taken_number(settings: ChannelSettings, others: Iterable[ChannelSettings]) -> Iterator[FieldError]:
+    """An error if another channel has the phone number already, in whatever spelling."""
+    number = canonical_number(settings.phone_number)
+    for other in others:
+        if other.id != settings.id and canonical_number(other.phone_number) == number:
+            yield FieldError("phone_number", f"channel {other.id!r} has it already: a number belongs to one channel")
+            return
 
 
 def to_stored(settings: ChannelSettings, encrypt: Callable[[str], str]) -> dict[str, object]:

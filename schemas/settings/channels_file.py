@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ValidationError, field_validator
 
 from schemas.events.people import PresenceState
-from schemas.settings.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors
+from schemas.settings.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors, taken_number
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import Id, NameOrId, SettingsModel
 
@@ -80,7 +80,7 @@ def parse_channels_file(data: object) -> ChannelsFile:
     for index, channel in enumerate(file.channels):
         errors += (
             FieldError(f"channels[{index}].{error.field}", error.message)
-            for error in channel_errors(channel, file.directory)
+            for error in (*channel_errors(channel, file.directory), *taken_number(channel, file.channels[:index]))
         )
     if errors:
         raise InvalidSettings(tuple(errors))

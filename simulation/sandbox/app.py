@@ -9,6 +9,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from deploy.ports import listen
 from simulation.sandbox.accounts import Credentials
 from simulation.sandbox.ai import AiStandIn
 from simulation.sandbox.control import ControlApi, control_errors, json_response
@@ -60,11 +61,11 @@ def build_app(
 
 @asynccontextmanager
 async def serve(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve an application and give its base URL. Port 0: any free one."""
+    """Serve an application and give its base URL. Port 0: any free one. Raises LiveDeskError."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await listen(runner, "The sandbox", host, port, "Choose another --port or --host.")
         yield f"http://{host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()

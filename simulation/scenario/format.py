@@ -12,7 +12,7 @@ from pydantic import AfterValidator, JsonValue, SecretStr, ValidationError
 
 from deploy.channels_file import read_data
 from deploy.errors import LiveDeskError
-from schemas.settings.channel import ChannelSettings, Directory, channel_errors, parse_channel
+from schemas.settings.channel import ChannelSettings, Directory, channel_errors, parse_channel, taken_number
 from schemas.settings.channels_file import HumanAgent
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import SettingsModel
@@ -139,7 +139,7 @@ def _wrong_settings(scenario: Scenario) -> Iterator[FieldError]:
     yield from repeated_ids("channels[{}].id", tuple(channel.id for channel in scenario.channels))
     keys: set[str | None] = set()
     for index, channel in enumerate(scenario.channels):
-        for error in channel_errors(channel, scenario.directory):
+        for error in (*channel_errors(channel, scenario.directory), *taken_number(channel, scenario.channels[:index])):
             yield FieldError(f"channels[{index}].{error.field}", error.message)
         if channel.dev_key is not None and channel.dev_key in keys:
             yield FieldError(f"channels[{index}].dev_key", "is another channel's: the sandbox has one number for each")

@@ -63,7 +63,7 @@ class Processor:
             outcome = await self._step(message, batch.changes)
             if outcome.failure:
                 failed += 1
-                logger.error("record %s-%d:%d: %s", self._input, self._partition, message.offset, outcome.failure)
+                logger.debug("record %s-%d:%d: %s", self._input, self._partition, message.offset, outcome.failure)
             self._add(batch, outcome, message)
             count += 1
             if count % YIELD_EVERY == 0:
@@ -79,7 +79,7 @@ class Processor:
             timers = Due(key, from_milliseconds(deadline))
             outcome = step(self._stage, batch.changes, timers, self._env.settings.lookup, self._partition)
             if outcome.failure:
-                logger.error("a timer of %s-%d: %s", self._stage.name, self._partition, outcome.failure)
+                logger.debug("a timer of %s-%d: %s", self._stage.name, self._partition, outcome.failure)
             self._add(batch, outcome, None)
         last = from_milliseconds(due[-1][0])
         fired = TimersFired(stage=self._stage.name, partition=self._partition, due=last, offset=offset)

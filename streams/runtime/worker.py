@@ -12,6 +12,7 @@ from agents.stage import Stage
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
 from schemas.topics import CHANNELS
+from streams.runtime.dead_letters import DeadLetterNews, dead_letters_by_stage
 from streams.runtime.processor import Processor, topics_of
 from streams.runtime.progress import Progress
 from streams.runtime.runner import COMMIT_EVERY, StageRunner
@@ -69,6 +70,7 @@ class Worker:
         self._channels = TopicFollower(env.connection, CHANNELS.full_name(env.prefix), env.settings.apply)
         self._ticker: asyncio.Task[None] | None = None
         self._last_tick = time.monotonic()
+        self._news = DeadLetterNews()
 
     async def start(self) -> None:
         """Read the channels, then start every stage. Tasks get ready in the background: see `ready`.
@@ -103,6 +105,7 @@ class Worker:
             while not self._ticker.done():
                 self._ticker.cancel()
                 await asyncio.wait({self._ticker}, timeout=1)
+            self._say_dead_letters(last=True)
         try:
             async with asyncio.timeout(STOP_WITHIN_S):
                 await asyncio.gather(*(runner.stop() for runner in self.runners))
@@ -159,10 +162,17 @@ class Worker:
     async def _run_ticker(self, seconds: float) -> None:
         while True:
             await self.tick()
+            self._say_dead_letters()
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
                 await asyncio.sleep(min(left, COMMIT_EVERY))
                 await self._commit()
+
+    def _say_dead_letters(self, *, last: bool = False) -> None:
+        self._news.count("", dead_letters_by_stage(self._env.metrics.dead_letters.collect()))
+        line = self._news.line(time.monotonic(), last=last)
+        if line is not None:
+            logger.warning("%s", line)
 
     async def _commit(self) -> None:
         await asyncio.gather(*(runner.commit() for runner in self.runners))

@@ -98,7 +98,7 @@ async def test_data_survive_a_restart_and_a_crash(broker: EmbeddedBroker) -> Non
 
 
 def test_a_port_in_use_names_its_owner(broker: EmbeddedBroker) -> None:
-    in_use = f"Port {broker.port} is in use by process {os.getpid()}"
+    in_use = f"{broker.port}: the port is in use by process {os.getpid()}"
     with socket.create_server(("127.0.0.1", broker.port)), pytest.raises(LiveDeskError, match=in_use) as caught:
         broker.start()
     assert "LIVEDESK_BROKER_PORT" in caught.value.hint
@@ -160,7 +160,7 @@ def test_the_folder_of_another_cluster_is_left_alone(broker: EmbeddedBroker, tmp
 def test_a_data_folder_that_cannot_be_written(tmp_path: Path, cache_dir: Path) -> None:
     (tmp_path / "file").touch()
     broker = EmbeddedBroker(port=free_port(), data_dir=tmp_path / "file", cache_dir=cache_dir)
-    with pytest.raises(LiveDeskError, match="cannot be written") as caught:
+    with pytest.raises(LiveDeskError, match="can't be made or written") as caught:
         broker.start()
     assert "LIVEDESK_DATA_DIR" in caught.value.hint
 
@@ -222,6 +222,16 @@ def test_the_command_line_starts_shows_and_stops_it(broker: EmbeddedBroker, tmp_
 
     assert livedesk("stop").stdout.strip() == "Stopped."
     assert livedesk("stop").stdout.strip() == "It was not running."
+
+
+def test_the_command_line_says_which_of_its_files_can_t_be_written(tmp_path: Path, cache_dir: Path) -> None:
+    (tmp_path / "kafka" / "server.properties").mkdir(parents=True)
+    command = [sys.executable, "-m", "cli.main", "broker", "start"]
+    environment = command_line(tmp_path, free_port(), cache_dir)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "server.properties can't be made or written: Is a directory." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_in_the_foreground_a_signal_stops_it(broker: EmbeddedBroker, tmp_path: Path, cache_dir: Path) -> None:

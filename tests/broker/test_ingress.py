@@ -6,6 +6,7 @@ A change of settings is on both of its topics or on none.
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -170,6 +171,18 @@ async def test_without_topics_it_says_what_to_do(kafka: KafkaConnection, topic_p
     with pytest.raises(LiveDeskError, match="livedesk topics apply"):
         async with IngressServer(settings_for(kafka, topic_prefix)):
             pass
+
+
+@pytest.mark.parametrize(
+    ("option", "who"), [("port", "Ingress can't listen on"), ("control_port", "The control API can't listen on")]
+)
+async def test_a_taken_port_names_the_option(settings: Settings, option: str, who: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LiveDeskError, match=f"{who} 127.0.0.1:{port}: the port is in use by") as caught:
+            async with IngressServer(settings, **{option: port}):
+                pass
+    assert f"--{option.replace('_', '-')}" in caught.value.hint
 
 
 async def test_requests_in_flight_are_answered_when_it_stops(settings: Settings, client: ClientSession) -> None:

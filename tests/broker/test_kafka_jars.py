@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from deploy.errors import LiveDeskError
-from deploy.kafka.jars import fetch_jars, quiet, read_jar_list
+from deploy.kafka.jars import fetch_jars, megabytes, quiet, read_jar_list
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -45,7 +45,8 @@ def test_an_empty_cache_is_filled_and_progress_told(tmp_path: Path, served: tupl
     fetched = fetch_jars(tmp_path / "cache", lines.append, served[1])
     total = len(read_jar_list().jars)
     assert len(fetched) == len(lines) == total
-    assert f"{total} of {total} jars" in lines[-1]
+    assert lines[-1].endswith(f"{total} of {total} jars, {megabytes(read_jar_list().size)}")
+    assert sum(path.stat().st_size for path in fetched) == read_jar_list().size
     leftovers = {path.name for path in fetched[0].parent.iterdir()} - {path.name for path in fetched}
     assert leftovers == set()
 

@@ -4,6 +4,7 @@ import json
 import shlex
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -69,6 +70,30 @@ def test_the_printed_commands_work_and_nothing_is_left(
         assert up.wait(SECONDS) == 0, output.read_text()
         assert left_behind(tmp_path) == []
     assert output.read_text().endswith("Stopped.\n")
+
+
+def test_dead_letters_are_said_by_up_by_the_worker_and_beside_the_figures(
+    kafka: KafkaConnection, topic_prefix: str, tmp_path: Path
+) -> None:
+    env, output = environment(kafka, tmp_path, topic_prefix), tmp_path / "output"
+    said = "1 dead letter (intake 1): livedesk dead-letters list"
+    with running(["up", *ports()], env, output) as up:
+        lines = wait_for_lines(output, up)
+        (url,) = (line.split()[1] for line in lines if line.startswith("  shop: "))
+        request = urllib.request.Request(url, b"{not JSON", {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=10).close()
+        deadline = time.monotonic() + SECONDS
+        while said not in output.read_text():
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.1)
+        assert (tmp_path / "up" / "worker-1.log").read_text().count(said) == 1
+        command = [sys.executable, "-m", "cli.main", "reports", "show", "--json"]
+        shown = subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS, check=True)
+        assert shown.stderr == "1 record is not in the figures, as dead letters: livedesk dead-letters list\n"
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(SECONDS) == 0, output.read_text()
+    logs = "".join(log.read_text() for log in (tmp_path / "up").glob("*.log"))
+    assert " ERROR " not in logs
 
 
 def test_a_second_one_is_refused_in_plain_words(kafka: KafkaConnection, topic_prefix: str, tmp_path: Path) -> None:

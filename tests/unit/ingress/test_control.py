@@ -25,7 +25,7 @@ from schemas.events.inbox import (
     Unblock,
 )
 from schemas.record import Record
-from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.channels_file import ChannelsFile, parse_channels_file
 from schemas.settings.errors import InvalidSettings
 from tests.support.ingress import FILE, NOW, Ingress, running
 
@@ -217,6 +217,27 @@ async def test_a_change_that_cannot_be_used_names_the_field_and_saves_nothing(
     before = len(desk.ingress.kafka.records)
     assert refusal(await desk.change(change)) == (422, "invalid_settings", [field])
     assert len(desk.ingress.kafka.records) == before
+
+
+@pytest.mark.parametrize("spelling", ["+34611000112", "0034 611 000 112", "(+34) 611-000-112"])
+async def test_the_number_of_another_channel_is_refused(desk: Desk, spelling: str) -> None:
+    before = len(desk.ingress.kafka.records)
+    assert refusal(await desk.change({"phone_number": spelling})) == (422, "invalid_settings", ["phone_number"])
+    assert len(desk.ingress.kafka.records) == before
+
+
+async def test_a_number_of_another_account_and_in_whatsapp_s_spelling_is_refused(desk: Desk) -> None:
+    other = {"id": "mx", "account": "other", "phone_number": "+5215512345678"}
+    await desk.ingress.writer.save_file(parse_channels_file({"channels": [other]}))
+    assert refusal(await desk.change({"phone_number": "+525512345678"}))[2] == ["phone_number"]
+    assert (await desk.change({"phone_number": "+525512345678"}, channel="mx"))[0] == 200
+
+
+async def test_a_number_that_two_channels_had_before_stands_in_the_way_of_no_other_change(desk: Desk) -> None:
+    twin = FILE.channels[1].model_copy(update={"phone_number": FILE.channels[0].phone_number})
+    await desk.ingress.writer.save_file(FILE.model_copy(update={"channels": (twin,)}))
+    assert (await desk.change({"name": "Front"}))[0] == 200
+    assert (await desk.change({"phone_number": "+34611000113"}))[0] == 200
 
 
 async def test_changes_at_once_are_one_revision_each(desk: Desk) -> None:

@@ -71,7 +71,8 @@ async def test_a_file_tells_of_known_agents_only_what_differs() -> None:
 async def test_a_file_s_agents_belong_to_each_account_that_its_channels_name() -> None:
     ingress = Ingress()
     channels: list[JsonValue] = [
-        {"id": name, "account": name, "phone_number": "+34611000114", "human_agents": ["lea"]} for name in ("b", "a")
+        {"id": name, "account": name, "phone_number": number, "human_agents": ["lea"]}
+        for name, number in (("b", "+34611000114"), ("a", "+34611000115"))
     ]
     await ingress.writer.save_file(parse_channels_file({"agents": [{"id": "lea"}], "channels": channels}))
     assert [record.subject for record in ingress.records(DIRECTORY)] == ["agent/a/lea", "agent/b/lea"]

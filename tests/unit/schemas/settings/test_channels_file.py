@@ -81,6 +81,16 @@ def test_agents_survive_their_own_dump() -> None:
             "twice",
         ),
         (
+            {"channels": [{"id": "a", "phone_number": number(1)}, {"id": "b", "phone_number": number(1)}]},
+            "channels[1].phone_number",
+            "channel 'a' has it already",
+        ),
+        (
+            {"channels": [{"id": "a", "phone_number": "+5215512345678"}, {"id": "b", "phone_number": "+525512345678"}]},
+            "channels[1].phone_number",
+            "channel 'a' has it already",
+        ),
+        (
             {"channels": [{"id": "a", "phone_number": number(1), "human_agents": ["ida"]}]},
             "channels[0].human_agents[0]",
             "no human agent 'ida'",

@@ -152,8 +152,11 @@ def test_several_channels_must_be_told_apart() -> None:
 def test_an_account_that_the_sandbox_can_not_have_is_named() -> None:
     base: dict[str, JsonValue] = {"id": "shop", "phone_number": "+34910222333", "dev_key": "k", "dev_secret": "s"}
 
-    assert problems({"at": AT}, channels=[base, base | {"id": "help"}]) == (
+    assert problems({"at": AT}, channels=[base, base | {"id": "help", "phone_number": "+34910222334"}]) == (
         "a.yaml: channels[1].dev_key: is another channel's: the sandbox has one number for each",
+    )
+    assert problems({"at": AT}, channels=[base, base | {"id": "help", "dev_key": "k2"}]) == (
+        "a.yaml: channels[1].phone_number: channel 'shop' has it already: a number belongs to one channel",
     )
     assert problems({"at": AT}, channels=[base | {"dev_key": "a:b"}])[0].startswith(
         "a.yaml: channels[0].dev_key: the s"
