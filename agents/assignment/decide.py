@@ -18,7 +18,7 @@ from agents.assignment.rows import STATE, Conversation, Proposal
 from agents.assignment.waiting import propose_somebody, serve_waiting
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from schemas.event import Event
-from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.assignment import AssignmentNeed, AssignmentRequested, ConversationChanged, ProposalAnswered
 from schemas.events.channels import ChannelChanged
 from schemas.events.conversation import Status
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
@@ -118,7 +118,7 @@ def _proposal_answered(books: Books, event: ProposalAnswered) -> None:
     settled = not event.accepted and _is_settled(books, conversation, proposal)
     update: dict[str, object] = {"proposal": None, "revision": max(event.revision, conversation.revision)}
     if event.accepted and proposal.assignee is None:
-        update |= {"routed": True, "waiting": conversation.open and conversation.need is not None}
+        update |= {"routed": True, **_waits(books, conversation)}
     elif event.accepted:
         update |= {"routed": True, "need": None, "number": None, "left": False}
         update |= {"assignee": proposal.assignee} if conversation.open else {}
@@ -132,6 +132,14 @@ def _proposal_answered(books: Books, event: ProposalAnswered) -> None:
         propose_somebody(books, conversation)
     elif not settled:
         replace_agent(books, conversation)
+
+
+def _waits(books: Books, conversation: Conversation) -> dict[str, object]:
+    """Accepted without an assignee, it waits; also where a person chose one meanwhile who has left since."""
+    if not conversation.open or conversation.holder is not None:
+        return {}
+    need = conversation.need or AssignmentNeed(reason="removed", at=books.now)
+    return {"need": need, "number": conversation.number or books.next_number(), "waiting": True}
 
 
 def _is_settled(books: Books, conversation: Conversation, proposal: Proposal) -> bool:

@@ -198,6 +198,14 @@ ONCE = ("message", "reply", "resolve", "reopen", "snooze", "assign", "hand_over"
 STEPS: tuple[str, ...] = (*ONCE, "message", "run", "presence", "run", "message", "members", "delete", "strategy")
 
 
+def test_a_conversation_whose_chosen_agent_left_before_the_answer_waits() -> None:
+    world = World(conversation={"single_conversation": True})
+    # ana has it and resolves; the customer writes again, ana takes it and is deleted before assignment has proposed.
+    for step in ("message", "assign", "run", "resolve", "run", "message", "assign", "delete", "run"):
+        world.play(step, 0)
+    world.check()
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.booleans(),
