@@ -6,9 +6,7 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from deploy.dead_letters import Letter, Letters, Return, Selection, newest_revisions, plan, read_letters, returning
 from deploy.errors import LiveDeskError
@@ -40,15 +38,19 @@ def list_letters(
         for letter in found[-limit:]:
             typer.echo(orjson.dumps(_summary(letter)).decode())
         return
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header in ("id", "time", "stage", "reason", "key", "detail", "replayed"):
-        table.add_column(header, overflow="fold")
+    print_letters(Console(highlight=False, soft_wrap=True), found, limit)
+
+
+def print_letters(console: Console, found: Sequence[Letter], limit: int) -> None:
+    """Two lines for each of the last `limit` letters: an id is never broken, whatever the width."""
     for letter in found[-limit:]:
-        event, replayed = letter.event, "yes" if letter.replayed else ""
-        when = format_time(letter.record.time)
-        table.add_row(letter.id, when, event.stage, event.reason, letter.key, event.detail, replayed)
-    console.print(table)
+        replayed = "  replayed" if letter.replayed else ""
+        console.print(f"{letter.id}  {format_time(letter.record.time)}{replayed}", style="bold", markup=False)
+        event = letter.event
+        detail = f": {event.detail}" if event.detail else ""
+        console.print(f"    {event.stage}, key {letter.key}: {event.reason}{detail}", markup=False)
+    if len(found) > limit:
+        console.print(f"These are the newest {limit}; more with --limit.")
     console.print(f"{len(found)} dead letters, {sum(not letter.replayed for letter in found)} of them not replayed.")
 
 

@@ -50,7 +50,7 @@ def replay(
         if as_json:
             typer.echo(orjson.dumps(_as_json(report, show=show)).decode())
         else:
-            _print(console, report, show=show)
+            print_report(console, report, show=show)
     if not all(report.identical for report in reports):
         raise typer.Exit(1)
 
@@ -103,20 +103,23 @@ def _as_json(report: Report, *, show: bool) -> dict[str, object]:
     return body
 
 
-def _print(console: Console, report: Report, *, show: bool) -> None:
+def print_report(console: Console, report: Report, *, show: bool) -> None:
+    """One stage's result, in lines that fit a terminal."""
     word, style = ("identical", "green") if report.identical else ("differs", "red")
-    counts = (
-        f"{report.inputs} inputs and {report.timers} timer firings of {report.keys} keys gave "
-        f"{report.outputs} outputs, {report.rows} rows, {report.effects} effects ({report.pending} pending)"
-    )
-    console.print(f"{report.stage:14}{word:11}{counts}", style=style, markup=False)
+    console.print(f"{report.stage}: {word}", style=style, markup=False)
+    pending = f" ({report.pending} pending)" if report.pending else ""
+    lines = [
+        f"{report.inputs} inputs and {report.timers} timer firings of {report.keys} keys gave",
+        f"{report.outputs} outputs, {report.rows} rows and {report.effects} effects{pending}",
+    ]
     if report.skipped:
-        console.print(f"{'':14}{report.skipped} keys left out: their history begins before the log", markup=False)
+        lines.append(f"{report.skipped} keys left out: their history begins before the log")
     if report.gone:
-        console.print(f"{'':14}{report.gone} outputs are gone by retention", markup=False)
+        lines.append(f"{report.gone} outputs are gone by retention")
     if report.difference is not None:
-        for line in _lines(report.difference, show=show):
-            console.print(f"{'':14}{line}", markup=False)
+        lines += _lines(report.difference, show=show)
+    for line in lines:
+        console.print(f"    {line}", markup=False)
 
 
 def _lines(found: Difference, *, show: bool) -> list[str]:

@@ -6,14 +6,13 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from deploy.kafka.topics import PARTITIONS, REPLICATION, Applied, Difference, Plan, TopicSpec, apply, plan
 from deploy.settings import Settings
-from schemas.topics import INBOX, Topic
-from streams.topology import all_topics
+from schemas.topics import INBOX, Topic, state_topic
+from streams.topology import TOPOLOGY, all_topics
 
 app = typer.Typer(no_args_is_help=True, help="The topics that the pipeline needs: list them, create them in Kafka.")
 
@@ -47,11 +46,14 @@ def apply_topics(
 def list_topics(context: typer.Context) -> None:
     """Show every topic of the pipeline: its key, who writes it, how long it is kept. Doesn't ask Kafka."""
     settings = context.ensure_object(Settings)
+    states = {state_topic(stage.name).name for stage in TOPOLOGY}
     # Bare names: with prefix and version the table is wider than a terminal.
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header, width in (("topic", 19), ("key", 17), ("written by", 13), ("kept", 9), ("partitions", 10)):
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for header, width in (("topic", 13), ("key", 16), ("written by", 22), ("kept", 9), ("partitions", 10)):
         table.add_column(header, min_width=width)
     for topic in all_topics():
+        if topic.name in states:
+            continue
         table.add_row(
             topic.name,
             topic.key,
@@ -61,6 +63,7 @@ def list_topics(context: typer.Context) -> None:
         )
     console = Console(highlight=False)
     console.print(table)
+    console.print(f"Each of the {len(TOPOLOGY)} stages also has a topic STAGE-state for its rows: compacted.")
     console.print(f"In Kafka inbox is called {INBOX.full_name(settings.topic_prefix)}, and so on.", markup=False)
 
 

@@ -389,7 +389,7 @@ def _figures(sums: Figures) -> ReportResult:
     return ReportResult(
         surveys_sent=sums.surveys_sent,
         answers=sums.answers,
-        satisfaction_pct=sums.satisfaction_pct,
+        satisfaction_pct=sums.satisfaction_pct or 0.0,
         response_rate_pct=sums.response_rate_pct,
     )
 
