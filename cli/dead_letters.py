@@ -14,7 +14,9 @@ from deploy.kafka.committed import committed_reader
 from deploy.settings import Settings
 from schemas.record import format_time
 
-app = typer.Typer(no_args_is_help=True, help="Records that could not be processed: list them, show one, replay them.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Records that could not be processed: list, show, replay."
+)
 
 StageOption = Annotated[str | None, typer.Option("--stage", help="Only those of this stage.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those with this reason: failed, parked, …")]
@@ -27,8 +29,8 @@ def list_letters(
     stage: StageOption = None,
     reason: ReasonOption = None,
     key: KeyOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one a line.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show this many, the newest.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one per line.")] = False,
 ) -> None:
     """List dead letters, and which of them were replayed. Bodies are not shown."""
     settings = context.ensure_object(Settings)
@@ -57,8 +59,8 @@ def print_letters(console: Console, found: Sequence[Letter], limit: int) -> None
 @app.command("show")
 def show_letter(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(help="Its id, or how the id begins.")],
-    raw: Annotated[bool, typer.Option("--raw", help="Only what was read, byte for byte.")] = False,
+    id: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Print only what was read, byte for byte.")] = False,
 ) -> None:
     """Show one dead letter whole. It may hold a customer's words."""
     letter = asyncio.run(_read(context.ensure_object(Settings))).get(id)
@@ -77,25 +79,27 @@ def show_letter(
 @app.command("replay")
 def replay_letters(
     context: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or how they begin.", show_default=False)] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings.", show_default=False)] = None,
     stage: StageOption = None,
     reason: ReasonOption = None,
     key: KeyOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Unpark keys even if more of their records are parked meanwhile.")
+        bool, typer.Option("--force", help="Unpark keys even if more of their records are parked in the meantime.")
     ] = False,
 ) -> None:
-    """Write dead letters back to the topic they were read from: those named, or all of a stage, reason or key.
+    """Write dead letters back to the topic they were read from.
 
-    Of one key they go back in the order in which they first came in, right behind an order that unparks the key. The
-    order is void where another record of the key was parked meanwhile: the key stays parked, its letters are listed as
-    not replayed again, nothing is overtaken, and it can be repeated. On a key so busy that this always happens use
-    --force: what is parked meanwhile is then left over, and comes after newer records when it is replayed.
+    Name them, or choose all of a stage, reason or key. Only the stage that could not process a record takes it again.
+    It is processed as of its own time, and becomes a dead letter again if it fails again. What intake refused is
+    processed with the channel's newest settings.
 
-    Only the stage that could not process a record takes it again. A replayed record is processed at its own time, and
-    is a dead letter again if it fails again. What intake refused goes back under the channel's newest settings.
+    The letters of a key go back in the order in which they first came in, after a command that unparks the key. If
+    another record of the key is parked in the meantime, the command has no effect, so that no record overtakes
+    another: the key stays parked, its letters are listed as not replayed, and you can repeat this. For a key so busy
+    that this always happens use --force: what is parked in the meantime is then left over, and is processed after newer
+    records when it is replayed.
     """
     if not (ids or stage or reason or key):
         raise LiveDeskError("Nothing chosen.", "Name ids, or use --stage, --reason or --key.")

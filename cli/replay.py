@@ -24,15 +24,18 @@ def replay(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages to replay.", show_default=False)] = None,
     all_stages: Annotated[bool, typer.Option("--all", help="Replay every stage.")] = False,
     partition: Annotated[int | None, typer.Option(min=0, help="Only this partition of the stage's input.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one a line.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Also show what differs: it may be a customer's words.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one per line.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Also show what differs, which may be a customer's words.")
+    ] = False,
 ) -> None:
-    """Prove that stages did what their input says: rebuild outputs and rows from the log, and compare every record.
+    """Rebuild stages from their log and compare every record.
 
-    Reads only, also beside running workers, and needs no secret key. A stage's log must fit into memory. Where
-    retention has taken the beginning of an input, keys whose history is not whole are left out, and counted.
+    This proves that outputs and rows are what the input leads to. It only reads, may run beside workers, and needs no
+    secret key. A stage's log must fit into memory. Where
+    retention has deleted the beginning of an input, keys whose history is not whole are left out, and counted.
 
-    Exits with 0 when all is identical, with 1 at a difference: the first one of each stage is shown.
+    Exits with 0 when all is identical, else with 1 and shows the first difference of each stage.
     """
     settings, chosen = context.ensure_object(Settings), chosen_stages(stages, all_stages=all_stages)
     # Standard output is for the results alone, where they are read by a program.
@@ -81,7 +84,7 @@ async def replay_stages(
 
 
 class _Shown:
-    """One bar for whatever goes on."""
+    """One bar for whatever is under way."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars

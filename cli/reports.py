@@ -18,7 +18,9 @@ from deploy.kafka.committed import committed_reader
 from deploy.reports import OUTCOMES, By, Figures, Filter, Times, in_percent, read_partials, summed
 from deploy.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Figures: conversations, times, satisfaction, messages.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Figures: conversations, times, satisfaction, messages."
+)
 
 DAY: Final = ["%Y-%m-%d"]
 
@@ -32,7 +34,7 @@ def show_reports(
     channel: Annotated[str | None, typer.Option("--channel", metavar="ID", help="Only this channel.")] = None,
     agent: Annotated[
         str | None,
-        typer.Option("--agent", metavar="ID", help="Only what this human agent is credited with; '-': nobody."),
+        typer.Option("--agent", metavar="ID", help="Only what this human agent is credited with; '-' is nobody."),
     ] = None,
     first: Annotated[
         datetime | None, typer.Option("--from", formats=DAY, metavar="DAY", help="From this day on: 2026-06-01.")
@@ -41,19 +43,20 @@ def show_reports(
         datetime | None, typer.Option("--to", formats=DAY, metavar="DAY", help="Up to this day, included.")
     ] = None,
     by: Annotated[By, typer.Option("--by", help="One line for each of these.")] = "channel",
-    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one group a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one group per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print them as CSV; times are in seconds.")] = False,
 ) -> None:
-    """Show the figures, as far as the pipeline has counted: only reads, also beside running workers.
+    """Show the figures, as far as the pipeline has counted.
 
-    Days are local: of the business hours' time zone, else UTC. Resolutions and surveys are credited to whoever
-    resolved, first responses to the human who gave them; openings, messages, automatic resolutions and what the AI
-    agent answers are nobody's.
+    It only reads, and may run beside workers. Days are those of the business hours' time zone, else of UTC. Resolutions
+    and surveys are credited to whoever resolved, first responses to the human who gave them; openings, messages,
+    automatic resolutions and what the AI agent answers are nobody's.
 
     A conversation that is reopened takes its resolution back. An answer counts on the day and the agent of its survey,
-    and the last answer replaces the ones before. Satisfied are 4 and 5; the satisfaction is their share of the answers,
-    the response rate the answers' share of the surveys sent. Messages stand under their latest status, on their first
-    day. Times are within 5%; open, closed: what the channel was when the customer wrote first.
+    and the last answer replaces the ones before. Ratings of 4 and 5 are satisfied: their share of the answers is the
+    satisfaction; the answers' share of the surveys sent is the response rate. Messages are counted under their latest
+    status, on their first day. Times are exact to 5%; "open" and "closed" say what the channel was when the customer
+    wrote first.
     """
     if as_json and as_csv:
         raise LiveDeskError("--json and --csv exclude each other.")
