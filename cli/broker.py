@@ -15,8 +15,9 @@ NOT_RUNNING = 3
 """Exit code of `status`, as service managers have it."""
 
 app = typer.Typer(
+    rich_markup_mode=None,
     no_args_is_help=True,
-    help="Run a real single-node Apache Kafka on this machine, without Docker. "
+    help="Run a single-node Apache Kafka on this machine. It needs no Docker. "
     "For more than one machine use a cluster: set KAFKA_BOOTSTRAP_SERVERS.",
 )
 
@@ -24,7 +25,9 @@ app = typer.Typer(
 @app.command()
 def start(
     context: typer.Context,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: LIVEDESK_BROKER_PORT, 19092.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: LIVEDESK_BROKER_PORT, else 19092.")
+    ] = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay until Ctrl-C or SIGTERM, then stop the broker.")
     ] = False,
@@ -32,7 +35,7 @@ def start(
     """Start the broker and wait until it answers. Does nothing if it runs already.
 
     The first start fetches Apache Kafka into LIVEDESK_CACHE_DIR; later ones need no network.
-    Its data stay in LIVEDESK_DATA_DIR.
+    Its data are kept in LIVEDESK_DATA_DIR.
     """
     broker = embedded_broker(context.ensure_object(Settings), port)
     console = Console()
@@ -56,7 +59,7 @@ def start(
 
 @app.command()
 def stop(context: typer.Context) -> None:
-    """Stop the broker and wait until it is gone. Its data stay."""
+    """Stop the broker and wait until it has ended. Its data are kept."""
     console = Console()
     with console.status("Stopping Apache Kafka"):
         stopped = embedded_broker(context.ensure_object(Settings)).stop()
@@ -68,7 +71,9 @@ def status(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say whether the broker runs, where, and how large it is. Exits with 3 if it does not run."""
+    """Show whether the broker runs. Exits with 3 if it does not.
+
+    Also shown are its address, its memory and its folders."""
     found = embedded_broker(context.ensure_object(Settings)).status()
     if json:
         typer.echo(found.model_dump_json())

@@ -6,9 +6,7 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from deploy.dead_letters import Letter, Letters, Return, Selection, newest_revisions, plan, read_letters, returning
 from deploy.errors import LiveDeskError
@@ -16,7 +14,9 @@ from deploy.kafka.committed import committed_reader
 from deploy.settings import Settings
 from schemas.record import format_time
 
-app = typer.Typer(no_args_is_help=True, help="Records that could not be processed: list them, show one, replay them.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Records that could not be processed: list, show, replay."
+)
 
 StageOption = Annotated[str | None, typer.Option("--stage", help="Only those of this stage.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those with this reason: failed, parked, …")]
@@ -29,8 +29,8 @@ def list_letters(
     stage: StageOption = None,
     reason: ReasonOption = None,
     key: KeyOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one a line.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show this many, the newest.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one per line.")] = False,
 ) -> None:
     """List dead letters, and which of them were replayed. Bodies are not shown."""
     settings = context.ensure_object(Settings)
@@ -40,23 +40,27 @@ def list_letters(
         for letter in found[-limit:]:
             typer.echo(orjson.dumps(_summary(letter)).decode())
         return
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header in ("id", "time", "stage", "reason", "key", "detail", "replayed"):
-        table.add_column(header, overflow="fold")
+    print_letters(Console(highlight=False, soft_wrap=True), found, limit)
+
+
+def print_letters(console: Console, found: Sequence[Letter], limit: int) -> None:
+    """Two lines for each of the last `limit` letters: an id is never broken, whatever the width."""
     for letter in found[-limit:]:
-        event, replayed = letter.event, "yes" if letter.replayed else ""
-        when = format_time(letter.record.time)
-        table.add_row(letter.id, when, event.stage, event.reason, letter.key, event.detail, replayed)
-    console.print(table)
+        replayed = "  replayed" if letter.replayed else ""
+        console.print(f"{letter.id}  {format_time(letter.record.time)}{replayed}", style="bold", markup=False)
+        event = letter.event
+        detail = f": {event.detail}" if event.detail else ""
+        console.print(f"    {event.stage}, key {letter.key}: {event.reason}{detail}", markup=False)
+    if len(found) > limit:
+        console.print(f"These are the newest {limit}; more with --limit.")
     console.print(f"{len(found)} dead letters, {sum(not letter.replayed for letter in found)} of them not replayed.")
 
 
 @app.command("show")
 def show_letter(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(help="Its id, or how the id begins.")],
-    raw: Annotated[bool, typer.Option("--raw", help="Only what was read, byte for byte.")] = False,
+    id: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Print only what was read, byte for byte.")] = False,
 ) -> None:
     """Show one dead letter whole. It may hold a customer's words."""
     letter = asyncio.run(_read(context.ensure_object(Settings))).get(id)
@@ -75,25 +79,27 @@ def show_letter(
 @app.command("replay")
 def replay_letters(
     context: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or how they begin.", show_default=False)] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings.", show_default=False)] = None,
     stage: StageOption = None,
     reason: ReasonOption = None,
     key: KeyOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Unpark keys even if more of their records are parked meanwhile.")
+        bool, typer.Option("--force", help="Unpark keys even if more of their records are parked in the meantime.")
     ] = False,
 ) -> None:
-    """Write dead letters back to the topic they were read from: those named, or all of a stage, reason or key.
+    """Write dead letters back to the topic they were read from.
 
-    Of one key they go back in the order in which they first came in, right behind an order that unparks the key. The
-    order is void where another record of the key was parked meanwhile: the key stays parked, its letters are listed as
-    not replayed again, nothing is overtaken, and it can be repeated. On a key so busy that this always happens use
-    --force: what is parked meanwhile is then left over, and comes after newer records when it is replayed.
+    Name them, or choose all of a stage, reason or key. Only the stage that could not process a record takes it again.
+    It is processed as of its own time, and becomes a dead letter again if it fails again. What intake refused is
+    processed with the channel's newest settings.
 
-    Only the stage that could not process a record takes it again. A replayed record is processed at its own time, and
-    is a dead letter again if it fails again. What intake refused goes back under the channel's newest settings.
+    The letters of a key go back in the order in which they first came in, after a command that unparks the key. If
+    another record of the key is parked in the meantime, the command has no effect, so that no record overtakes
+    another: the key stays parked, its letters are listed as not replayed, and you can repeat this. For a key so busy
+    that this always happens use --force: what is parked in the meantime is then left over, and is processed after newer
+    records when it is replayed.
     """
     if not (ids or stage or reason or key):
         raise LiveDeskError("Nothing chosen.", "Name ids, or use --stage, --reason or --key.")

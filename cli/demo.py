@@ -31,15 +31,15 @@ def demo(
         int, typer.Option(help="The same seed gives the same customers, messages, agents and repeated callbacks.")
     ] = 7,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Print lines instead of a live picture, as where there is no terminal.")
+        bool, typer.Option("--plain", help="Print lines instead of a live picture; the default without a terminal.")
     ] = False,
 ) -> None:
-    """Play the whole life of conversations on the whole pipeline, and count what came of it.
+    """Play conversations on the pipeline and check the result.
 
     Customers write to one channel that is open and to one that is closed until an administrator opens it; rules, the AI
     agent and human agents take them; the AI agent hands over; agents resolve; customers answer the survey.
 
-    Everything is started for it and stopped after it: Kafka (unless it runs, or KAFKA_BOOTSTRAP_SERVERS names one),
+    The demo starts everything and stops it again: Kafka (unless it runs, or KAFKA_BOOTSTRAP_SERVERS names one),
     ingress, the stages, and a sandbox that stands in for EngageLab, delivers callbacks twice and receipts out of order.
     Its topics have a prefix of their own. Exits with 1 when a check fails: a message lost, a customer greeted twice …
     """

@@ -14,18 +14,21 @@ from deploy.kafka.committed import committed_reader
 from deploy.settings import Settings
 from schemas.record import Record
 
-app = typer.Typer(no_args_is_help=True, help="Why a conversation went to whom it did.")
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Why a conversation was assigned as it was.")
 
 
 @app.command("assignment")
 def explain_assignment(
     context: typer.Context,
-    conversation: Annotated[str, typer.Argument(help="The conversation's id, or channel:contact for the latest.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the decisions as JSON, one a line.")] = False,
+    conversation: Annotated[
+        str, typer.Argument(help="The conversation's id, or CHANNEL:CONTACT for the contact's latest.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the decisions as JSON, one per line.")] = False,
 ) -> None:
-    """Say why a conversation went to whom it did, or why it waits: each decision of the automat, the newest last.
+    """Show why a conversation was assigned as it was, or why it waits.
 
-    What a person assigns is no decision of the automat. Decisions are kept for 30 days.
+    Each automatic decision is shown, the newest last; what a person assigned is not among them. Decisions are kept for
+    30 days.
     """
     settings = context.ensure_object(Settings)
     found = decisions(asyncio.run(_read(settings)), conversation)

@@ -19,23 +19,25 @@ from schemas.settings.channels_file import ChannelsFile
 def ingress(
     context: typer.Context,
     host: Annotated[
-        str, typer.Option(help="Address to take callbacks on; 0.0.0.0: all, as behind a proxy in a container.")
+        str,
+        typer.Option(help="Address to take callbacks on; 0.0.0.0 is every address, as in a container behind a proxy."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port for callbacks; 0 takes any free one.")] = 8080,
     control_port: Annotated[
         int,
         typer.Option(
-            min=0, max=65535, help="Port for commands, settings and agents, on 127.0.0.1 only: it has no login."
+            min=0, max=65535, help="Port for commands, settings and agents, on 127.0.0.1 only, as it has no login."
         ),
     ] = 8081,
     channels: Annotated[
         Path | None,
-        typer.Option(help="Agents and channels (docs/channels.example.yaml). What is new or differs is saved first."),
+        typer.Option(help="Agents and channels (docs/channels.example.yaml). New and changed ones are saved first."),
     ] = None,
 ) -> None:
-    """Take callbacks and write them to Kafka: 200 is answered only when a callback is durable, else 503.
+    """Take callbacks, commands and settings to Kafka.
 
-    Prints the webhook URL of each channel to a terminal. It is the callbacks' only protection: keep it secret.
+    A callback is answered with 200 only when it is durable, else with 503. On a terminal the webhook URL of each
+    channel is printed. It is the callbacks' only protection: keep it secret.
 
     \b
     On --port:
@@ -45,7 +47,7 @@ def ingress(
       GET          /v1/channels
       PATCH        /v1/channels/ID/settings
       POST         /v1/channels/ID/conversations/CONTACT/commands
-      PUT, DELETE  /v1/channels/ID/agents/AGENT               a member or not
+      PUT, DELETE  /v1/channels/ID/agents/AGENT               a member of the channel, or not
       GET          /v1/accounts/ACCOUNT/agents
       PUT, DELETE  /v1/accounts/ACCOUNT/agents/AGENT
       PUT          /v1/accounts/ACCOUNT/agents/AGENT/presence

@@ -20,6 +20,7 @@ from deploy.processes.logs import quiet_expected_states
 from deploy.settings import load_settings
 
 app = typer.Typer(
+    rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="The event pipeline behind a LiveDesk WhatsApp channel: callbacks in, conversations and greetings out. "

@@ -24,15 +24,18 @@ def replay(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages to replay.", show_default=False)] = None,
     all_stages: Annotated[bool, typer.Option("--all", help="Replay every stage.")] = False,
     partition: Annotated[int | None, typer.Option(min=0, help="Only this partition of the stage's input.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one a line.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Also show what differs: it may be a customer's words.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one per line.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Also show what differs, which may be a customer's words.")
+    ] = False,
 ) -> None:
-    """Prove that stages did what their input says: rebuild outputs and rows from the log, and compare every record.
+    """Rebuild stages from their log and compare every record.
 
-    Reads only, also beside running workers, and needs no secret key. A stage's log must fit into memory. Where
-    retention has taken the beginning of an input, keys whose history is not whole are left out, and counted.
+    This proves that outputs and rows are what the input leads to. It only reads, may run beside workers, and needs no
+    secret key. A stage's log must fit into memory. Where
+    retention has deleted the beginning of an input, keys whose history is not whole are left out, and counted.
 
-    Exits with 0 when all is identical, with 1 at a difference: the first one of each stage is shown.
+    Exits with 0 when all is identical, else with 1 and shows the first difference of each stage.
     """
     settings, chosen = context.ensure_object(Settings), chosen_stages(stages, all_stages=all_stages)
     # Standard output is for the results alone, where they are read by a program.
@@ -50,7 +53,7 @@ def replay(
         if as_json:
             typer.echo(orjson.dumps(_as_json(report, show=show)).decode())
         else:
-            _print(console, report, show=show)
+            print_report(console, report, show=show)
     if not all(report.identical for report in reports):
         raise typer.Exit(1)
 
@@ -81,7 +84,7 @@ async def replay_stages(
 
 
 class _Shown:
-    """One bar for whatever goes on."""
+    """One bar for whatever is under way."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -103,20 +106,23 @@ def _as_json(report: Report, *, show: bool) -> dict[str, object]:
     return body
 
 
-def _print(console: Console, report: Report, *, show: bool) -> None:
+def print_report(console: Console, report: Report, *, show: bool) -> None:
+    """One stage's result, in lines that fit a terminal."""
     word, style = ("identical", "green") if report.identical else ("differs", "red")
-    counts = (
-        f"{report.inputs} inputs and {report.timers} timer firings of {report.keys} keys gave "
-        f"{report.outputs} outputs, {report.rows} rows, {report.effects} effects ({report.pending} pending)"
-    )
-    console.print(f"{report.stage:14}{word:11}{counts}", style=style, markup=False)
+    console.print(f"{report.stage}: {word}", style=style, markup=False)
+    pending = f" ({report.pending} pending)" if report.pending else ""
+    lines = [
+        f"{report.inputs} inputs and {report.timers} timer firings of {report.keys} keys gave",
+        f"{report.outputs} outputs, {report.rows} rows and {report.effects} effects{pending}",
+    ]
     if report.skipped:
-        console.print(f"{'':14}{report.skipped} keys left out: their history begins before the log", markup=False)
+        lines.append(f"{report.skipped} keys left out: their history begins before the log")
     if report.gone:
-        console.print(f"{'':14}{report.gone} outputs are gone by retention", markup=False)
+        lines.append(f"{report.gone} outputs are gone by retention")
     if report.difference is not None:
-        for line in _lines(report.difference, show=show):
-            console.print(f"{'':14}{line}", markup=False)
+        lines += _lines(report.difference, show=show)
+    for line in lines:
+        console.print(f"    {line}", markup=False)
 
 
 def _lines(found: Difference, *, show: bool) -> list[str]:

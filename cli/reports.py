@@ -3,25 +3,29 @@
 import asyncio
 import csv
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Final
 
 import orjson
 import typer
-from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from deploy.dead_letters import read_letters
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import committed_reader
-from deploy.reports import OUTCOMES, By, Figures, Filter, Times, read_partials, summed
+from deploy.reports import OUTCOMES, By, Figures, Filter, Times, in_percent, read_partials, summed
 from deploy.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Figures: conversations, times, satisfaction, messages.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Figures: conversations, times, satisfaction, messages."
+)
 
 DAY: Final = ["%Y-%m-%d"]
+
+_GAP: Final = 1
+_GROUP_AT_LEAST: Final = 8
 
 
 @app.command("show")
@@ -30,7 +34,7 @@ def show_reports(
     channel: Annotated[str | None, typer.Option("--channel", metavar="ID", help="Only this channel.")] = None,
     agent: Annotated[
         str | None,
-        typer.Option("--agent", metavar="ID", help="Only what this human agent is credited with; '-': nobody."),
+        typer.Option("--agent", metavar="ID", help="Only what this human agent is credited with; '-' is nobody."),
     ] = None,
     first: Annotated[
         datetime | None, typer.Option("--from", formats=DAY, metavar="DAY", help="From this day on: 2026-06-01.")
@@ -39,19 +43,20 @@ def show_reports(
         datetime | None, typer.Option("--to", formats=DAY, metavar="DAY", help="Up to this day, included.")
     ] = None,
     by: Annotated[By, typer.Option("--by", help="One line for each of these.")] = "channel",
-    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one group a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, one group per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print them as CSV; times are in seconds.")] = False,
 ) -> None:
-    """Show the figures, as far as the pipeline has counted: only reads, also beside running workers.
+    """Show the figures, as far as the pipeline has counted.
 
-    Days are local: of the business hours' time zone, else UTC. Resolutions and surveys are credited to whoever
-    resolved, first responses to the human who gave them; openings, messages, automatic resolutions and what the AI
-    agent answers are nobody's.
+    It only reads, and may run beside workers. Days are those of the business hours' time zone, else of UTC. Resolutions
+    and surveys are credited to whoever resolved, first responses to the human who gave them; openings, messages,
+    automatic resolutions and what the AI agent answers are nobody's.
 
     A conversation that is reopened takes its resolution back. An answer counts on the day and the agent of its survey,
-    and the last answer replaces the ones before. Satisfied are 4 and 5; the satisfaction is their share of the answers,
-    the response rate the answers' share of the surveys sent. Messages stand under their latest status, on their first
-    day. Times are within 5%; open, closed: what the channel was when the customer wrote first.
+    and the last answer replaces the ones before. Ratings of 4 and 5 are satisfied: their share of the answers is the
+    satisfaction; the answers' share of the surveys sent is the response rate. Messages are counted under their latest
+    status, on their first day. Times are exact to 5%; "open" and "closed" say what the channel was when the customer
+    wrote first.
     """
     if as_json and as_csv:
         raise LiveDeskError("--json and --csv exclude each other.")
@@ -92,7 +97,7 @@ async def _read(settings: Settings, by: By, only: Filter) -> tuple[dict[str, Fig
 
 
 def as_data(figures: Figures) -> dict[str, Mapping[str, object]]:
-    """All figures of a group; times in seconds, null where nothing was timed."""
+    """All figures of a group; times in seconds, null where nothing was timed; no satisfaction where nobody answered."""
     return {
         "conversations": {measure: figures.outcome(measure) for measure in OUTCOMES},
         "first_response": _times_data(_first_responses(figures)),
@@ -154,41 +159,53 @@ def print_tables(console: Console, by: By, groups: Mapping[str, Figures]) -> Non
     if not groups:
         console.print("Nothing was counted, or nothing that was chosen.")
         return
-    conversations = _table("Conversations", (by, *(measure.replace("_", " ") for measure in OUTCOMES)))
-    times = _table("Times", (by, "time", "channel was", "number", "median", "90th percentile"))
-    ratings = ("1", "2", "3", "4", "5")
-    satisfaction = _table(
-        "Satisfaction", (by, "surveys sent", "answers", "response rate", "satisfied", "satisfaction", *ratings)
-    )
     statuses = sorted({status for figures in groups.values() for status in figures.messages})
-    messages = _table("Messages", (by, *(status.replace("_", " ") for status in statuses)))
-    for group, figures in groups.items():
-        conversations.add_row(group, *(str(figures.outcome(measure)) for measure in OUTCOMES))
-        for title, split in (("first response", _first_responses(figures)), ("resolution", _resolutions(figures))):
-            for name, one in split.items():
-                if one.count:
-                    spread = (_readable(one.percentile(50)), _readable(one.percentile(90)))
-                    times.add_row(group, title, "open or closed" if name == "all" else name, str(one.count), *spread)
-        satisfaction.add_row(
-            group,
-            str(figures.surveys_sent),
-            str(figures.answers),
-            f"{figures.response_rate_pct:g}%",
-            str(figures.satisfied),
-            f"{figures.satisfaction_pct:g}%",
-            *map(str, figures.ratings.values()),
-        )
-        messages.add_row(group, *(str(figures.messages.get(status, 0)) for status in statuses))
-    for table in (conversations, times, satisfaction, messages):
-        if table.row_count and len(table.columns) > 1:
-            console.print(table)
+    times = [row for group, figures in groups.items() for row in _times_rows(group, figures)]
+    satisfaction = [_satisfaction_row(group, figures) for group, figures in groups.items()]
+    conversations = [
+        (group, *(str(figures.outcome(measure)) for measure in OUTCOMES)) for group, figures in groups.items()
+    ]
+    messages = [
+        (group, *(str(figures.messages.get(status, 0)) for status in statuses)) for group, figures in groups.items()
+    ]
+    ratings = ("1", "2", "3", "4", "5")
+    for title, headers, rows in (
+        ("Conversations", [measure.replace("_", " ") for measure in OUTCOMES], conversations),
+        ("Times", ["time", "channel was", "number", "median", "90th percentile"], times),
+        ("Satisfaction", ["surveys sent", "answers", "response rate", "satisfaction", *ratings], satisfaction),
+        ("Messages", [status.replace("_", " ") for status in statuses], messages),
+    ):
+        if rows and headers:
+            console.print(_table(title, (by, *headers), rows, console.width))
+            console.print()
 
 
-def _table(title: str, headers: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header in headers:
-        words = header in ("channel", "agent", "day", "time", "channel was")
-        table.add_column(header, justify="left" if words else "right", overflow="fold")
+def _times_rows(group: str, figures: Figures) -> Iterator[tuple[str, ...]]:
+    for title, split in (("first response", _first_responses(figures)), ("resolution", _resolutions(figures))):
+        for name, one in split.items():
+            if one.count:
+                spread = (_readable(one.percentile(50)), _readable(one.percentile(90)))
+                yield (group, title, "any" if name == "all" else name, str(one.count), *spread)
+
+
+def _satisfaction_row(group: str, figures: Figures) -> tuple[str, ...]:
+    shares = (in_percent(figures.response_rate_pct), in_percent(figures.satisfaction_pct))
+    return (group, str(figures.surveys_sent), str(figures.answers), *shares, *map(str, figures.ratings.values()))
+
+
+def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Table:
+    """A table of that width at most: headers are broken between words and, where that isn't enough, the group is."""
+    widths = [
+        max(*(len(row[column]) for row in rows), *map(len, header.split())) for column, header in enumerate(headers)
+    ]
+    left = width - sum(widths[1:]) - _GAP * len(headers)
+    widths[0] = min(widths[0], max(left, _GROUP_AT_LEAST))
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, _GAP, 0, 0))
+    for header, size in zip(headers, widths, strict=True):
+        justify: JustifyMethod = "left" if header in ("channel", "agent", "day", "time", "channel was") else "right"
+        table.add_column(header, justify=justify, overflow="fold", width=size, header_style="dim")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

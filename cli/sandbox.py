@@ -56,9 +56,10 @@ def sandbox(
     customers: Annotated[int, typer.Option(min=0, help="How many customers write to the first account.")] = 0,
     rate: Annotated[float, typer.Option(min=0.001, help="New customers a second.")] = 1.0,
 ) -> None:
-    """Stand in for EngageLab: its send and template API, receipts with faults on demand, and customers who write.
+    """Stand in for EngageLab and for the AI agent.
 
-    It plays the AI agent, too, at /ai: LIVEDESK_AI_URL.
+    It has EngageLab's send and template API, sends receipts, with faults on demand, and plays customers who write. The
+    AI agent is at /ai, for LIVEDESK_AI_URL.
 
     What was sent is at GET /sandbox/log, what was called back at GET /sandbox/callbacks. POST /sandbox/behaviour
     changes how sends are answered, POST /sandbox/ai what the AI agent answers; POST /sandbox/customers/write writes as

@@ -22,7 +22,9 @@ from simulation.scenario.play import Outcome, Perform, Verdict, in_memory, play
 from simulation.scenario.run import Finished
 from simulation.scenario.timeline import tables, timeline
 
-app = typer.Typer(no_args_is_help=True, help="Try settings: what would the pipeline do about this and that?")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Try out settings on scenarios: what would the pipeline do?"
+)
 
 
 @app.command("run")
@@ -30,22 +32,22 @@ def run_files(
     context: typer.Context,
     files: Annotated[
         list[Path],
-        typer.Argument(help="Scenario files: YAML or JSON; .jsonl holds one a line.", exists=True, dir_okay=False),
+        typer.Argument(help="Scenario files: YAML or JSON; .jsonl holds one per line.", exists=True, dir_okay=False),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one per line.")] = False,
     with_records: Annotated[
-        bool, typer.Option("--records", help="With --json: also everything that was written to the topics.")
+        bool, typer.Option("--records", help="With --json: also print all records that were written.")
     ] = False,
     broker: Annotated[
-        bool, typer.Option("--broker", help="Through ingress, Kafka, the workers and the sandbox, not in memory.")
+        bool, typer.Option("--broker", help="Use ingress, Kafka, the workers and the sandbox instead of memory.")
     ] = False,
     name: Annotated[
-        str | None, typer.Option("--name", "-k", metavar="REGEX", help="Only scenarios whose name holds it.")
+        str | None, typer.Option("--name", "-k", metavar="REGEX", help="Only scenarios whose name matches.")
     ] = None,
 ) -> None:
     """Play scenarios and show what the pipeline does. One with an `expect` part is also checked.
 
-    Exits with 0 when all is as expected, with 1 at any difference, else with 2 where a scenario could not be run.
+    Exits with 0 when all is as expected, with 1 when anything differs, else with 2 when a scenario could not be run.
     """
     # What went wrong in a scenario is its result, not a warning about this process.
     logging.getLogger("streams").addHandler(logging.NullHandler())

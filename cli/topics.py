@@ -6,16 +6,17 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from deploy.kafka.topics import PARTITIONS, REPLICATION, Applied, Difference, Plan, TopicSpec, apply, plan
 from deploy.settings import Settings
-from schemas.topics import INBOX, Topic
-from streams.topology import all_topics
+from schemas.topics import INBOX, Topic, state_topic
+from streams.topology import TOPOLOGY, all_topics
 
-app = typer.Typer(no_args_is_help=True, help="The topics that the pipeline needs: list them, create them in Kafka.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="The topics of the pipeline: create them in Kafka, list them."
+)
 
 
 @app.command("apply")
@@ -25,15 +26,17 @@ def apply_topics(
         bool,
         typer.Option("--fix-config", help="Also set the configs of existing topics (retention …) that differ."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
 ) -> None:
-    """Create the topics that Kafka doesn't have yet, and say how the others differ. Can be repeated.
+    """Create the topics that Kafka doesn't have yet.
+
+    It also says how existing topics differ from what they should be, and can be repeated.
 
     A new topic gets LIVEDESK_PARTITIONS partitions and LIVEDESK_REPLICATION_FACTOR copies.
     The number of partitions of an existing topic is never changed, and no topic is ever deleted.
 
-    Exits with 0 also when differences are left, which are warnings: the pipeline runs with them.
-    Exits with 1 when Kafka can't be reached or refuses.
+    Differences that are left are warnings, as the pipeline runs with them: the exit code is 0. It is 1 when Kafka can't
+    be reached or refuses.
     """
     settings = context.ensure_object(Settings)
     wanted = (settings.kafka, settings.topic_prefix, all_topics(), settings.partitions, settings.replication_factor)
@@ -45,13 +48,19 @@ def apply_topics(
 
 @app.command("list")
 def list_topics(context: typer.Context) -> None:
-    """Show every topic of the pipeline: its key, who writes it, how long it is kept. Doesn't ask Kafka."""
+    """Show every topic of the pipeline.
+
+    Its key, who writes it and how long it is kept are shown, as the pipeline wants them: Kafka isn't asked.
+    """
     settings = context.ensure_object(Settings)
+    states = {state_topic(stage.name).name for stage in TOPOLOGY}
     # Bare names: with prefix and version the table is wider than a terminal.
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header, width in (("topic", 19), ("key", 17), ("written by", 13), ("kept", 9), ("partitions", 10)):
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for header, width in (("topic", 13), ("key", 16), ("written by", 22), ("kept", 9), ("partitions", 10)):
         table.add_column(header, min_width=width)
     for topic in all_topics():
+        if topic.name in states:
+            continue
         table.add_row(
             topic.name,
             topic.key,
@@ -61,6 +70,7 @@ def list_topics(context: typer.Context) -> None:
         )
     console = Console(highlight=False)
     console.print(table)
+    console.print(f"Each of the {len(TOPOLOGY)} stages also has a topic STAGE-state for its rows: compacted.")
     console.print(f"In Kafka inbox is called {INBOX.full_name(settings.topic_prefix)}, and so on.", markup=False)
 
 

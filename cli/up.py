@@ -49,11 +49,12 @@ def up(
     ] = 8090,
     sandbox_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the sandbox.")] = 8900,
 ) -> None:
-    """Run all of LiveDesk on this machine until Ctrl-C: Kafka, ingress, workers, and a sandbox in EngageLab's place.
+    """Run all of LiveDesk on this machine until Ctrl-C.
 
-    The embedded Kafka keeps its data in LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead.
-    What ends by itself is started again. The channels' credentials are the sandbox's, which also plays the AI agent:
-    nothing leaves this machine.
+    That is Kafka, ingress, workers, and a sandbox in EngageLab's place. The embedded Kafka keeps its data in
+    LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead. A process that ends by itself is
+    started again. The channels' credentials are the sandbox's, which also plays the AI agent: nothing leaves this
+    machine.
     """
     settings = context.ensure_object(Settings)
     path = channels or CHANNELS

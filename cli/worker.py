@@ -40,8 +40,8 @@ def worker(
         str | None,
         typer.Option(
             envvar="LIVEDESK_INSTANCE_ID",
-            help="This worker's stable name (a pod's name, say): when it comes back under it, it gets its partitions "
-            "back at once. Two workers that run the same stage must have different names.",
+            help="A stable name for this worker, such as its pod's: a worker that comes back under its name gets its "
+            "partitions back at once. Two workers that run the same stage must have different names.",
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address of the health page.")] = "127.0.0.1",
@@ -49,10 +49,10 @@ def worker(
         int, typer.Option(min=0, max=65535, help="Port of /healthz, /readyz and /metrics; 0 takes any free one.")
     ] = 8090,
 ) -> None:
-    """Run stages of the pipeline in this process until SIGTERM or Ctrl-C.
+    """Run stages of the pipeline until SIGTERM or Ctrl-C.
 
-    Several workers share the partitions of a stage: as many can help as it has partitions. A worker that can't be sure
-    of its transaction ends with exit code 70, to be started again by whatever watches over it.
+    Several workers share the partitions of a stage: as many can work as it has partitions. A worker that can't be sure
+    whether its transaction was committed ends with exit code 70: have its supervisor start it again.
     """
     chosen = chosen_stages(stages, all_stages=all_stages)
     configure_logging()

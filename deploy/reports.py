@@ -92,9 +92,9 @@ class Figures:
         return sum(number for rating, number in self.ratings.items() if rating in SATISFIED)
 
     @property
-    def satisfaction_pct(self) -> float:
-        """Satisfied answers among the answers, to two decimals; 0 without any."""
-        return _percent(self.satisfied, self.answers)
+    def satisfaction_pct(self) -> float | None:
+        """Satisfied answers among the answers, to two decimals; None where nobody answered."""
+        return _percent(self.satisfied, self.answers) if self.answers else None
 
     @property
     def response_rate_pct(self) -> float:
@@ -112,6 +112,11 @@ class Figures:
 
     def _of(self, kind: ReportKind) -> Mapping[str, int]:
         return self.counts.get(kind, {})
+
+
+def in_percent(share: float | None) -> str:
+    """A percentage as people read it; a dash where there is none."""
+    return "–" if share is None else f"{share:g}%"
 
 
 def _percent(part: int, whole: int) -> float:

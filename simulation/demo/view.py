@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.explanations import headline, reasons
-from deploy.reports import Figures, Times
+from deploy.reports import Figures, Times, in_percent
 from schemas.events.conversation import Status
 from simulation.demo.picture import KINDS, Picture
 from simulation.demo.result import Result
@@ -113,7 +113,7 @@ def _figures(figures: Mapping[str, Figures]) -> Table:
         first = sums.times("first_response_open") + sums.times("first_response_closed")
         whole = sums.times("resolution_open") + sums.times("resolution_closed")
         outcomes = [str(sums.outcome(outcome)) for outcome in ("opened", "resolved", "closed")]
-        satisfied = f"{sums.satisfaction_pct:g}%"
+        satisfied = in_percent(sums.satisfaction_pct)
         table.add_row(
             channel, *outcomes, _median(first), _median(whole), str(sums.surveys_sent), str(sums.answers), satisfied
         )

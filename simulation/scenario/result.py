@@ -140,11 +140,11 @@ class OpenResult(_Part):
 
 
 class ReportResult(_Part):
-    """A channel's figures. Percentages: of the answers, and of the surveys sent."""
+    """A channel's figures. Percentages: of the answers (none: null), and of the surveys sent."""
 
     surveys_sent: int
     answers: int
-    satisfaction_pct: float
+    satisfaction_pct: float | None
     response_rate_pct: float
 
 

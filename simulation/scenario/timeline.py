@@ -102,18 +102,26 @@ def tables(result: Result) -> Iterator[Table]:
     ai = {one.id for one in result.sent if one.kind == "ai"}
     if result.conversations:
         columns = ("contact", "status", "assignee", "messages", "labels", "notes")
-        table = Table(*columns, title="Conversations", title_justify="left")
+        table = _table("Conversations", *columns)
         for one in result.conversations:
             messages = ", ".join("(AI)" if id in ai else id for id in one.messages)
             texts = (messages, ", ".join(one.labels), str(one.notes or ""))
             table.add_row(one.contact, one.status, _assignee(one.assignee), *texts)
         yield table
     if result.surveys:
-        table = Table("contact", "resolution", "state", "rating", "credited", title="Surveys", title_justify="left")
+        table = _table("Surveys", "contact", "resolution", "state", "rating", "credited")
         for survey in result.surveys:
             rating = str(survey.rating or "")
             table.add_row(survey.contact, str(survey.resolution), survey.state, rating, survey.agent or "")
         yield table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        # Ids are broken over lines where they don't fit, never cut off.
+        table.add_column(column, overflow="fold", no_wrap=column == "contact")
+    return table
 
 
 def said(step: Step) -> str:
@@ -283,7 +291,7 @@ def _labels(added: tuple[str, ...], removed: tuple[str, ...]) -> str:
 
 
 def _quoted(text: str | None) -> str:
-    return "" if text is None else f'"{_short(text)}"'
+    return "" if text is None else f'"{_short(" ".join(text.split()))}"'
 
 
 def _short(text: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 import typer.main
 import yaml
 from typer.core import TyperCommand, TyperGroup
+from typer.testing import CliRunner
 
 from bus.connection import KafkaConnection
 from cli.main import app
@@ -129,6 +130,13 @@ def test_a_command_that_the_readme_names_exists(words: list[str]) -> None:
 def test_every_command_has_a_help_text() -> None:
     silent = [" ".join(path) for path, command in commands().items() if not command.help]
     assert not silent
+
+
+@pytest.mark.parametrize("path", [path for path, command in commands().items() if isinstance(command, TyperGroup)])
+def test_a_list_of_commands_cuts_no_sentence_off_at_80_columns(path: tuple[str, ...]) -> None:
+    shown = CliRunner(env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).invoke(app, [*path, "--help"]).stdout
+    assert "Commands:" in shown
+    assert "..." not in shown.partition("Commands:")[2]
 
 
 def test_the_configuration_page_names_every_environment_variable_and_no_other() -> None:

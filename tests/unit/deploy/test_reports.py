@@ -12,9 +12,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.reports import as_data, print_csv, print_tables
+from cli.reports import as_data, print_csv, print_tables, warning
 from deploy.errors import LiveDeskError
-from deploy.reports import Figures, Filter, Times, summed
+from deploy.reports import Figures, Filter, Times, in_percent, summed
 from schemas.events.reports import ReportKind, ReportUpdated, bucket_of, value_of
 
 MONDAY, TUESDAY = date(2026, 3, 9), date(2026, 3, 10)
@@ -59,10 +59,14 @@ def test_of_one_key_the_last_partial_counts_and_keys_add_up(partials: Partials) 
     assert (shop.satisfaction_pct, shop.response_rate_pct) == (50.0, 66.67)
 
 
-def test_without_a_denominator_a_percentage_is_0(partials: Partials) -> None:
+def test_where_nobody_answered_there_is_no_satisfaction(partials: Partials) -> None:
     kiosk = summed(partials)["kiosk"]
-    assert (kiosk.surveys_sent, kiosk.satisfaction_pct, kiosk.response_rate_pct) == (1, 0, 0)
-    assert (Figures({}).satisfaction_pct, Figures({}).response_rate_pct) == (0, 0)
+    assert (kiosk.surveys_sent, kiosk.satisfaction_pct, kiosk.response_rate_pct) == (1, None, 0)
+    assert (Figures({}).satisfaction_pct, Figures({}).response_rate_pct) == (None, 0)
+    assert as_data(kiosk)["satisfaction"]["satisfaction_pct"] is None
+    assert in_percent(kiosk.satisfaction_pct) == "–"
+    unhappy = Figures({"satisfaction": {"sent": 1, "rating_1": 1}})
+    assert in_percent(unhappy.satisfaction_pct) == "0%"
 
 
 def test_numerator_and_denominator_are_filtered_alike(partials: Partials) -> None:
@@ -127,13 +131,13 @@ def test_csv_has_a_line_a_group_with_the_same_columns(partials: Partials, capsys
     print_csv("channel", summed(partials))
     lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [line["channel"] for line in lines] == ["kiosk", "shop"]
-    assert [line["satisfaction.satisfaction_pct"] for line in lines] == ["0.0", "50.0"]
+    assert [line["satisfaction.satisfaction_pct"] for line in lines] == ["", "50.0"]
     assert [line["messages.read"] for line in lines] == ["0", "5"]
     assert lines[0]["resolution.all.median_s"] == ""
 
 
-def shown(groups: dict[str, Figures]) -> str:
-    console = Console(file=io.StringIO(), width=160, force_terminal=False)
+def shown(groups: dict[str, Figures], width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
     print_tables(console, "channel", groups)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -150,6 +154,34 @@ def test_tables_show_what_there_is(partials: Partials) -> None:
     assert "66.67%" in text
     assert "5.1 m" in text  # 60 buckets up from a second
     assert "first response" not in text
+
+
+@pytest.mark.parametrize("group", ["customer-service-spain", "c" * 64])
+def test_at_80_columns_nothing_is_cut_off(group: str) -> None:
+    counts = {"opened": 12345, "resolved": 11000, "resolved_automatically": 55, "reopened": 3, "closed": 10009}
+    ratings = {f"rating_{rating}": 100 + rating for rating in (1, 2, 3, 4, 5)}
+    times: dict[str, int] = {"40": 3, "190": 2}
+    statuses = ("accepted", "delivered", "delivered_failed", "read", "sent", "sent_failed", "unknown")
+    figures = Figures(
+        {
+            "conversations": counts,
+            "satisfaction": {"sent": 1000, **ratings},
+            "first_response_open": times,
+            "messages": dict.fromkeys(statuses, 777),
+        }
+    )
+    text = shown({group: figures}, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert {*map(str, counts.values()), *map(str, ratings.values()), "40.58%", "777"} <= set(text.split())
+    assert text.split().count("777") == len(statuses)
+    assert "…" not in text
+    assert (group in text) == (len(group) < 30)
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "1 record is not in"), (5, "5 records are not in")])
+def test_dead_letters_are_said_beside_the_figures(number: int, words: str) -> None:
+    assert words in warning(number)
+    assert warning(number).endswith("livedesk dead-letters list")
 
 
 def test_where_there_is_nothing_it_says_so() -> None:
