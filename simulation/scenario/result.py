@@ -140,11 +140,11 @@ class OpenResult(_Part):
 
 
 class ReportResult(_Part):
-    """A channel's figures. Percentages: of the answers (none: null), and of the surveys sent."""
+    """A channel's figures. Percentages: of the answers, and of the surveys sent."""
 
     surveys_sent: int
     answers: int
-    satisfaction_pct: float | None
+    satisfaction_pct: float
     response_rate_pct: float
 
 
@@ -389,7 +389,7 @@ def _figures(sums: Figures) -> ReportResult:
     return ReportResult(
         surveys_sent=sums.surveys_sent,
         answers=sums.answers,
-        satisfaction_pct=sums.satisfaction_pct,
+        satisfaction_pct=sums.satisfaction_pct or 0.0,
         response_rate_pct=sums.response_rate_pct,
     )
 
