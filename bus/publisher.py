@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from bus.aiokafka_fixes import discard_producer
 from bus.connection import KafkaConnection, client_options
 from schemas.codec import Headers
 
@@ -25,9 +26,6 @@ MAX_BATCH_BYTES = 512 * 1024
 CONNECT_SECONDS = 10.0
 _REQUEST_TIMEOUT_MS = 2000
 _RECONNECT_SECONDS = 0.5
-
-
-Discard = Callable[[AIOKafkaProducer], Awaitable[None]]
 
 
 class NotDurable(Exception):
@@ -64,17 +62,13 @@ class _Lane:
 class Publisher:
     """Publishes to `topics` (full names), in the order of the calls within a partition.
 
-    discard: disconnects a producer and makes sure that it delivers nothing later.
     deadline: seconds until publish gives up. Providers want their 200 within 3 s (docs, confirmed).
     """
 
     # Batches are built here, one future each: aiokafka's send() takes twice the CPU time for each record.
 
-    def __init__(
-        self, connection: KafkaConnection, topics: Iterable[str], discard: Discard, *, deadline: float = 2.5
-    ) -> None:
+    def __init__(self, connection: KafkaConnection, topics: Iterable[str], *, deadline: float = 2.5) -> None:
         self._connection, self._topics, self._deadline = connection, tuple(topics), deadline
-        self._discard = discard
         self._partitioner = DefaultPartitioner()
         self._partitions: dict[str, list[int]] = {}
         self._lanes: dict[tuple[str, int], _Lane] = {}
@@ -117,7 +111,7 @@ class Publisher:
             await asyncio.gather(self._reopening, return_exceptions=True)
         producer, self._producer = self._producer, None
         if producer is not None:
-            await self._discard(producer)
+            await discard_producer(producer)
 
     def _find_lane(self, topic: str, key: bytes) -> _Lane:
         partitions = self._partitions[topic]
@@ -163,7 +157,7 @@ class Publisher:
         self._reopening = asyncio.create_task(self._reopen(doubtful))
 
     async def _reopen(self, doubtful: AIOKafkaProducer) -> None:
-        await self._discard(doubtful)
+        await discard_producer(doubtful)
         while True:
             try:
                 self._producer = await self._open()
@@ -190,7 +184,7 @@ class Publisher:
                 for topic in self._topics:
                     self._partitions[topic] = await _partitions(producer, topic)
         except BaseException:
-            await self._discard(producer)
+            await discard_producer(producer)
             raise
         return producer
 

@@ -41,7 +41,7 @@ def ingress(
 
     \b
     On --port:
-      POST         /webhooks/engagelab/TOKEN
+      POST         /webhooks/PROVIDER/TOKEN
       GET          /healthz, /readyz, /metrics
     On --control-port:
       GET          /v1/channels

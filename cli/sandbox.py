@@ -16,8 +16,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from simulation.sandbox.accounts import Account, Template
 from simulation.sandbox.app import PLAYER, build_app, serve
 from simulation.sandbox.customers import script
-from simulation.sandbox.engagelab.provider import Provider
-from simulation.sandbox.engagelab.receipts import Faults
+from simulation.sandbox.stand_in import Faults, Provider
 
 ACCOUNTS = TypeAdapter(tuple[Account, ...])
 
@@ -51,15 +50,15 @@ def sandbox(
     ] = None,
     receipts: Annotated[bool, typer.Option(help="Send receipts for accepted messages.")] = True,
     redeliver: Annotated[
-        bool, typer.Option(help="Repeat callbacks until they are answered with 200, which EngageLab does not promise.")
+        bool, typer.Option(help="Repeat callbacks until they are answered with 200, which a provider does not promise.")
     ] = False,
     customers: Annotated[int, typer.Option(min=0, help="How many customers write to the first account.")] = 0,
     rate: Annotated[float, typer.Option(min=0.001, help="New customers a second.")] = 1.0,
 ) -> None:
-    """Stand in for EngageLab and for the AI agent.
+    """Stand in for the provider and for the AI agent.
 
-    It has EngageLab's send and template API, sends receipts, with faults on demand, and plays customers who write. The
-    AI agent is at /ai, for LIVEDESK_AI_URL.
+    It has the provider's send and template API, sends receipts, with faults on demand, and plays customers who write.
+    The AI agent is at /ai, for LIVEDESK_AI_URL.
 
     What was sent is at GET /sandbox/log, what was called back at GET /sandbox/callbacks. POST /sandbox/behaviour
     changes how sends are answered, POST /sandbox/ai what the AI agent answers; POST /sandbox/customers/write writes as
@@ -116,7 +115,7 @@ async def _serve(
     app = build_app(provider, lambda: datetime.now(UTC), redeliver_on_failure=redeliver)
     async with serve(app, host, port) as url:
         accounts = provider.accounts.all()
-        typer.echo(f"EngageLab sandbox on {url}, {len(accounts)} account(s). Ctrl-C stops it.")
+        typer.echo(f"Sandbox on {url}, {len(accounts)} account(s). Ctrl-C stops it.")
         if customers:
             app[PLAYER].start(script(seed, customers, rate=rate), accounts[0].dev_key)
         await stop.wait()

@@ -51,7 +51,7 @@ def up(
 ) -> None:
     """Run all of LiveDesk on this machine until Ctrl-C.
 
-    That is Kafka, ingress, workers, and a sandbox in EngageLab's place. The embedded Kafka keeps its data in
+    That is Kafka, ingress, workers, and a sandbox in the provider's place. The embedded Kafka keeps its data in
     LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead. A process that ends by itself is
     started again. The channels' credentials are the sandbox's, which also plays the AI agent: nothing leaves this
     machine.
@@ -134,7 +134,7 @@ def describe(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path) 
         f"Kafka        {where}; topics {stack.settings.topic_prefix}*",
         f"callbacks    {stack.ingress_url}/webhooks/…   metrics: {stack.ingress_url}/metrics",
         f"control API  {stack.control_url}/v1/channels",
-        f"sandbox      {stack.sandbox_url}, in place of EngageLab and of the AI agent",
+        f"sandbox      {stack.sandbox_url}, in place of the provider and of the AI agent",
         *(f"{worker.name:<12} metrics: http://127.0.0.1:{port}/metrics" for worker, port in workers),
         f"logs         {folder}",
         "",

@@ -10,8 +10,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import RecordMetadata
 
+from bus.aiokafka_fixes import discard_producer
 from bus.connection import KafkaConnection, client_options
-from bus.publisher import Discard, NotDurable
+from bus.publisher import NotDurable
 from ingress.journal import Draft, Fill, Message
 
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -35,7 +36,7 @@ class Follower(Protocol):
 class KafkaJournal:
     """Writes changes. followers: of the topics that the directory is fed from, by their full names.
 
-    discard: disconnects a producer and makes sure that it delivers nothing later. deadline: seconds until it gives up.
+    deadline: seconds until it gives up.
     """
 
     # All ingress processes share a transactional id, and each write opens a producer with it: that ends the transaction
@@ -46,7 +47,6 @@ class KafkaJournal:
         self,
         connection: KafkaConnection,
         followers: Mapping[str, Follower],
-        discard: Discard,
         *,
         prefix: str,
         encrypt: Callable[[str], str],
@@ -54,7 +54,7 @@ class KafkaJournal:
         new_id: Callable[[], str],
         deadline: float = 10.0,
     ) -> None:
-        self._connection, self._followers, self._discard = connection, followers, discard
+        self._connection, self._followers = connection, followers
         self._prefix, self._encrypt, self._clock, self._new_id = prefix, encrypt, clock, new_id
         self._deadline = deadline
         self._lock = asyncio.Lock()
@@ -104,7 +104,7 @@ class KafkaJournal:
             await self._read_on()
             written = await _write(producer, self._filled(fill, id))
         finally:
-            await self._discard(producer)
+            await discard_producer(producer)
         for place in written:
             if place.topic in self._followers:
                 await self._followers[place.topic].reached(place.partition, place.offset)

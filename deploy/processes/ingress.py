@@ -9,7 +9,7 @@ from typing import Self
 from aiohttp import web
 from aiokafka.errors import KafkaError
 
-from bus.aiokafka_fixes import calm_reconnects, discard_producer, quiet_loggers
+from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
 from bus.publisher import NotDurable, Publisher
 from deploy.errors import LiveDeskError
@@ -102,7 +102,6 @@ class IngressServer:
         journal = KafkaJournal(
             self._settings.kafka,
             {CHANNELS.full_name(prefix): channels, DIRECTORY.full_name(prefix): people},
-            discard_producer,
             prefix=prefix,
             encrypt=self._secrets.encrypt,
             clock=self._clock,
@@ -142,7 +141,7 @@ class IngressServer:
     async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower, TopicFollower]:
         connection, prefix = self._settings.kafka, self._settings.topic_prefix
         topics = [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, ACCOUNT_INBOX)]
-        publisher = Publisher(connection, topics, discard_producer)
+        publisher = Publisher(connection, topics)
         channels = TopicFollower(connection, CHANNELS.full_name(prefix), self._directory.apply)
         people = TopicFollower(connection, DIRECTORY.full_name(prefix), self._directory.apply_person)
         try:

@@ -26,7 +26,7 @@ _CALLBACKS = TypeAdapter(Callbacks)
 
 
 class SandboxClient:
-    """EngageLab's stand-in and the AI agent's, steered. Raises LiveDeskError."""
+    """Steers the stand-ins for the provider and the AI agent. Raises LiveDeskError."""
 
     def __init__(self, session: ClientSession, url: str) -> None:
         self._session, self._url = session, f"{url}/sandbox"

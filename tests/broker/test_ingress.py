@@ -273,7 +273,6 @@ async def journal(settings: Settings) -> AsyncIterator[KafkaJournal]:
         yield KafkaJournal(
             settings.kafka,
             {topic: follower},
-            discard_producer,
             prefix=settings.topic_prefix,
             encrypt=str,
             clock=wall_clock,

@@ -62,4 +62,4 @@ async def test_it_starts_and_stops() -> None:
         line = await process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-    assert line.startswith(b"EngageLab sandbox on http://127.0.0.1:")
+    assert line.startswith(b"Sandbox on http://127.0.0.1:")
