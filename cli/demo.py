@@ -41,7 +41,8 @@ def demo(
 
     The demo starts everything and stops it again: Kafka (unless it runs, or KAFKA_BOOTSTRAP_SERVERS names one),
     ingress, the stages, and a sandbox that stands in for the provider: it delivers callbacks twice and receipts out of
-    order. Its topics have a prefix of their own. Exits with 1 when a check fails: a message lost, a customer greeted twice …
+    order. Its topics have a prefix of their own. Exits with 1 when a check fails: a message lost, a customer
+    greeted twice …
     """
     settings = context.ensure_object(Settings)
     console = Console()
