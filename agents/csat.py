@@ -32,7 +32,7 @@ from schemas.topics import CSAT as CSAT_TOPIC
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:  # noqa: ARG001 - it keeps no state
     """A proposal or a skipped survey at each resolution; then what conversations says of the survey. Key: the same.
 
-    At most one survey a resolution without a row to remember it: conversations tells each resolution once, and the
+    At most one survey a resolution without a row to remember it: conversations publishes each resolution once, and the
     survey's id derives from that event.
     """
     match event:

@@ -110,7 +110,7 @@ def _commanded(draft: _Draft, head: Head | None, command: SendCommand) -> None:
 
 
 def _attempt(draft: _Draft, head: Head) -> bool:
-    """Send the message, or say why it can't be sent any more. Returns whether an attempt is in flight."""
+    """Send the message, or report why it can no longer be sent. Returns whether an attempt is in flight."""
     ctx, command = draft.ctx, head.command
     via = _way(command, ctx.now)
     if via is None:
@@ -126,7 +126,7 @@ def _attempt(draft: _Draft, head: Head) -> bool:
         via=via,
         text=command.text if via == "session" else None,
         template=command.template if via == "template" else None,
-        # A person chose the template and is told of a refusal; the automat sends only what surely is approved.
+        # A person chose the template and hears of a refusal; the pipeline sends only what is surely approved.
         check_template=via == "template" and command.kind != "reply",
         # The attempt may be late behind a backlog, and the clock of this decision with it.
         not_after=command.not_after if via == "session" else None,
@@ -170,7 +170,7 @@ def _answered(draft: _Draft, head: Head, result: SendResult) -> None:
             _unsent(draft, head, result.answer, result.code, result.message)
             _next(draft)
         case SendResult(answer="window_closed"):
-            # Known at the present time by now: the template goes, if there is one.
+            # The answer is known now: the template goes, if there is one.
             if not _attempt(draft, head):
                 _next(draft)
         case SendResult(answer="credentials"):
@@ -283,7 +283,7 @@ def _tell_unsent(draft: _Draft, command: SendCommand, reason: str, code: int | N
 
 
 def _next(draft: _Draft, failing_since: datetime | None = None) -> None:
-    """Take the next command from the queue that can be sent; what can't be any more ends on the way."""
+    """Take the next command from the queue that can be sent; what can no longer be sent ends on the way."""
     for name, queued in waiting(draft.rows, Queued):
         draft.writes[name] = None
         if _attempt(draft, Head(command=queued.command, since=queued.since, failing_since=failing_since)):

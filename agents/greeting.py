@@ -1,4 +1,4 @@
-"""greeting: greets the customer who began a conversation, once it is settled who holds it."""
+"""greeting: greets the customer who began a conversation, once it is routed."""
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
 from agents.templates import render

@@ -1,7 +1,7 @@
 """hours: the business-hours verdict on every conversation event, and the unavailable message while closed.
 
-A customer's message that comes before it is settled who holds the conversation waits for that: with the AI agent
-nobody is told that the channel is closed. It is judged by its own time all the same.
+A customer's message that comes before the conversation is routed waits for that: with the AI agent
+no customer hears that the channel is closed. It is judged by its own time all the same.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,10 +32,10 @@ from schemas.topics import CONVERSATIONS, GATED, OUTBOUND
 HANDED_OVER: Final = frozenset({"handed_over", "ai_handed_over", "ai_failed"})
 HUMAN_IS_THERE: Final = timedelta(minutes=5)
 LATE: Final = timedelta(days=7)
-"""A message older than this has nobody waiting any more: it is told nothing."""
+"""A message older than this is too old for a notice: its customer does not wait."""
 TOLD: Final = "told/"
 TOLD_FOR: Final = LATE + timedelta(days=2)
-"""Past LATE by more than any local day lasts: what could be told of that day again is too old by then."""
+"""LATE plus more than one local day: by then no message of that day can trigger a notice."""
 
 
 class Held(Row):
@@ -51,7 +51,7 @@ class Held(Row):
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     """The event with its verdict, and the unavailable message where it is due. Key: the conversation key.
 
-    What was told of a day (`told/{conversation}/{day}`) outlives the conversation, which may be reopened that day.
+    The row of a day's notice (`told/{conversation}/{day}`) outlives the conversation, which may be reopened that day.
     """
     match event:
         case ConversationMessageReceived():
@@ -114,7 +114,7 @@ def _is_late(at: datetime, ctx: Context) -> bool:
     return at < ctx.now - LATE
 
 
-# --- it is settled who holds the conversation, or it is over before that --------------------------------------------
+# --- the conversation is routed, or it is over before that --------------------------------------------
 
 
 def _routed(rows: Rows, event: ConversationRouted, ctx: Context) -> Decision:
@@ -141,7 +141,7 @@ def _status_changed(rows: Rows, event: ConversationStatusChanged, ctx: Context) 
 
 
 def _tell_unavailable(gated: Emit, rows: Rows, header: Header, closed: Iterable[datetime], ctx: Context) -> Decision:
-    """The verdict, and one unavailable message for each local day of what came while closed, unless it was told."""
+    """The verdict, and one unavailable message for each local day of what came while closed, unless it was sent."""
     writes: dict[str, Row | None] = {}
     emits = [gated]
     for at in sorted(closed):

@@ -41,7 +41,7 @@ def local_time(hours: BusinessHours, at: datetime) -> datetime:
 def next_opening(hours: BusinessHours, at: datetime) -> datetime | None:
     """The first instant after `at` at which the channel, closed until then, opens; UTC.
 
-    Open at `at`: the opening after the present one has ended. None when there is none: never, or always open.
+    Open at `at`: the opening after the present one has ended. None: it never opens, or never closes.
     """
     if not hours.enabled:
         return None

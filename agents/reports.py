@@ -1,7 +1,7 @@
 """reports: the figures, as partial sums that only ever add up; three stages, one for each topic that they come from.
 
 A partial is what one partition counted on one UTC day of its own clock under one report key: channel, local day, agent
-and kind. When its day is over nobody writes it any more: its row goes, and a later correction is the partial of a later
+and kind. When its day is over it is final: its row goes, and a later correction is the partial of a later
 day, negative where it takes something back. So rows are today's alone, and no correction comes too late.
 """
 
@@ -229,7 +229,7 @@ def _rate(rows: Rows, event: CsatEvent, ctx: Context, changes: Mapping[str, int]
 def decide_statuses(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     """Each message once, under the status that stands, on the day of what was first known of it. Key: the partition.
 
-    Of that day the event tells without a row: timestamps are in the order in which they became known.
+    The event itself has that day: its timestamps are in the order in which they became known.
     """
     match event:
         case TimerFired():
@@ -276,7 +276,7 @@ class _Books:
             self._changes[figure] += by
 
     def decision(self, writes: Mapping[str, Row | None] | None = None) -> Decision:
-        """The writes, and each partial that the counts change: its row, and what is told of it."""
+        """The writes, and each partial that the counts change: its row, and the event that publishes it."""
         today = self.now.date()
         emit = tuple(self._updates(today))
         changed = {**self._writes, **(writes or {})}

@@ -74,7 +74,7 @@ class Message(Kept):
 
     timestamps: status -> when it was first reported. noted: reports that changed nothing (contradictions, words that
     this version does not know), so that each is published once. in_doubt: its send ended unknown. settled: delivery
-    knows that it was sent, or was told so. conversation_id, kind: as delivery accepted it.
+    knows that it was sent. conversation_id, kind: as delivery accepted it.
     """
 
     provider_message_id: str | None = None
@@ -101,7 +101,7 @@ class Early(Kept):
 
 
 def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
-    """What a receipt, or how a send ended, tells about a message. Key: conversation key."""
+    """What a receipt, or the end of a send, says about a message. Key: conversation key."""
     now = ctx.now
     match event:
         case TimerFired():

@@ -96,7 +96,7 @@ class Outages:
 
     def is_news(self, record: logging.LogRecord) -> bool:
         """Whether a line of aiokafka's says more than that a broker is still away. The first one says why it is."""
-        # One that nobody tries any more may have left the cluster.
+        # A node that is no longer tried may have left the cluster.
         tried_of_late = time.monotonic() - STILL_TRIED_S
         return record.msg not in UNREACHED or all(out.not_before < tried_of_late for out in self._outages.values())
 

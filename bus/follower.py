@@ -57,7 +57,7 @@ class TopicFollower:
     async def reached(self, partition: int, offset: int) -> None:
         """Wait until the message of a committed transaction has been applied.
 
-        caught_up() does not tell: a commit returns before its markers are written, and until then the end is before it.
+        caught_up() is not enough: a commit returns before its markers are written, and until then the end is before it.
         """
         await self._reach({TopicPartition(self._topic, partition): offset + 1})
 

@@ -106,7 +106,7 @@ class Letters:
         return sum(not letter.replayed for letter in self.by_id.values())
 
     def matching(self, selection: Selection) -> list[Letter]:
-        """Those that are meant, replayed or not. Raises LiveDeskError: an id that is none."""
+        """The selected letters, replayed or not. Raises LiveDeskError if an id is unknown."""
         named = {self.get(id).id for id in selection.ids}
         return [
             letter
@@ -118,7 +118,7 @@ class Letters:
         ]
 
     def chosen(self, selection: Selection) -> list[Letter]:
-        """Those to replay. Raises LiveDeskError: an id that is none, or whose letter was replayed already."""
+        """The letters to replay. Raises LiveDeskError if an id is unknown, or its letter was replayed already."""
         found = self.matching(selection)
         if selection.ids and (done := [letter.id for letter in found if letter.replayed]):
             raise LiveDeskError(f"Replayed already: {', '.join(done)}.")
@@ -238,7 +238,7 @@ def _is_callback(value: bytes) -> bool:
     try:
         body = orjson.loads(value)
     except orjson.JSONDecodeError:
-        return True  # not even one row could be told
+        return True  # not even one row could be read
     return isinstance(body, dict) and "rows" in body
 
 
@@ -290,7 +290,7 @@ async def _write_back(producer: AIOKafkaProducer, prefix: str, returns: Iterable
                 messages: list[Message] = [(key, encode(mark), STRUCTURED_MODE) for mark in marks]
                 sent += await _send(producer, DEAD_LETTERS.full_name(prefix), key, None, messages)
             await asyncio.gather(*sent)
-    except (ProducerFenced, IllegalOperation):  # the latter where it was told before it sent
+    except (ProducerFenced, IllegalOperation):  # the latter where it learned that before it sent
         raise LiveDeskError("Somebody else replays dead letters now. Nothing was written.", "Repeat it.") from None
     except KafkaError as error:
         raise LiveDeskError(f"Kafka did not take it: {type(error).__name__}. Nothing was written.") from error

@@ -24,7 +24,7 @@ _BECAUSE: Final[Mapping[str, str]] = {
     "former_not_available": "they replied to it, and whoever had it is not available",
     "lowest_load": "of those who can take it they have the fewest open conversations; equals take turns",
     "longest_not_served": "of those who can take it they were not served for longest",
-    "nobody_available": "nobody can take it now",
+    "nobody_available": "no agent can take it now",
     "others_wait_longer": "others have waited longer",
     "nobody_else_available": "nobody else can take it, so they keep it",
 }
@@ -34,7 +34,7 @@ _REASON: Final[Mapping[str, str]] = {
     "reopened_by_person": "a person reopened it",
     "handed_over": "the AI agent, or a person for it, handed it over",
     "ai_failed": "the AI agent failed",
-    "unassigned": "it became open with nobody",
+    "unassigned": "it became open without an assignee",
     "team": "a person gave it to a team",
     "unanswered": "its customer waits for an answer",
     "removed": "its agent left",
@@ -52,7 +52,7 @@ _WHY: Final[Mapping[str, str]] = {
     "disabled": "not enabled",
     "unknown": "none of the channel's",
     "no_agents": "there is none",
-    "routed": "the conversation waits for people by now",
+    "routed": "the conversation waits for people",
 }
 _KIND: Final[Mapping[str, str]] = {"human": "agent", "team": "team", "ai": "AI agent"}
 
@@ -70,7 +70,7 @@ class Decided(NamedTuple):
 
 
 async def read_assignments(reader: CommittedReader, prefix: str) -> list[Record]:
-    """Everything that assignment told; of each conversation in order. Raises LiveDeskError."""
+    """Everything that assignment published; of each conversation in order. Raises LiveDeskError."""
     messages = await reader.read(await reader.partitions(ASSIGNMENTS.full_name(prefix)))
     return [decode(message.value, ASSIGNMENTS.types) for message in messages]
 
@@ -133,7 +133,7 @@ def headline(decided: Decided) -> str:
 def reasons(told: Told) -> Iterator[str]:
     """An explanation as a person would give it: a line for what was asked, each rule and each agent."""
     team = f" ({told['team']})" if "team" in told else ""
-    yield f"Somebody is needed, as {_words(_REASON, told.get('reason'))}{team}."
+    yield f"An assignee is needed, as {_words(_REASON, told.get('reason'))}{team}."
     for rule in _entries(told.get("rules")):
         yield f"Rule {rule.get('rule')}{_name(rule)}, to {_target(rule)}: {_verdict(rule)}."
     if "more_rules" in told:

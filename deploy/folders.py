@@ -1,4 +1,4 @@
-"""The data and the cache folder, and what a person is told when one of them can't be made or written."""
+"""The data and the cache folder, and the error where one of them can't be made or written."""
 
 import errno
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The TCP ports that processes listen on, and what a person is told when one of them can't be had."""
+"""The TCP ports that processes listen on, and the error where one of them can't be had."""
 
 import errno
 import os

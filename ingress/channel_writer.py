@@ -29,7 +29,7 @@ class ChannelWriter:
         return self._directory.channel(channel_id)
 
     async def set_member(self, channel_id: str, agent: str, member: bool) -> ChannelSettings:
-        """Make an agent a member of a channel, or no member any more. Raises UnknownChannel, UnknownAgent."""
+        """Make an agent a member of a channel, or take them out. Raises UnknownChannel, UnknownAgent."""
 
         def fill(draft: Draft) -> None:
             channel = self._directory.channel(channel_id)
@@ -52,7 +52,7 @@ class ChannelWriter:
     async def save_file(self, file: ChannelsFile) -> list[ChannelSettings]:
         """Save the file's agents and channels that are new, or differ. Raises InvalidSettings.
 
-        Its agents belong to each account of its channels. The file tells the state of new agents only.
+        Its agents belong to each account of its channels. The state in the file applies to new agents only.
         """
         saved: list[ChannelSettings] = []
 

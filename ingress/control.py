@@ -4,7 +4,7 @@ GET    /v1/channels                                           every channel's se
 PATCH  /v1/channels/{channel}/settings                        a partial change
 POST   /v1/channels/{channel}/conversations/{contact}/commands    {type, by, id?, ...}
 PUT    /v1/channels/{channel}/agents/{agent}                  a member of the channel from now on
-DELETE /v1/channels/{channel}/agents/{agent}                  no member any more
+DELETE /v1/channels/{channel}/agents/{agent}                  take the agent out of the channel
 GET    /v1/accounts/{account}/agents
 PUT    /v1/accounts/{account}/agents/{agent}                  {name?, workload?, teams?}: new, or replaced
 DELETE /v1/accounts/{account}/agents/{agent}                  gone, and out of every channel
@@ -134,7 +134,7 @@ class _Settings:
         return _json({"channel": self._shown(changed)})
 
     async def set_member(self, request: web.Request) -> web.Response:
-        """PUT: the agent is a member of the channel from now on; DELETE: no member any more."""
+        """PUT: the agent is a member of the channel from now on; DELETE: the agent leaves it."""
         at, member = request.match_info, request.method == "PUT"
         changed = await self._writer.set_member(at["channel"], at["agent"], member)
         return _json({"channel": self._shown(changed)})

@@ -106,7 +106,7 @@ class Recheck:
         self._next: asyncio.Task[bool] | None = None
 
     async def __call__(self) -> bool:
-        """Wait until all that was written before the call has been read; False when that can't be told in time."""
+        """Wait until all that was written before the call has been read; False when that is not known in time."""
         if self._next is None:
             self._next = asyncio.create_task(self._run())
         return await asyncio.shield(self._next)

@@ -44,7 +44,7 @@ class Draft:
     messages: list[Message] = field(default_factory=list)
 
     def save_channel(self, settings: ChannelSettings, before: ChannelSettings | None) -> None:
-        """A channel's next revision, and who is no member of it any more. before: the last revision."""
+        """A channel's next revision, and which agents have left it. before: the last revision."""
         members = () if before is None else before.human_agents
         left = tuple(agent for agent in members if agent not in settings.human_agents)
         saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})

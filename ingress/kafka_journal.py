@@ -72,7 +72,7 @@ class KafkaJournal:
                 while self._filled(fill, id):
                     try:
                         await self._transact(fill, id)
-                    except (ProducerFenced, IllegalOperation):  # the latter where it was told before it sent
+                    except (ProducerFenced, IllegalOperation):  # the latter where it learned that before it sent
                         await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
                         await self._read_on()
                     else:

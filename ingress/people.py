@@ -20,7 +20,7 @@ class PresenceRequest(SettingsModel):
 
 
 class People:
-    """Saves and deletes agents, and tells their state. All methods raise NotDurable.
+    """Saves and deletes agents, and publishes their state. All methods raise NotDurable.
 
     draft: an empty one for one change.
     """
@@ -56,6 +56,6 @@ class People:
         self._directory.agent(account, agent)
         draft = self._draft()
         draft.set_presence(account, agent, presence.state, presence.source)
-        # No transaction: one record needs none, and desks tell this all the time.
+        # No transaction: one record needs none, and desks send heartbeats all the time.
         for message in draft.messages:
             await self._publisher.publish(*message)

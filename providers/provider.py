@@ -126,7 +126,7 @@ class Notification:
 class BadRow:
     """A row, or a whole body, that can't be used. detail: the field, never its value.
 
-    row: the row as JSON; the body, byte for byte, where no single row can be told or written.
+    row: the row as JSON; the body, byte for byte, where no single row can be read or written.
     """
 
     reason: BadRowReason
@@ -139,7 +139,7 @@ CallbackRow: TypeAlias = InboundMessage | InboundNotice | Receipt | Notification
 
 @dataclass(frozen=True, slots=True)
 class ParsedCallback:
-    """One result per row, in the order of the rows; one BadRow where the body has no rows to tell apart."""
+    """One result per row, in the order of the rows; one BadRow where the body has no rows that can be read."""
 
     rows: tuple[CallbackRow, ...]
 
@@ -157,7 +157,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The whole answer to a call. retry_after: that header, empty where there is none."""
+    """The whole answer to a call. retry_after: that header, empty where it is missing."""
 
     status: int
     body: bytes = field(default=b"", repr=False)

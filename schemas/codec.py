@@ -10,7 +10,7 @@ from schemas.topics import Topic
 Headers = Sequence[tuple[str, bytes]]
 
 STRUCTURED_MODE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
-"""What tells a CloudEvents consumer that the whole event is in the value (CloudEvents' Kafka binding, 3.3)."""
+"""By this header consumers know that the whole event is in the value (CloudEvents' Kafka binding, 3.3)."""
 
 _REQUEST_HEADER = "http-"
 

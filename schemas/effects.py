@@ -66,7 +66,7 @@ class SendResult(BaseModel):
 
 
 class AiMessage(BaseModel):
-    """The customer's message. kind: text, image, …; text: None where there is none."""
+    """The customer's message. kind: text, image, …; text: None where it has no text."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -146,7 +146,7 @@ class TaskState:
     def due(self, until: datetime, limit: int) -> list[tuple[int, str]]:
         """(deadline in unix ms, key) of the timers due by `until`, earliest first.
 
-        About `limit` of them, but never part of those with the same deadline: the last deadline tells all that fired.
+        About `limit` of them, but never part of those with the same deadline: the last deadline names all that fired.
         """
         until_ms = round(until.timestamp() * 1000)
         found: list[tuple[int, str]] = []

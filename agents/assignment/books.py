@@ -18,7 +18,7 @@ FAIR: Final = "fair/"
 PRESENCE: Final = "presence"
 ABSENCE: Final = "absence"
 SOON: Final = timedelta(milliseconds=1)
-"""What is left over goes on then: a timer that is due at once would fire in the same step, and bound nothing."""
+"""Delay before the remaining work. A timer due now would fire in the same step and limit nothing."""
 MAX_EXPIRED: Final = 1000
 """Assignments that one decision drops from a fair window."""
 ReleaseReason = Literal["refused", "moved", "ended", "removed", "offline"]
@@ -66,7 +66,7 @@ class Books:
         self._timers[name] = at
 
     def get(self, name: str, model: type[RowT]) -> RowT | None:
-        """The row as it is by now."""
+        """The row as this decision has it so far."""
         if name in self._writes:
             return cast(RowT | None, self._writes[name])
         if name not in self._read:
@@ -255,7 +255,7 @@ class Books:
             self.put(name, Turn(last=took.before))
 
     def leave_turns(self, channel: str, agent: str) -> None:
-        """The agent is no member any more; who comes back is a newcomer."""
+        """The agent has left the channel; one who comes back is a newcomer."""
         self.put(f"turn/{channel}/{agent}", None)
 
     # --- fair windows ----------------------------------------------------------------------------------------------

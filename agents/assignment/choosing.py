@@ -50,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The conversation that somebody is needed for. told: the explanation so far."""
+    """The conversation that needs an assignee. explanation: so far."""
 
     books: Books
     conversation: Conversation
@@ -71,7 +71,7 @@ def choose(books: Books, conversation: Conversation, *, others_wait: bool = Fals
     """
     need = conversation.need
     if need is None:
-        raise ValueError("nobody is needed")
+        raise ValueError("no assignee is needed")
     told: dict[str, JsonValue] = {"reason": need.reason}
     if need.team is not None:
         told["team"] = need.team
@@ -148,7 +148,7 @@ def _by_ai(question: Question) -> Choice | None:
 def _why_not_ai(question: Question, agent: str) -> str | None:
     ai = question.settings.ai
     if question.conversation.routed:
-        return "routed"  # it waits for people, as its customer was told
+        return "routed"  # it waits for people, as its customer knows
     if not ai.enabled:
         return "disabled"
     return None if any(known.id == agent for known in ai.agents) else "unknown"
@@ -172,7 +172,7 @@ def _by_former(question: Question) -> Choice | None:
         if why is None:
             return question.choice(former, "kept", "still_available")
     else:
-        return None  # not theirs any more: it waited meanwhile
+        return None  # it waited meanwhile, and has left them
     question.told["former"] = {_WORD[former.kind]: former.id, "why": why}
     sender = question.need.replied_by
     if sender is not None and is_present(question.books, question.settings.id, sender):

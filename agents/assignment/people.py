@@ -22,7 +22,7 @@ Reason = Literal["removed", "offline"]
 def why_taken(books: Books, conversation: Conversation) -> Reason | None:
     """Why an Open conversation goes from its agent to another one; None: it stays.
 
-    Its agent is no member any more, whoever assigned it; or no person did, and its agent has been offline too long.
+    Its agent left the channel, even if a person assigned them; or no person did, and its agent is offline for too long.
     """
     agent, channel = conversation.holder, conversation.channel
     if agent is None:
@@ -46,7 +46,7 @@ def replace_agent(books: Books, conversation: Conversation) -> None:
 
 
 def presence_changed(books: Books, event: PresenceChanged) -> None:
-    """A person's choice stays until a person changes it; a desk's heartbeats count while there is none."""
+    """A person's choice stays until a person changes it; a desk's heartbeats count until a person has chosen."""
     agent = books.agent(event.agent)
     by_person = event.source == "person"
     if agent.deleted or (agent.by_person and not by_person):

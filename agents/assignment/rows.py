@@ -83,7 +83,7 @@ class Conversation(Row):
 
     @property
     def places(self) -> frozenset[str]:
-        """The human agents of whose places it uses one: its holder's, and the one's that it is proposed to."""
+        """The agents whose load includes this conversation: the assignee and the proposed assignee."""
         proposed = None if self.proposal is None else self.proposal.assignee
         taken = {self.holder, proposed.id if proposed is not None and proposed.kind == "human" else None}
         return frozenset(agent for agent in taken if agent is not None)

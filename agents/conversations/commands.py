@@ -128,7 +128,7 @@ def _why_no_assignment(draft: Draft, to: Assignee) -> Refusal | None:
         case "human" if to.id not in settings.human_agents:
             return "not_a_member", "the agent is not a member of the channel"
         case "ai" if not ai_serves(draft, to):
-            return "not_a_member", "the AI agent is none of the channel's, or it is switched off"
+            return "not_a_member", "the AI agent does not belong to the channel, or it is switched off"
         case "ai" if row.status is not Status.AI_REPLYING:
             return _why_no_move(row, Status.AI_REPLYING)
     return None
@@ -162,7 +162,7 @@ def _carry_out(draft: Draft, event: Command) -> Draft:
 
 
 def _reply(draft: Draft, event: Reply) -> Draft:
-    """It takes over from the AI agent, and starts or reopens a conversation; else it changes who holds it not."""
+    """A reply takes over from the AI agent, or starts or reopens a conversation. An open one keeps its assignee."""
     if not draft.is_live:
         draft = _start(draft, event.by)
     elif draft.current.status is Status.AI_REPLYING:
@@ -182,7 +182,7 @@ def _reply(draft: Draft, event: Reply) -> Draft:
 
 
 def _start(draft: Draft, agent: str) -> Draft:
-    """A live conversation, for an agent who writes where there is none: nobody needs to be found for it."""
+    """A live conversation for an agent who writes first: it is theirs, without assignment."""
     if draft.conversation is not None and draft.settings.conversation.single_conversation:
         return _reopen_by_reply(draft, agent)
     started = {"assignee": human(agent), "routed": True}
@@ -230,12 +230,12 @@ def _assign(draft: Draft, event: Assign) -> Draft:
         status = Status.AI_REPLYING
     elif status is Status.AI_REPLYING:
         status = Status.OPEN
-    settled = status in LIVE
-    reopens = settled and row.status not in LIVE
+    is_live = status in LIVE
+    reopens = is_live and row.status not in LIVE
     assigned = {
         "assignee": to,
         "status": status,
-        "routed": row.routed or settled,
+        "routed": row.routed or is_live,
         "reopened": row.reopened or reopens,
         "muted": row.muted and not reopens,
         "automatic": False,
@@ -247,7 +247,7 @@ def _assign(draft: Draft, event: Assign) -> Draft:
         draft = draft.store(after.model_copy(update={"chosen": True})).report_change()
     else:
         return draft
-    if settled and not row.routed:
+    if is_live and not row.routed:
         draft = mark_routed(draft, {"decision": "assign", "by": event.by}, first=not after.reopened)
     if to.kind == "team" and status is Status.OPEN:
         return request_assignee(draft, "team", former=row.assignee, team=to.id)

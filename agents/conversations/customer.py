@@ -66,7 +66,7 @@ def _heard(draft: Draft, at: datetime, name: str | None) -> Draft:
 
 
 def _join(draft: Draft, event: MessageReceived, at: datetime) -> Draft:
-    """An ordinary message: the AI agent is asked about it, at once or as soon as it is settled who is to answer."""
+    """An ordinary message: the AI agent is asked about it, at once, or as soon as the conversation is routed to it."""
     draft, message = draft.receive(event, at), held_message(event, at)
     if draft.current.status is Status.AI_REPLYING:
         if ai_serves(draft, draft.current.assignee):

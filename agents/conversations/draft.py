@@ -1,4 +1,4 @@
-"""A decision of conversations in the making: its rows, and what is written and told so far."""
+"""A decision of conversations in the making: its rows, and what is written and published so far."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -167,7 +167,7 @@ class Draft:
         return next((row for _, row in found if row.id == conversation_id), None)
 
     def surveys(self) -> Iterator[Survey]:
-        """Those that may be answered, the newest first, which is mostly the one that is looked for."""
+        """Surveys that still accept an answer, newest first."""
         newest = self.get(survey_name(self.contact.surveys), Survey)
         if newest is not None:
             yield newest
@@ -178,7 +178,7 @@ class Draft:
     # --- what is decided -------------------------------------------------------------------------------------------
 
     def about(self, conversation: Conversation) -> "Draft":
-        """It goes on about another conversation."""
+        """The same decision, from here on about another conversation."""
         return replace(self, conversation=conversation)
 
     def write(self, name: str, row: Row | None) -> "Draft":
@@ -197,11 +197,11 @@ class Draft:
         return replace(self.write(name, Kept(since=self.now)), timers={**self.timers, **timer})
 
     def publish(self, event: ConversationEvent | ConversationCommandRefused) -> "Draft":
-        """Say on the conversations topic what became of it."""
+        """Publish an event on the conversations topic."""
         return self._emit(Emit(CONVERSATIONS, self.ctx.key, event, self.channel))
 
     def notify_assignment(self, event: Event) -> "Draft":
-        """Tell assignment."""
+        """Notify assignment."""
         return self._emit(Emit(ACCOUNT_INBOX, self.settings.account, event, self.channel))
 
     def send(self, message: SendMessage) -> "Draft":
@@ -240,11 +240,11 @@ class Draft:
         by: str | None = None,
         explanation: Mapping[str, JsonValue] | None = None,
     ) -> "Draft":
-        """Change status or assignee, the only way they ever do: a new revision, told to everybody."""
+        """Change status or assignee, the only way they ever do: a new revision, published and reported."""
         before = self.current
         draft = self._move(after, by) if after.status is not before.status else self.about(after)
         if before.status is Status.AI_REPLYING:
-            # Whatever the AI agent still answers, it does not hold this any more.
+            # The AI agent no longer holds the conversation: what it still answers is dropped.
             draft = draft.drop_all(ASKED, Asked)
         update: dict[str, object] = {"revision": before.revision + 1, "chosen": False}
         if after.assignee != before.assignee:
@@ -288,7 +288,7 @@ class Draft:
         return None
 
     def report_change(self) -> "Draft":
-        """Tell assignment of the conversation's status and assignee."""
+        """Report the conversation's status and assignee to assignment."""
         row = self.current
         changed = ConversationChanged(
             conversation_id=row.id,
@@ -339,7 +339,7 @@ class Draft:
         return draft.write(row_name(conversation.number), None)
 
     def drop_if_over(self, conversation: Conversation) -> "Draft":
-        """Delete a conversation that nothing can happen to any more."""
+        """Delete a conversation to which nothing can happen."""
         over = conversation.status is Status.CLOSED and conversation.number != self.contact.latest
         return self.drop(conversation) if over and not self.has_surveys(conversation) else self
 

@@ -26,7 +26,7 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
 
 
 def mark_answered(draft: Draft) -> Draft:
-    """An agent, human or AI, wrote: the customer does not wait any more."""
+    """An agent, human or AI, wrote: the customer no longer waits."""
     row = draft.current
     update = {
         "messages_out": row.messages_out + 1,
@@ -94,7 +94,7 @@ def request_assignee(
 
 
 def request_if_unassigned(draft: Draft, message: Held | None, former: Assignee | None) -> Draft:
-    """After a snooze: a human who held it goes on; a routing that the snooze interrupted is made up for."""
+    """After a snooze the human assignee keeps the conversation; routing that was interrupted is requested again."""
     row = draft.current
     if not row.routed:
         first = next((held for _, held in draft.scan(HELD, Held)), message)
@@ -108,7 +108,7 @@ def request_if_unassigned(draft: Draft, message: Held | None, former: Assignee |
 
 
 def mark_routed(draft: Draft, explanation: Mapping[str, JsonValue], *, first: bool) -> Draft:
-    """It is settled who holds it: the AI agent is asked about what the customer wrote meanwhile."""
+    """The conversation is routed: the AI agent is asked about what the customer wrote meanwhile."""
     draft = draft.publish(ConversationRouted(header=draft.header, first=first, explanation=dict(explanation)))
     held = [message for _, message in draft.scan(HELD, Held)]
     draft = draft.drop_all(HELD, Held)

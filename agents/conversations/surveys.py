@@ -25,7 +25,7 @@ from schemas.events.sending import SendMessage
 from schemas.ids import contact_of
 
 _IN_WORDS: Final = frozenset({"text", "button", "interactive"})
-"""Kinds of messages whose text is all that they say: a survey's template may have buttons. A caption is none."""
+"""Kinds of messages whose text is all that they say: a survey's template may have buttons. A caption does not count."""
 
 # --- csat proposes -------------------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ def _comment(draft: Draft, survey: Survey, comment: str, event: MessageReceived)
 
 
 def end_survey(draft: Draft, survey: Survey) -> Draft:
-    """No answer counts any more."""
+    """The answer window is over: later answers do not count."""
     draft = draft.drop_survey(survey).about(_surveyed(draft, survey))
     outcome = "expired" if survey.rating is None else "answered"
     ended = ConversationSurveyEnded(**_about(draft, survey), outcome=outcome, rating=survey.rating)

@@ -26,7 +26,7 @@ MAX_PASSED: Final = 100
 
 
 def _auto_resolve(draft: Draft) -> Draft:
-    """Nobody wrote for long: resolved by nobody, with a goodbye."""
+    """Neither side wrote for long: the pipeline resolves the conversation, with a goodbye."""
     row, settings = draft.current, draft.settings
     after = settings.conversation.auto_resolve_after
     if after is None or row.status is not Status.OPEN or not draft.may_auto_resolve(row):

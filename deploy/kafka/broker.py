@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.1
 
 
 class BrokerStatus(BaseModel):
-    """What `livedesk broker status` tells; pid, uptime and memory only of a running broker."""
+    """What `livedesk broker status` prints; pid, uptime and memory only of a running broker."""
 
     model_config = ConfigDict(frozen=True)
 

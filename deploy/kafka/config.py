@@ -1,4 +1,4 @@
-"""What the embedded broker is told: its properties file and its Java options."""
+"""The embedded broker's configuration: its properties file and its Java options."""
 
 from collections.abc import Mapping
 from pathlib import Path

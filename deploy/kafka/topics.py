@@ -256,7 +256,7 @@ async def _alter(
 ) -> None:
     configs: dict[str, dict[str, str]] = {}
     for difference in differences:
-        # AlterConfigs puts back to default what it is not told: somebody's own settings have to be repeated.
+        # AlterConfigs resets what it is not given: the topic's own settings have to be repeated.
         config = configs.setdefault(difference.topic, dict(found[difference.topic].own_config))
         config[difference.setting] = difference.wanted
     answers = await admin.alter_configs(

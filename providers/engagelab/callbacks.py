@@ -53,7 +53,7 @@ def parse_callback(body: bytes, phone_number: str) -> ParsedCallback:
     """Read a callback's body. No body raises.
 
     phone_number: the channel's own; a row that names another business number is a BadRow.
-    Raises InvalidPhoneNumber where phone_number is none, whatever the body.
+    Raises InvalidPhoneNumber where phone_number is not a phone number, whatever the body.
     """
     own = canonical_number(phone_number)
     try:
@@ -325,7 +325,7 @@ def _canonical(number: str) -> str | None:
 
 
 def _id(part: Json, field: str) -> str | None:
-    """An id that an identity rests on: refused where present but unusable. "0" is none (EngageLab's OTP sends it)."""
+    """An id that an identity rests on: refused where present but unusable. "0" means no id (EngageLab's OTP)."""
     value = part.get(field)
     if value is None or value == "" or value == "0" or (value == 0 and type(value) is int):
         return None

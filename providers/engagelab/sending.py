@@ -179,7 +179,7 @@ def _seconds(retry_after: str) -> float | None:
 
 
 def render_text(envelope: Envelope, text: str, *, preview_url: bool = False) -> dict[str, JsonValue]:
-    """The request that sends a text. Raises ValueError: no text, over 4,096 characters, a number that is none."""
+    """The request that sends a text. Raises ValueError: no text, over 4,096 characters, or no number."""
     _required(text, "text")
     if len(text) > MAX_TEXT:
         raise ValueError(f"text: more than {MAX_TEXT} characters")

@@ -20,7 +20,7 @@ unanswered: its customer has waited too long for the assignee, who keeps it wher
 class AssignmentNeed(BaseModel):
     """Why a conversation needs an assignee, and what routing rules look at.
 
-    at, text, message_kind: of the customer's message that asks; None where there is none. former: the last assignee.
+    at, text, message_kind: of the customer's message that asks, where there is one. former: the last assignee.
     team: a person gave it to that team. replied_by: the agent whose reply reopened it, who gets it where the former
     assignee is not available. passed: the agents who had it while its customer waited.
     """

@@ -18,7 +18,7 @@ class ChannelSaved(Event):
 class ChannelChanged(Event):
     """A channel has new settings, which the record is stamped with. Key: account id. Written by ingress.
 
-    left: the human agents that are no members of the channel any more.
+    left: the human agents who have left the channel.
     """
 
     type: ClassVar[str] = "channel.changed"

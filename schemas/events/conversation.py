@@ -169,7 +169,7 @@ class ConversationNoticeReceived(ConversationEvent):
 
 
 class ConversationRouted(ConversationEvent):
-    """It is settled who holds it: assignment's proposal was accepted, or a person chose.
+    """The conversation has its first assignee, or waits for one: assignment's proposal was accepted, or a person chose.
 
     first: this conversation's first routing; reopenings by the customer give later ones.
     """
@@ -181,7 +181,7 @@ class ConversationRouted(ConversationEvent):
 
 
 class ConversationStatusChanged(ConversationEvent):
-    """The status moved. by: an agent's id, or None for the customer or the automat.
+    """The status moved. by: an agent's id, or None for the customer or the pipeline.
 
     reason: customer_message, assigned, taken_over, handed_over (by a person), ai_handed_over, ai_failed, resolved,
     auto_resolved, reopened, snoozed, woken, close_after, survey_answered, survey_expired.
@@ -195,7 +195,7 @@ class ConversationStatusChanged(ConversationEvent):
 
 
 class ConversationAssigned(ConversationEvent):
-    """The assignee changed. by: the agent who assigned it; None: the automat, which says why in explanation."""
+    """The assignee changed. by: the agent who assigned it; None: the pipeline, which says why in explanation."""
 
     type: ClassVar[str] = "conversation.assigned"
 
@@ -205,7 +205,7 @@ class ConversationAssigned(ConversationEvent):
 
 
 class ConversationNoteAdded(ConversationEvent):
-    """A note for the agents. by: who wrote it; None: the automat. reason: note (by), or why the automat wrote it."""
+    """A note for the agents. by: who wrote it; None: the pipeline. reason: note (by), or why the pipeline wrote it."""
 
     type: ClassVar[str] = "conversation.note_added"
 

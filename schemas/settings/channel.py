@@ -133,7 +133,7 @@ def _phone_number(text: str) -> str:
 
 
 class ChannelSettings(Credentials):
-    """One revision of a channel's settings. The webhook token is none of them.
+    """One revision of a channel's settings. The webhook token is not among them.
 
     Its credentials' secrets are in no dump and no repr; to_stored alone carries them, encrypted.
     """

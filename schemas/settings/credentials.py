@@ -24,7 +24,7 @@ class Credentials(SettingsModel):
 
 
 def encrypt_credentials(credentials: Credentials, encrypt: Callable[[str], str]) -> dict[str, str | None]:
-    """Each credential as encrypted text, as it is stored; None: there is none."""
+    """Each credential as encrypted text, as it is stored; None: it is not given."""
     secret = credentials.dev_secret
     return {
         "dev_key": encrypt(credentials.dev_key) if credentials.dev_key else None,

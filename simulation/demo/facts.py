@@ -115,7 +115,7 @@ class Callbacks:
 
 @dataclass
 class Talk:
-    """A conversation. header: as it was last told. replied: message id -> agent. resolved_by: None: the automat."""
+    """A conversation. header: the last one. replied: message id -> agent. resolved_by: None: the pipeline."""
 
     header: Header
     opened: int = 0

@@ -73,7 +73,7 @@ _FOR_A_PERSON = ("I would rather talk to a person", "That does not help me, is a
 _REPLIES = (
     "Good morning! I am looking into it.",
     "Thank you for your patience, here is what I found.",
-    "That is settled now. Anything else?",
+    "That is done now. Anything else?",
 )
 _NOTES = ("Called back, all is clear now", "The same question as last week")
 _RATINGS = (("5", 5), ("4", 4), ("5", 5), ("4/5", 4), ("⭐⭐⭐⭐⭐", 5), ("３", 3), (" 4 ", 4), ("2", 2), ("1", 1))

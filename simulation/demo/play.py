@@ -1,4 +1,4 @@
-"""Plays the plan on a running stack: customers, agents and an administrator, until nothing is under way any more."""
+"""Plays the plan on a running stack: customers, agents and an administrator, until nothing is under way."""
 
 import asyncio
 import time
@@ -68,7 +68,7 @@ class Play:
         self.resolved: dict[str, Resolved] = {}
 
     async def begin(self) -> None:
-        """The AI agent is told what to say, and the agents sit down. Raises LiveDeskError."""
+        """Set the AI agent's answer, and have the agents begin to work. Raises LiveDeskError."""
         await self._sandbox.set_ai("shop", AI_ANSWER)
         for customer in self._plan.customers.values():
             self._tasks[customer.contact] = asyncio.create_task(self._serve(customer))
@@ -198,7 +198,7 @@ class Play:
         return self._desk.has(written) and self._desk.times_sent(customer.contact, "ai") >= by_ai
 
     async def _until(self, seen: Callable[[], bool], seconds: float) -> None:
-        """Look until it can be seen. Whatever then still can't be, the count tells."""
+        """Poll until `seen()` or the deadline; the final checks report what is missing."""
         deadline = time.monotonic() + seconds
         while not seen() and time.monotonic() < deadline:
             await self._look()

@@ -1,4 +1,4 @@
-"""The life of one conversation, told line by line. Pure."""
+"""The life of one conversation, line by line. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -24,7 +24,7 @@ _COUNTS = ("messages", *KINDS.values(), "handed over", "ratings")
 
 
 class View:
-    """Shows the picture whenever show() is called. plain: lines, for a terminal that is none."""
+    """Shows the picture whenever show() is called. plain: lines only, for what is no terminal."""
 
     def __init__(self, picture: Picture, console: Console, *, plain: bool) -> None:
         self._picture, self._console = picture, console
@@ -36,7 +36,7 @@ class View:
         return self._live or nullcontext()
 
     def say(self, line: str) -> None:
-        """A line about what is going on, where there is no picture."""
+        """A line about what happens, where there is no picture."""
         if self._live is None:
             text = f"{self._picture.seconds:5.1f} s  {line}"
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -57,7 +57,7 @@ class View:
 
 @dataclass(frozen=True)
 class Report:
-    """What is told at the end. memory: bytes by process."""
+    """What is printed at the end. memory: bytes by process."""
 
     result: Result
     seconds: Mapping[str, float]

@@ -23,7 +23,7 @@ class AiBehaviour(BaseModel):
 
 
 class AiStandIn:
-    """Answers every question as it was told to, a canned text until then."""
+    """Answers every question as the last behaviour says, at first with a canned text."""
 
     def __init__(self) -> None:
         self._default = _result(CANNED)

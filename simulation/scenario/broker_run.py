@@ -106,7 +106,7 @@ class Bench:
                 return False
         if sum(task.busy_effects for task in self.worker.tasks) > self.held.waiting:
             return False
-        # What a task wrote after the ends were read shows in the ends by now.
+        # What a task wrote after the ends were read shows in the ends that are read now.
         return await self.worker.progress.ends() == ends
 
 
@@ -145,7 +145,7 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
 class BrokerWorld:
     """Runs one (prefixed) scenario on the bench. Made by `BrokerWorld.build`.
 
-    prefix: what the scenario's ids begin with; it tells its records and timers from the other scenarios'.
+    prefix: what the scenario's ids begin with; it separates its records and timers from the other scenarios'.
     """
 
     def __init__(self, scenario: Scenario, bench: Bench, prefix: str) -> None:

@@ -154,7 +154,7 @@ def _wrong_account(channel: ScenarioChannel) -> tuple[FieldError, ...]:
     except ValidationError as error:
         return InvalidSettings.from_pydantic(error).errors
     except InvalidSettings:
-        pass  # Settings that contradict each other are told by channel_errors.
+        pass  # channel_errors reports settings that contradict each other.
     return ()
 
 

@@ -1,4 +1,4 @@
-"""One order for what happened in one instant: on a broker, partitions and stages tell no other."""
+"""One order for what happened in one instant: on a broker, partitions and stages give no other."""
 
 from collections import Counter
 from dataclasses import dataclass

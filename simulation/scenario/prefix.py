@@ -41,7 +41,7 @@ def _channel(channel: ScenarioChannel, prefix: str) -> ScenarioChannel:
             "human_agents": tuple(prefix + id for id in channel.human_agents),
             "assignment": channel.assignment.model_copy(update={"rules": rules}),
             "ai": channel.ai.model_copy(update={"agents": agents}),
-            # The sandbox tells its accounts apart by their keys.
+            # The sandbox knows its accounts by their keys.
             "dev_key": prefix + (channel.dev_key or f"key-of-{channel.id}"),
         }
     )

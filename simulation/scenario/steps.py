@@ -222,7 +222,7 @@ class CommandStep(SettingsModel):
 class Presence(SettingsModel):
     """An agent comes, goes, or leaves for good.
 
-    source: of the state; one that a desk's heartbeat told holds for 90 s. member: of the channel; without a channel, of
+    source: of the state; one that a desk's heartbeat sent holds for 90 s. member: of the channel; without a channel, of
     every one.
     """
 
@@ -278,7 +278,7 @@ class ProviderAnswer(SettingsModel):
 
     @property
     def behaviour(self) -> Behaviour:
-        """What the sandbox is told."""
+        """The behaviour that the sandbox is given."""
         code = _REFUSED if self.answer == "refuse" and self.code is None else self.code
         return Behaviour(answer=self.answer, code=code, times=self.times)
 

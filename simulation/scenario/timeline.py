@@ -59,7 +59,7 @@ _TREATMENTS = {
 
 
 class _Telling:
-    """The timeline while it is told: the steps that are still to come, and what was already said."""
+    """The timeline while it is written: the steps that are still to come, and what was already said."""
 
     def __init__(self, run: Finished) -> None:
         self._run = run
@@ -164,7 +164,7 @@ def happening(event: Event, names: Mapping[str, str]) -> str | None:
         case ConversationNoticeReceived(kind=kind):
             return f"a notice joins it: {kind}"
         case ConversationRouted(header=header, explanation=why):
-            # Whom it was assigned to, and why, was told just before.
+            # The line before says to whom it was assigned, and why.
             return f"routed to {_assignee(header.assignee)}" if header.assignee else f"waits{_because(why)}"
         case ConversationStatusChanged(header=header, previous=previous, reason=reason):
             return f"{previous} -> {header.status} ({reason})"
@@ -173,7 +173,7 @@ def happening(event: Event, names: Mapping[str, str]) -> str | None:
         case ConversationLabelled(added=added, removed=removed):
             return f"labels: {_labels(added, removed)}"
         case ConversationBlockChanged(header=header):
-            return f"{header.contact} is {'blocked' if header.blocked else 'not blocked any more'}"
+            return f"{header.contact} is {'blocked' if header.blocked else 'no longer blocked'}"
         case ConversationMuted():
             return "muted"
         case ConversationNoteAdded(text=text):

@@ -38,7 +38,7 @@ class Evidence:
 class StepIds:
     """Ids for what ingress writes: they name the step. Called for each new one.
 
-    base: tells the records of one scenario from another's. What is written before the first step is of none.
+    base: separates the records of one scenario from another's. What is written before the first step is of none.
     """
 
     def __init__(self, base: str) -> None:
@@ -79,7 +79,7 @@ class World(Protocol):
         """A partial change of a channel's settings."""
 
     async def set_presence(self, account: str, agent: str, presence: PresenceRequest) -> Refusal | None:
-        """A human agent's state, chosen by a person or told by a desk."""
+        """A human agent's state, chosen by a person or sent by a desk."""
 
     async def set_member(self, account: str, channel: str | None, agent: str, member: bool) -> Refusal | None:
         """A human agent joins or leaves a channel; None: every channel of the account."""

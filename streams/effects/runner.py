@@ -34,7 +34,7 @@ def end_record(stage: str, key: str, end: EffectEnded, now: datetime, correlatio
 
 
 def ended(effect_id: str, outcome: Outcome) -> EffectEnded:
-    """The event that tells the stage how its effect ended."""
+    """The event that reports to the stage how its effect ended."""
     match outcome:
         case Done(result):
             return EffectEnded(effect_id=effect_id, outcome="done", result=result)

@@ -63,7 +63,7 @@ class InLoop:
     async def _serve(self) -> None:
         try:
             await self._service._serve()
-        except Exception:  # noqa: BLE001 - it has told the app of its crash; who stops it must not wait (l. 215)
+        except Exception:  # noqa: BLE001 - it has reported its crash to the app; whoever stops it must not wait (l. 215)
             self._service.set_shutdown()
 
     def stop(self) -> None:
@@ -71,7 +71,7 @@ class InLoop:
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Runs aiokafka's consumer, reads only what was committed, and tells positions along with records."""
+    """Runs aiokafka's consumer, reads only what was committed, and reports positions along with records."""
 
     Worker = InLoop
 

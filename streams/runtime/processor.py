@@ -25,7 +25,7 @@ from streams.step import Due, Outgoing, Requested, Step, step, undecodable
 logger = logging.getLogger(__name__)
 
 YIELD_EVERY = 50
-"""Records after which the other tasks of the process have their turn: their transactions go on meanwhile."""
+"""Records after which the other tasks of the process have their turn: their transactions continue meanwhile."""
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Processor:
     def keep(self, batch: Batch, offset: int | None) -> None:
         """Write the changed rows, as they are at the end of the batch, and the offset to the stage's changelog.
 
-        There the offset stands and falls with the rows. The consumer group is only told of it afterwards.
+        There the offset stands and falls with the rows. The consumer group's offset follows afterwards.
         """
         rows: list[Message] = [(row_key(key, name), row, []) for key, name, row in batch.changes.items()]
         if offset is not None:

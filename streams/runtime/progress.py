@@ -104,7 +104,7 @@ class Progress:
     async def poll(self, now: datetime) -> None:
         """Read the offsets once; set the lag, and raise the barriers at `now` and those already under way."""
         # Commits first: what was committed before the ends were read covers at least what it says.
-        # Told at a poll that failed is told no more: an old answer looks like an offset that was lost.
+        # A poll that fails reports nothing: an old answer would look like an offset that was lost.
         self.told = {}
         committed = self.told = await self.committed()
         ends = await self.ends()
@@ -119,7 +119,7 @@ class Progress:
             for name, targets in rising.targets.items():
                 self._raise_barrier(name, rising.time, targets)
         done = [rising for rising in self._pending if len(rising.cleared) == len(self._stages)]
-        # An older barrier that is still under way behind a newer one that is through tells nothing more.
+        # An older barrier that is still under way behind a newer one that is through adds nothing.
         self._pending = [r for r in self._pending if not any(r.time <= d.time for d in done)][-60:]
 
     def _raise_barrier(self, stage: str, time: datetime, targets: Offsets) -> None:

@@ -31,8 +31,8 @@ SESSION_TIMEOUT = 8.0
 """Seconds without a heartbeat until a worker is taken for dead: with a stopped one replaced within 15 s."""
 
 COMMIT_EVERY = 0.25
-"""Seconds between two commits of the group's offsets, so how old the lag may be that Kafka tells. Nothing else hangs on
-them: a task goes on from its changelog."""
+"""Interval of group offset commits, and so the staleness of reported lag. Tasks resume from their changelog, not from
+these."""
 
 KEPT_S = 600.0
 """Seconds for which the rows of a partition that was given up are kept: it may come back with the next rebalance. Far
@@ -158,7 +158,7 @@ class StageRunner:
     def _deliver(self, fetched: Fetched) -> None:
         task = self.tasks.get(fetched.partition)
         if task is None:
-            # Faust lets fetches through before it tells of the assignment, and while tasks close: an old assignment's
+            # Faust lets fetches through before it reports the assignment, and while tasks close: an old assignment's
             # are dropped by the task that comes, one of its own must not be lost.
             self._early.append(fetched)
             return
@@ -174,7 +174,7 @@ class StageRunner:
                 self.tasks[partition].allow(barrier)
 
     def check_committed(self, told: Mapping[int, int]) -> None:
-        """Commit again what the group tells no more: a coordinator that came back can tell an older offset for good."""
+        """Commit again if the group reports an older offset: a restarted coordinator may keep reporting it."""
         self._committed = {p: offset for p, offset in self._committed.items() if told.get(p, -1) >= offset}
 
     def forget(self) -> None:
@@ -183,14 +183,14 @@ class StageRunner:
         self._kept = {partition: kept for partition, kept in self._kept.items() if kept.at > oldest}
 
     async def commit(self) -> None:
-        """Commit how far the tasks have come, so that Kafka can tell the lag."""
+        """Commit how far the tasks have come, so that Kafka can report the lag."""
         if not self._rebalancing and not self._stopping:
             await self._commit({partition: task for partition, task in self.tasks.items() if task.ready})
 
     async def _commit(self, tasks: Mapping[int, Task]) -> None:
         news = {p: task.next_offset for p, task in tasks.items() if task.next_offset > self._committed.get(p, 0)}
         if news:
-            # What the group is not told now, it is told the next time.
+            # What can't be committed now is committed the next time.
             with suppress(KafkaError, TimeoutError):
                 await self.app.commit_positions(self._topic, news, self._generation)
                 self._committed.update(news)

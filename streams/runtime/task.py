@@ -167,13 +167,13 @@ class Task:
             await self._effects.settle()
             batch = Batch(Changes(self._state))
             self._write_ends(batch)
-            # Whoever comes next need not fence this process, which goes on with its other partitions.
+            # The next owner need not fence this process, which continues with its other partitions.
             batch.messages[self._changelog].append((OWNER_KEY, None, []))
             await self._commit(batch, None)
             self._owner = None
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - commit or die: nothing may go on after a doubt
+        except BaseException as error:  # noqa: BLE001 - commit or die: nothing may continue after a doubt
             die(f"task {self.name}", error)
 
     async def _open(self) -> None:
@@ -277,7 +277,7 @@ class Task:
             self._write_ends(batch)
             await self._commit(batch, position if position > self.next_offset else None)
             return True
-        # Past transaction markers alone: nothing depends on it but what the group is told.
+        # Past transaction markers alone: only the offset that the group reports depends on it.
         self.next_offset = max(self.next_offset, position)
         return False
 

@@ -59,7 +59,7 @@ class Transactions:
         self._lanes = [asyncio.create_task(self._run(producer)) for producer in self._producers]
 
     async def stop(self) -> None:
-        """Disconnect. No task may wait for a commit any more."""
+        """Disconnect. No task may be waiting for a commit."""
         for lane in self._lanes:
             lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
@@ -77,7 +77,7 @@ class Transactions:
         return await waiting.done
 
     async def fence(self, owner: str) -> None:
-        """Let another process commit nothing any more. What it has committed can be read when this returns."""
+        """End another process's commits. What it has committed can be read when this returns."""
         fencing = self._fenced.get(owner)
         if fencing is None:
             fencing = self._fenced[owner] = asyncio.create_task(self._fence(owner))
@@ -99,7 +99,7 @@ class Transactions:
                 await self._transact(producer)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - commit or die: nothing may go on after a doubt
+        except BaseException as error:  # noqa: BLE001 - commit or die: nothing may continue after a doubt
             die("a transaction", error)
 
     async def _transact(self, producer: AIOKafkaProducer) -> None:

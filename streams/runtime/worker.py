@@ -154,7 +154,7 @@ class Worker:
         return [task for runner in self.runners for task in runner.tasks.values()]
 
     def rewind(self) -> None:
-        """Forget how far time had come: the clock was set back."""
+        """Reset timer progress after the (test) clock was set back."""
         self.progress.forget()
         for task in self.tasks:
             task.allow(None)
@@ -178,13 +178,13 @@ class Worker:
         await asyncio.gather(*(runner.commit() for runner in self.runners))
 
     async def tick(self) -> None:
-        """Commit the groups' offsets, look at those that Kafka tells, and let due timers fire."""
+        """Commit the groups' offsets, read those that Kafka reports, and let due timers fire."""
         await self._commit()
         try:
             async with asyncio.timeout(10):
                 await self.progress.poll(self._env.clock())
         except (KafkaError, TimeoutError) as error:
-            logger.warning("Kafka does not tell its offsets now: %s", type(error).__name__)
+            logger.warning("Kafka does not report its offsets now: %s", type(error).__name__)
         for runner in self.runners:
             name = runner.stage.name
             runner.forget()
