@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agents.queue import EMPTY, KEEP, SEEN, Seen, Tail, append, waiting, was_seen
-from agents.retention import SWEEP, Kept, sweep, sweep_timer
+from agents.retention import SWEEP, Aged, sweep, sweep_timer
 from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
 from providers.meta import WINDOW_CLOSED
 from schemas.effects import SendRequest, SendResult, Via
@@ -52,7 +52,7 @@ class Head(Row):
     confirmed: str | None = None
 
 
-class Unsettled(Kept):
+class Unsettled(Aged):
     """`unsettled/{message_id}`: it ended in doubt; a receipt may still prove that it was sent."""
 
     head: Head
@@ -72,7 +72,7 @@ class _Draft:
     def emit(self, topic: Topic, event: Event) -> None:
         self.emitted.append(Emit(topic, self.ctx.key, event))
 
-    def keep(self, name: str, row: Kept) -> None:
+    def keep(self, name: str, row: Aged) -> None:
         self.timers.update(sweep_timer(self.rows, _KEPT, self.ctx.now, KEEP))
         self.writes[name] = row
 
@@ -112,7 +112,7 @@ def _commanded(draft: _Draft, head: Head | None, command: SendCommand) -> None:
 def _attempt(draft: _Draft, head: Head) -> bool:
     """Send the message, or report why it can no longer be sent. Returns whether an attempt is in flight."""
     ctx, command = draft.ctx, head.command
-    via = _way(command, ctx.now)
+    via = _route(command, ctx.now)
     if via is None:
         _unsent(draft, head, "window_closed", WINDOW_CLOSED, "the 24-hour window is closed, and there is no template")
         return False
@@ -137,7 +137,7 @@ def _attempt(draft: _Draft, head: Head) -> bool:
     return True
 
 
-def _way(command: SendCommand, now: datetime) -> Via | None:
+def _route(command: SendCommand, now: datetime) -> Via | None:
     if command.kind == "reply" and command.template is not None:
         return "template"
     # Strict: at 24 hours to the second the window is closed.

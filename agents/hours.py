@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from agents.opening import is_open, local_time
-from agents.retention import SWEEP, Kept, sweep, sweep_timer
+from agents.retention import SWEEP, Aged, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
 from agents.templates import render
 from schemas.event import Event
@@ -92,7 +92,7 @@ def _message(rows: Rows, event: ConversationMessageReceived, ctx: Context) -> De
         return Decision(emit=(gated,))
     if not event.header.routed:
         return Decision(writes=_held(rows, event, verdict, ctx), emit=(gated,))
-    return _tell_unavailable(gated, rows, event.header, () if verdict else (event.at,), ctx)
+    return _send_unavailable(gated, rows, event.header, () if verdict else (event.at,), ctx)
 
 
 def _held(rows: Rows, event: ConversationMessageReceived, verdict: bool, ctx: Context) -> Mapping[str, Row]:
@@ -123,7 +123,7 @@ def _routed(rows: Rows, event: ConversationRouted, ctx: Context) -> Decision:
     if held is None:
         return Decision(emit=(_gated(event, _is_open(event, ctx.now, ctx), ctx),))
     gated = _gated(event, held.open, ctx)
-    told = _tell_unavailable(gated, rows, event.header, held.closed.values(), ctx)
+    told = _send_unavailable(gated, rows, event.header, held.closed.values(), ctx)
     return Decision({**told.writes, name: None}, told.emit, told.timers)
 
 
@@ -134,13 +134,13 @@ def _status_changed(rows: Rows, event: ConversationStatusChanged, ctx: Context) 
     if status not in LIVE:
         return Decision(writes={_held_name(event.header): None}, emit=(gated,))
     left_by_ai = status is Status.OPEN and event.reason in HANDED_OVER
-    return _tell_unavailable(gated, rows, event.header, (ctx.now,) if left_by_ai and not verdict else (), ctx)
+    return _send_unavailable(gated, rows, event.header, (ctx.now,) if left_by_ai and not verdict else (), ctx)
 
 
 # --- the unavailable message ----------------------------------------------------------------------------------------
 
 
-def _tell_unavailable(gated: Emit, rows: Rows, header: Header, closed: Iterable[datetime], ctx: Context) -> Decision:
+def _send_unavailable(gated: Emit, rows: Rows, header: Header, closed: Iterable[datetime], ctx: Context) -> Decision:
     """The verdict, and one unavailable message for each local day of what came while closed, unless it was sent."""
     writes: dict[str, Row | None] = {}
     emits = [gated]
@@ -148,8 +148,8 @@ def _tell_unavailable(gated: Emit, rows: Rows, header: Header, closed: Iterable[
         day = local_time(_hours(header, ctx), at).date()
         name = f"{TOLD}{header.conversation_id}/{day}"
         text = _unavailable_text(header, at, ctx)
-        if text and name not in writes and rows.get(name, Kept) is None:
-            writes[name] = Kept(since=ctx.now)
+        if text and name not in writes and rows.get(name, Aged) is None:
+            writes[name] = Aged(since=ctx.now)
             emits.append(Emit(OUTBOUND, ctx.key, _unavailable(header, day, text, ctx)))
     timers = sweep_timer(rows, (TOLD,), ctx.now, TOLD_FOR) if writes else {}
     return Decision(writes, tuple(emits), timers)
@@ -176,4 +176,4 @@ def _unavailable(header: Header, day: date, text: str, ctx: Context) -> SendUnav
     )
 
 
-HOURS = Stage("hours", input=CONVERSATIONS, outputs=(GATED, OUTBOUND), decide=decide, state=(Held, Kept))
+HOURS = Stage("hours", input=CONVERSATIONS, outputs=(GATED, OUTBOUND), decide=decide, state=(Held, Aged))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 
-from agents.retention import Kept
+from agents.retention import Aged
 from agents.stage import Row, Rows, RowT
 
 KEEP: Final = timedelta(days=7)
@@ -23,7 +23,7 @@ class Tail(Row):
     next: int = 0
 
 
-class Seen(Kept):
+class Seen(Aged):
     """`seen/{id}`: it was queued once; a second time it is ignored."""
 
 

@@ -12,7 +12,7 @@ SWEEP: Final = "sweep"
 _AT_MOST_EVERY: Final = timedelta(days=1)
 
 
-class Kept(Row):
+class Aged(Row):
     """A row that goes some time after `since`."""
 
     since: datetime
@@ -21,7 +21,7 @@ class Kept(Row):
 def sweep_timer(rows: Rows, prefixes: tuple[str, ...], now: datetime, keep: timedelta) -> Mapping[str, datetime]:
     """The timer for the first kept row of a key; nothing where there is one already, as then it is set."""
     for prefix in prefixes:
-        if next(rows.scan(prefix, Kept), None) is not None:
+        if next(rows.scan(prefix, Aged), None) is not None:
             return {}
     return {SWEEP: now + keep}
 
@@ -31,7 +31,7 @@ def sweep(rows: Rows, prefixes: tuple[str, ...], now: datetime, keep: timedelta)
     gone: dict[str, Row | None] = {}
     oldest: datetime | None = None
     for prefix in prefixes:
-        for name, row in rows.scan(prefix, Kept):
+        for name, row in rows.scan(prefix, Aged):
             if row.since + keep <= now:
                 gone[name] = None
             elif oldest is None or row.since < oldest:

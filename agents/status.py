@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from agents.retention import Kept, sweep, sweep_timer
+from agents.retention import Aged, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
 from schemas.event import Event
 from schemas.events.inbox import DeliveryFailed
@@ -69,7 +69,7 @@ class Report(BaseModel):
     error: DeliveryError | None = None
 
 
-class Message(Kept):
+class Message(Aged):
     """`message/{id}`: what is known of a message.
 
     timestamps: status -> when it was first reported. noted: reports that changed nothing (contradictions, words that
@@ -88,13 +88,13 @@ class Message(Kept):
     kind: str | None = None
 
 
-class Owner(Kept):
+class Owner(Aged):
     """`provider/{provider_message_id}`: whose id it is. A repeated message has two."""
 
     message_id: str
 
 
-class Early(Kept):
+class Early(Aged):
     """`early/{provider_message_id}`: receipts whose message isn't known yet, in the order in which they came."""
 
     reports: tuple[Report, ...] = ()

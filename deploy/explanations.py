@@ -13,7 +13,7 @@ from schemas.ids import channel_of
 from schemas.record import Record, decode, format_time
 from schemas.topics import ASSIGNMENTS
 
-Told = Mapping[str, JsonValue]
+Explanation = Mapping[str, JsonValue]
 _BECAUSE: Final[Mapping[str, str]] = {
     "rule_matched": "a routing rule names them",
     "team_rule_matched": "a routing rule names their team, and it was their turn in it",
@@ -66,7 +66,7 @@ class Decided(NamedTuple):
     revision: int
     assignee: Assignee | None
     refused: bool
-    explanation: Told
+    explanation: Explanation
 
 
 async def read_assignments(reader: CommittedReader, prefix: str) -> list[Record]:
@@ -130,36 +130,36 @@ def headline(decided: Decided) -> str:
     return f"To {_KIND[decided.assignee.kind]} {decided.assignee.id}: {because}.{late}"
 
 
-def reasons(told: Told) -> Iterator[str]:
+def reasons(explanation: Explanation) -> Iterator[str]:
     """An explanation as a person would give it: a line for what was asked, each rule and each agent."""
-    team = f" ({told['team']})" if "team" in told else ""
-    yield f"An assignee is needed, as {_words(_REASON, told.get('reason'))}{team}."
-    for rule in _entries(told.get("rules")):
+    team = f" ({explanation['team']})" if "team" in explanation else ""
+    yield f"An assignee is needed, as {_words(_REASON, explanation.get('reason'))}{team}."
+    for rule in _entries(explanation.get("rules")):
         yield f"Rule {rule.get('rule')}{_name(rule)}, to {_target(rule)}: {_verdict(rule)}."
-    if "more_rules" in told:
-        yield f"… and {told['more_rules']} other rules that did not lead to anybody."
-    ai, former = _entry(told.get("ai")), _entry(told.get("former"))
+    if "more_rules" in explanation:
+        yield f"… and {explanation['more_rules']} other rules that did not lead to anybody."
+    ai, former = _entry(explanation.get("ai")), _entry(explanation.get("former"))
     if ai:
         yield f"AI agent{' ' + str(ai['agent']) if 'agent' in ai else ''}: {_words(_WHY, ai.get('why'))}."
     if former:
         who = f"Former agent {former['agent']}" if "agent" in former else f"Former team {former.get('team')}"
         yield f"{who}: {_words(_WHY, former.get('why'))}."
-    for candidate in _entries(told.get("candidates")):
+    for candidate in _entries(explanation.get("candidates")):
         yield _candidate(candidate)
-    if "more_candidates" in told:
-        yield f"… and {told['more_candidates']} other agents."
+    if "more_candidates" in explanation:
+        yield f"… and {explanation['more_candidates']} other agents."
 
 
-def _name(rule: Told) -> str:
+def _name(rule: Explanation) -> str:
     return f" “{rule['name']}”" if rule.get("name") else ""
 
 
-def _target(rule: Told) -> str:
+def _target(rule: Explanation) -> str:
     to = _entry(rule.get("to"))
     return f"{_KIND.get(str(to.get('kind')), 'somebody')} {to.get('id')}"
 
 
-def _verdict(rule: Told) -> str:
+def _verdict(rule: Explanation) -> str:
     match rule.get("result"):
         case "taken":
             return "applies"
@@ -171,7 +171,7 @@ def _verdict(rule: Told) -> str:
     return f"does not apply, as this does not hold: {condition.get('field')} {op}{value}"
 
 
-def _candidate(candidate: Told) -> str:
+def _candidate(candidate: Explanation) -> str:
     limit = "" if candidate.get("limit") is None else f" of {candidate['limit']}"
     verdict = "can take it" if candidate.get("eligible") else _words(_WHY, candidate.get("why"))
     return f"Agent {candidate.get('agent')}, {candidate.get('load')}{limit} open: {verdict}."
@@ -182,9 +182,9 @@ def _words(words: Mapping[str, str], code: JsonValue) -> str:
     return words.get(str(code), str(code))
 
 
-def _entry(value: JsonValue) -> Told:
+def _entry(value: JsonValue) -> Explanation:
     return value if isinstance(value, dict) else {}
 
 
-def _entries(value: JsonValue) -> list[Told]:
+def _entries(value: JsonValue) -> list[Explanation]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

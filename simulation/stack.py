@@ -71,7 +71,7 @@ class Stack:
         self.control_url = f"http://127.0.0.1:{ports.control}"
         self.sandbox_url = f"http://127.0.0.1:{ports.sandbox}"
         make_folder(folder, DATA)
-        env = self.environment
+        env = self.variables
         accounts = str(folder / "sandbox-accounts.json")
         arguments = ["sandbox", "--port", str(ports.sandbox), "--accounts", accounts, *sandbox_options]
         self.sandbox = self._process("sandbox", arguments, env, f"{self.sandbox_url}/healthz")
@@ -154,7 +154,7 @@ class Stack:
         return ManagedProcess(name, arguments, env=env, log=self._folder / f"{name}.log", ready_url=ready_url)
 
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """The variables that its processes share."""
         settings, kafka = self.settings, self.settings.kafka
         return {

@@ -134,32 +134,32 @@ class Books:
         due = takewhile(lambda name: int(name.split("/")[1]) <= milliseconds(self.now), self.names(_GONE, Mark))
         return [(agent, channel) for _, _, agent, channel in (name.split("/") for name in due)]
 
-    # --- conversations and the places they use -----------------------------------------------------------------
+    # --- conversations and the slots they use -----------------------------------------------------------------
 
     def conversation(self, id: str) -> Conversation | None:
         return self.get(f"conversation/{id}", Conversation)
 
     def keep(self, after: Conversation, reason: ReleaseReason) -> None:
-        """Write the conversation; what it uses, and whether it waits, follows. reason: of places that come back."""
+        """Write the conversation; what it uses, and whether it waits, follows. reason: of slots that come back."""
         before = self.conversation(after.id)
         needed = after.open or after.proposal is not None
         self.put(f"conversation/{after.id}", after if needed else None)
-        self._keep_places(before, after, reason)
+        self._keep_slots(before, after, reason)
         self._keep_queue(before, after)
 
-    def _keep_places(self, before: Conversation | None, after: Conversation, reason: ReleaseReason) -> None:
-        held, places = (None, frozenset[str]()) if before is None else (before.holder, before.places)
+    def _keep_slots(self, before: Conversation | None, after: Conversation, reason: ReleaseReason) -> None:
+        held, slots = (None, frozenset[str]()) if before is None else (before.holder, before.slots)
         if held != after.holder:
             if held is not None:
                 self.put(_held(held, after), None)
             if after.holder is not None:
                 self.put(_held(after.holder, after), Mark())
-        for agent in sorted(places - after.places):
+        for agent in sorted(slots - after.slots):
             self._load(agent, -1)
             self.appeared.add(agent)
             released = AssignmentReleased(conversation_id=after.id, agent=agent, reason=reason)
             self.say(ASSIGNMENTS, released, after)
-        for agent in sorted(after.places - places):
+        for agent in sorted(after.slots - slots):
             self._load(agent, +1)
 
     def _load(self, agent: str, change: int) -> None:
@@ -236,7 +236,7 @@ class Books:
             self.put(_took(before), earlier.model_copy(update={"after": number}))
         return number
 
-    def settle_turn(self, number: int, *, returned: bool) -> None:
+    def answer_turn(self, number: int, *, returned: bool) -> None:
         """The turn's proposal is answered. returned: as though it had never been taken, nor those after it moved."""
         took = self.get(_took(number), Took)
         if took is None:
@@ -293,7 +293,7 @@ class Books:
         self._fair.add(channel)
 
     def _expire_grants(self, channel: str) -> None:
-        """Drop what has left the window. A place comes back `window` after it was taken, to the millisecond."""
+        """Drop what has left the window. A slot comes back `window` after it was taken, to the millisecond."""
         if channel in self._expired:
             return
         self._expired.add(channel)

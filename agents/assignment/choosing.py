@@ -233,8 +233,8 @@ def _why_away(question: Question, agent: str) -> Why | None:
 
 
 def _load(question: Question, agent: str) -> int:
-    """The agent's places in the whole account, without the one of the conversation itself."""
-    return question.books.agent(agent).load - (agent in question.conversation.places)
+    """The agent's slots in the whole account, without the one of the conversation itself."""
+    return question.books.agent(agent).load - (agent in question.conversation.slots)
 
 
 def _limit(settings: ChannelSettings, agent: Agent) -> int | None:

@@ -1,6 +1,6 @@
 """assignment: decides, for a whole account, who takes a conversation. Key: the account's id.
 
-An agent's load is the places they take: Open conversations assigned to them, and proposals to them that are not
+An agent's load is the slots they take: Open conversations assigned to them, and proposals to them that are not
 answered yet. conversations answers each proposal once; what comes meanwhile waits for the answer, and is then judged.
 """
 
@@ -15,7 +15,7 @@ from agents.assignment.people import (
     why_taken,
 )
 from agents.assignment.rows import STATE, Conversation, Proposal
-from agents.assignment.waiting import propose_somebody, serve_waiting
+from agents.assignment.waiting import propose_assignee, serve_waiting
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from schemas.event import Event
 from schemas.events.assignment import AssignmentNeed, AssignmentRequested, ConversationChanged, ProposalAnswered
@@ -30,7 +30,7 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     books = Books(rows, ctx)
     match event:
         case AssignmentRequested():
-            _somebody_is_needed(books, event)
+            _assignee_needed(books, event)
         case ConversationChanged():
             _conversation_changed(books, event)
         case ProposalAnswered():
@@ -49,7 +49,7 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     return books.decision()
 
 
-def _somebody_is_needed(books: Books, event: AssignmentRequested) -> None:
+def _assignee_needed(books: Books, event: AssignmentRequested) -> None:
     first = event.reason in ("opened", "reopened", "reopened_by_person")
     conversation = books.conversation(event.conversation_id) or Conversation(
         id=event.conversation_id,
@@ -69,11 +69,11 @@ def _somebody_is_needed(books: Books, event: AssignmentRequested) -> None:
     conversation = conversation.model_copy(update=update)
     books.keep(conversation, "moved")
     if conversation.proposal is None:
-        propose_somebody(books, conversation)
+        propose_assignee(books, conversation)
 
 
 def _conversation_changed(books: Books, event: ConversationChanged) -> None:
-    """Only Open conversations use a place, and only those without a human agent need one."""
+    """Only Open conversations use a slot, and only those without a human agent need one."""
     known = books.conversation(event.conversation_id)
     conversation = known or Conversation(
         id=event.conversation_id, key=event.conversation_key, channel=event.channel, revision=event.revision
@@ -106,13 +106,13 @@ def _is_repeated(conversation: Conversation, event: ConversationChanged) -> bool
 
 
 def _proposal_answered(books: Books, event: ProposalAnswered) -> None:
-    """A place belongs to the proposal until now, then to the conversation."""
+    """A slot belongs to the proposal until now, then to the conversation."""
     conversation = books.conversation(event.conversation_id)
     if conversation is None or conversation.proposal is None or conversation.proposal.id != event.proposal_id:
         return
     proposal = conversation.proposal
     if proposal.turn is not None:
-        books.settle_turn(proposal.turn, returned=not event.accepted)
+        books.answer_turn(proposal.turn, returned=not event.accepted)
     if proposal.grant is not None and not event.accepted:
         books.give_back(proposal.grant)
     settled = not event.accepted and _is_settled(books, conversation, proposal)
@@ -129,7 +129,7 @@ def _proposal_answered(books: Books, event: ProposalAnswered) -> None:
     conversation = conversation.model_copy(update=update)
     books.keep(conversation, "refused")
     if conversation.open and conversation.need is not None and not conversation.waiting:
-        propose_somebody(books, conversation)
+        propose_assignee(books, conversation)
     elif not settled:
         replace_agent(books, conversation)
 

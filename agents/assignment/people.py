@@ -7,7 +7,7 @@ from typing import Final, Literal
 from agents.assignment.books import ABSENCE, FAIR, PRESENCE, SOON, Books
 from agents.assignment.choosing import is_present
 from agents.assignment.rows import Agent, Conversation, Mark
-from agents.assignment.waiting import CONTINUE, MAX_PROPOSALS, propose_somebody
+from agents.assignment.waiting import CONTINUE, MAX_PROPOSALS, propose_assignee
 from schemas.events.assignment import AssignmentNeed
 from schemas.events.channels import ChannelChanged
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
@@ -42,7 +42,7 @@ def replace_agent(books: Books, conversation: Conversation) -> None:
         return
     why = why_taken(books, conversation)
     if why is not None:
-        propose_somebody(books, _take(books, conversation, why))
+        propose_assignee(books, _take(books, conversation, why))
 
 
 def presence_changed(books: Books, event: PresenceChanged) -> None:
@@ -118,7 +118,7 @@ def _take_away(books: Books, agent: str, channel: str) -> None:
     for conversation, why in taken[:left]:
         conversation = _take(books, conversation, why)
         if conversation.need is not None and conversation.proposal is None:
-            propose_somebody(books, conversation)
+            propose_assignee(books, conversation)
     name = f"{_REMOVAL}{agent}/{channel}"
     if len(taken) > left:
         books.put(name, Mark())

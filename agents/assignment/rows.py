@@ -1,7 +1,7 @@
-"""The rows of assignment, and the books that one decision keeps of them: places, turns, fair windows, the queue.
+"""The rows of assignment, and the books that one decision keeps of them: slots, turns, fair windows, the queue.
 
 Rows of an account, by name:
-    agent/{agent}                        a human agent, with how many places they have taken
+    agent/{agent}                        a human agent, with how many slots they have taken
     conversation/{id}                    one that is Open, or that a proposal is in flight for
     held/{agent}/{channel}/{id}          an Open conversation that the agent holds
     gone/{ms}/{agent}/{channel}          when the agent's automatic conversations go to others, as they are offline
@@ -26,7 +26,7 @@ from schemas.events.people import PresenceState
 
 
 class Agent(Row):
-    """A human agent. load: places taken, by conversations and proposals. expires: of a presence by heartbeat.
+    """A human agent. load: slots taken, by conversations and proposals. expires: of a presence by heartbeat.
 
     offline_since: when they went offline. gone: the names of their gone/ rows.
     """
@@ -82,7 +82,7 @@ class Conversation(Row):
         return self.assignee.id
 
     @property
-    def places(self) -> frozenset[str]:
+    def slots(self) -> frozenset[str]:
         """The agents whose load includes this conversation: the assignee and the proposed assignee."""
         proposed = None if self.proposal is None else self.proposal.assignee
         taken = {self.holder, proposed.id if proposed is not None and proposed.kind == "human" else None}

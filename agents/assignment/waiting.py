@@ -46,7 +46,7 @@ def _channels_to_serve(books: Books) -> Iterator[str]:
             yield channel
 
 
-def propose_somebody(books: Books, conversation: Conversation) -> None:
+def propose_assignee(books: Books, conversation: Conversation) -> None:
     """Propose somebody, or that it waits; those that wait already go first."""
     if conversation.number is None:
         conversation = conversation.model_copy(update={"number": books.next_number()})
@@ -59,7 +59,7 @@ def propose_somebody(books: Books, conversation: Conversation) -> None:
 
 
 def _propose(books: Books, conversation: Conversation, choice: "Choice") -> None:
-    """One proposal for it is in flight from here on; the place, the turn and the fair window count it at once."""
+    """One proposal for it is in flight from here on; the slot, the turn and the fair window count it at once."""
     assignee, channel = choice.assignee, conversation.channel
     human = assignee.id if assignee is not None and assignee.kind == "human" else None
     settings = books.settings(channel)

@@ -14,15 +14,15 @@ from agents.conversations.rows import (
     Asked,
     Contact,
     Conversation,
-    Due,
-    Held,
+    Deadline,
+    HeldMessage,
     Survey,
 )
 from agents.conversations.surveys import (
     answer_survey_proposal,
 )
 from agents.conversations.timers import TIMERS
-from agents.retention import SWEEP, Kept, sweep
+from agents.retention import SWEEP, Aged, sweep
 from agents.stage import Context, Decision, Rows, Stage, TimerFired
 from schemas import topics
 from schemas.event import Event
@@ -73,5 +73,5 @@ CONVERSATIONS = Stage(
     input=topics.INBOX,
     outputs=(topics.CONVERSATIONS, topics.ACCOUNT_INBOX, topics.OUTBOUND, topics.AI_REQUESTS),
     decide=decide,
-    state=(Contact, Conversation, Held, Asked, Survey, Due, Kept),
+    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Aged),
 )

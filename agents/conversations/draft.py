@@ -7,6 +7,7 @@ from typing import Final, Literal, cast
 
 from pydantic import JsonValue
 
+from agents.conversations.due import timers_of
 from agents.conversations.rows import (
     ASKED,
     CONTACT,
@@ -18,13 +19,13 @@ from agents.conversations.rows import (
     Asked,
     Contact,
     Conversation,
-    Due,
-    Held,
+    Deadline,
+    HeldMessage,
     Survey,
     row_name,
     survey_name,
 )
-from agents.retention import Kept, sweep_timer
+from agents.retention import Aged, sweep_timer
 from agents.stage import Context, Decision, Emit, Row, Rows, RowT
 from schemas.event import Event
 from schemas.events.ai import AiRequested
@@ -52,9 +53,6 @@ SEEN_FOR: Final = timedelta(days=7)
 KEEP: Final = timedelta(days=30)
 """For how long a closed conversation may be reopened by a person: as long as its events are kept."""
 
-AUTO_RESOLVE: Final = "auto_resolve"
-WAKE: Final = "wake"
-REQUEUE: Final = "requeue"
 DUE_TIMER: Final = "due"
 
 _MAX_ENDED: Final = 10
@@ -194,7 +192,7 @@ class Draft:
     def remember(self, name: str) -> "Draft":
         """Write that it was taken."""
         timer = sweep_timer(self.rows, SEEN_PREFIXES, self.now, SEEN_FOR)
-        return replace(self.write(name, Kept(since=self.now)), timers={**self.timers, **timer})
+        return replace(self.write(name, Aged(since=self.now)), timers={**self.timers, **timer})
 
     def publish(self, event: ConversationEvent | ConversationCommandRefused) -> "Draft":
         """Publish an event on the conversations topic."""
@@ -274,7 +272,7 @@ class Draft:
                 holder = after.assignee.id if after.assignee is not None and after.assignee.kind == "human" else None
                 update |= {"resolution": after.resolution + 1, "resolved_by": by, "held_by": holder}
         if after.status not in LIVE:
-            draft = draft.drop_all(HELD, Held)
+            draft = draft.drop_all(HELD, HeldMessage)
         after = after.model_copy(update=update)
         return draft.reschedule("conversation", after.number, before.ends_at, after.ends_at).about(after)
 
@@ -302,7 +300,7 @@ class Draft:
         )
         return self.notify_assignment(changed)
 
-    def ask_ai(self, message: Held) -> "Draft":
+    def ask_ai(self, message: HeldMessage) -> "Draft":
         """Ask the AI agent that holds the conversation about a customer's message."""
         row = self.current
         if row.assignee is None:
@@ -359,47 +357,27 @@ class Draft:
         """Move the end of a conversation or survey; None: it has none."""
         draft = self
         if before is not None:
-            draft = draft.write(Due(at=before, what=what, number=number).name, None)
+            draft = draft.write(Deadline(at=before, what=what, number=number).name, None)
         if after is not None:
-            due = Due(at=after, what=what, number=number)
+            due = Deadline(at=after, what=what, number=number)
             draft = draft.write(due.name, due)
         return draft
 
-    def may_auto_resolve(self, row: Conversation) -> bool:
-        """Whether silence may resolve it: not while its customer waits for an answer, where the settings say so."""
-        return self.settings.conversation.auto_resolve_while_waiting or row.waiting_since is None
-
     def _timers_of_latest(self) -> Mapping[str, datetime | None]:
         row = self.numbered(self.contact.latest)
-        if row is None:
-            return {}
-        after = self.settings.conversation.auto_resolve_after
-        resolves = row.status is Status.OPEN and self.may_auto_resolve(row)
-        return {
-            AUTO_RESOLVE: row.active_at + after if after and resolves else None,
-            WAKE: row.snoozed_until,
-            REQUEUE: self.requeue_at(row),
-        }
-
-    def requeue_at(self, row: Conversation) -> datetime | None:
-        """When another agent is asked for, as its customer has waited too long; None: never."""
-        after, since = self.settings.assignment.requeue.unanswered_after, row.waiting_since
-        held = row.status is Status.OPEN and row.routed and row.automatic
-        if after is None or since is None or not held or not is_human(row.assignee):
-            return None
-        return max(since, row.turn_began or since) + after
+        return {} if row is None else timers_of(row, self.settings)
 
     def _timer_of_dues(self) -> Mapping[str, datetime | None]:
         changed = {name: row for name, row in self.writes.items() if name.startswith(DUE)}
         if not changed:
             return {}
-        kept = next((row.at for name, row in self.rows.scan(DUE, Due) if name not in changed), None)
-        new = (row.at for row in changed.values() if isinstance(row, Due))
+        kept = next((row.at for name, row in self.rows.scan(DUE, Deadline) if name not in changed), None)
+        new = (row.at for row in changed.values() if isinstance(row, Deadline))
         return {DUE_TIMER: min((*new, *(() if kept is None else (kept,))), default=None)}
 
 
 def was_seen(draft: Draft, name: str) -> bool:
-    seen = draft.rows.get(name, Kept)
+    seen = draft.rows.get(name, Aged)
     return seen is not None and draft.now - seen.since < SEEN_FOR
 
 

@@ -10,7 +10,7 @@ from agents.conversations.draft import Draft, is_ai
 from agents.conversations.rows import (
     HELD,
     Conversation,
-    Held,
+    HeldMessage,
 )
 from schemas.events.assignment import AssignmentReason, AssignmentRequested
 from schemas.events.conversation import Assignee, ConversationNoteAdded, ConversationOpened, ConversationRouted, Status
@@ -66,7 +66,7 @@ def add_note(draft: Draft, text: str, reason: str, by: str | None = None) -> Dra
 def request_assignee(
     draft: Draft,
     reason: AssignmentReason,
-    message: Held | None = None,
+    message: HeldMessage | None = None,
     *,
     former: Assignee | None = None,
     team: str | None = None,
@@ -93,11 +93,11 @@ def request_assignee(
     return draft.notify_assignment(request)
 
 
-def request_if_unassigned(draft: Draft, message: Held | None, former: Assignee | None) -> Draft:
+def request_if_unassigned(draft: Draft, message: HeldMessage | None, former: Assignee | None) -> Draft:
     """After a snooze the human assignee keeps the conversation; routing that was interrupted is requested again."""
     row = draft.current
     if not row.routed:
-        first = next((held for _, held in draft.scan(HELD, Held)), message)
+        first = next((held for _, held in draft.scan(HELD, HeldMessage)), message)
         return request_assignee(draft, "reopened" if row.reopened else "opened", first, former=former)
     match row.assignee:
         case None:
@@ -110,8 +110,8 @@ def request_if_unassigned(draft: Draft, message: Held | None, former: Assignee |
 def mark_routed(draft: Draft, explanation: Mapping[str, JsonValue], *, first: bool) -> Draft:
     """The conversation is routed: the AI agent is asked about what the customer wrote meanwhile."""
     draft = draft.publish(ConversationRouted(header=draft.header, first=first, explanation=dict(explanation)))
-    held = [message for _, message in draft.scan(HELD, Held)]
-    draft = draft.drop_all(HELD, Held)
+    held = [message for _, message in draft.scan(HELD, HeldMessage)]
+    draft = draft.drop_all(HELD, HeldMessage)
     if draft.current.status is Status.AI_REPLYING:
         for message in held:
             draft = draft.ask_ai(message)
@@ -130,8 +130,8 @@ def ai_serves(draft: Draft, assignee: Assignee | None) -> bool:
     return assignee is not None and assignee.kind == "ai" and assignee.id in served
 
 
-def held_message(event: MessageReceived, at: datetime) -> Held:
-    return Held(message_id=event.message_id, kind=event.kind, text=event.text, at=at)
+def held_message(event: MessageReceived, at: datetime) -> HeldMessage:
+    return HeldMessage(message_id=event.message_id, kind=event.kind, text=event.text, at=at)
 
 
 def new_conversation(draft: Draft, opened_by: Literal["customer", "agent"]) -> Conversation:

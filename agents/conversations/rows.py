@@ -82,7 +82,7 @@ class Conversation(Row):
     ends_at: datetime | None = None
 
 
-class Held(Row):
+class HeldMessage(Row):
     """`held/{number}`: a customer's message of a conversation that is not routed yet. at: its own time."""
 
     message_id: str
@@ -116,7 +116,7 @@ class Survey(Row):
     commented: bool = False
 
 
-class Due(Row):
+class Deadline(Row):
     """`due/{time}/{what}/{number}`: something ends then. One timer serves them all, as a row of timers would grow."""
 
     at: datetime

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from agents.conversations.draft import AUTO_RESOLVE, DUE_TIMER, KEEP, REQUEUE, WAKE, Draft
+from agents.conversations.draft import DUE_TIMER, KEEP, Draft
+from agents.conversations.due import AUTO_RESOLVE, REQUEUE, WAKE, may_auto_resolve, requeue_at
 from agents.conversations.moves import request_assignee, request_if_unassigned, resolve, wake
 from agents.conversations.rows import (
     DUE,
     Conversation,
-    Due,
+    Deadline,
     Survey,
     survey_name,
 )
@@ -29,7 +30,7 @@ def _auto_resolve(draft: Draft) -> Draft:
     """Neither side wrote for long: the pipeline resolves the conversation, with a goodbye."""
     row, settings = draft.current, draft.settings
     after = settings.conversation.auto_resolve_after
-    if after is None or row.status is not Status.OPEN or not draft.may_auto_resolve(row):
+    if after is None or row.status is not Status.OPEN or not may_auto_resolve(row, settings):
         return draft
     if not _is_due(row.active_at + after, draft):
         return draft
@@ -50,7 +51,7 @@ def _auto_resolve(draft: Draft) -> Draft:
 def _customer_waits(draft: Draft) -> Draft:
     """The customer has waited too long: another agent is asked for. The assignee keeps it until there is one."""
     row = draft.current
-    due = draft.requeue_at(row)
+    due = requeue_at(row, draft.settings)
     if due is None or row.assignee is None or not _is_due(due, draft):
         return draft
     passed = tuple(dict.fromkeys((*row.passed, row.assignee.id)))[-MAX_PASSED:]
@@ -68,10 +69,10 @@ def _snooze_ended(draft: Draft) -> Draft:
 
 def _what_is_due(draft: Draft) -> Draft:
     """Resolved conversations close, closed ones are forgotten, surveys end."""
-    for name, due in draft.rows.scan(DUE, Due):
+    for name, due in draft.rows.scan(DUE, Deadline):
         if not _is_due(due.at, draft):
             break
-        if draft.get(name, Due) is None:
+        if draft.get(name, Deadline) is None:
             continue  # one before it moved this one
         draft = draft.write(name, None)
         if due.what == "survey":

@@ -33,7 +33,7 @@ CONNECTIONS = 200
 
 
 @asynccontextmanager
-async def environment(
+async def open_environment(
     settings: Settings, secrets: Secrets, *, clock: Clock = wall_clock, send_seconds: float = TOTAL_S
 ) -> AsyncIterator[Environment]:
     """What the tasks share, for as long as the block runs. send_seconds: until a send counts as unknown."""
@@ -78,7 +78,7 @@ async def run_worker(
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    async with environment(settings, secrets) as env:
+    async with open_environment(settings, secrets) as env:
         worker = Worker(env, stages, instance_id=instance_id)
         runner = web.AppRunner(health_app(worker, env.metrics), access_log=None)
         await runner.setup()

@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 from bus.connection import client_options
 from deploy.kafka.topics import apply
 from deploy.processes.ingress import IngressServer
-from deploy.processes.worker import environment
+from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import PROVIDER_URLS, Settings
 from ingress.people import PresenceRequest
@@ -123,7 +123,9 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)
-        env = await stack.enter_async_context(environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS))
+        env = await stack.enter_async_context(
+            open_environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS)
+        )
         held = HeldEffects(env.performers)
         env = replace(env, performers=held.performers, collect=0.0)
         worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)

@@ -24,7 +24,7 @@ Offsets = Mapping[int, int]
 class Progress:
     """Committed offsets of every stage's group and the ends of their inputs, read together.
 
-    stages: the whole topology, those that other workers run too. told: the committed offsets at the last poll.
+    stages: the whole topology, those that other workers run too. reported: the committed offsets at the last poll.
     """
 
     def __init__(self, connection: KafkaConnection, prefix: str, stages: tuple[Stage, ...], metrics: Metrics) -> None:
@@ -36,7 +36,7 @@ class Progress:
         self._tps: dict[str, list[TopicPartition]] = {}
         self._pending: list[_Rising] = []
         self.barriers: dict[str, dict[int, Barrier]] = {}
-        self.told: Mapping[str, Offsets] = {}
+        self.reported: Mapping[str, Offsets] = {}
 
     async def start(self) -> None:
         """Connect."""
@@ -105,8 +105,8 @@ class Progress:
         """Read the offsets once; set the lag, and raise the barriers at `now` and those already under way."""
         # Commits first: what was committed before the ends were read covers at least what it says.
         # A poll that fails reports nothing: an old answer would look like an offset that was lost.
-        self.told = {}
-        committed = self.told = await self.committed()
+        self.reported = {}
+        committed = self.reported = await self.committed()
         ends = await self.ends()
         for stage in self._stages:
             for partition, end in ends[stage.name].items():

@@ -18,7 +18,7 @@ from bus.connection import KafkaConnection, client_options
 from streams.runtime.faust_overrides import App, Fetched
 from streams.runtime.processor import Processor
 from streams.runtime.shared import Environment
-from streams.runtime.task import Barrier, Kept, Task
+from streams.runtime.task import Barrier, Leftovers, Task
 from streams.runtime.transactions import Transactions
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class StageRunner:
         self._env, self._transactions = env, transactions
         self._topic = stage.input.full_name(env.prefix)
         self.tasks: dict[int, Task] = {}
-        self._kept: dict[int, Kept] = {}
+        self._kept: dict[int, Leftovers] = {}
         self._paused: set[int] = set()
         self._committed: dict[int, int] = {}
         self._early: list[Fetched] = []
@@ -142,7 +142,7 @@ class StageRunner:
 
     def _new_task(self, partition: int, assignment: int) -> Task:
         processor = self._processor(self._env, self.stage, partition)
-        kept = self._kept.pop(partition, None) or Kept()
+        kept = self._kept.pop(partition, None) or Leftovers()
         return Task(self._env, self._transactions, self.stage, partition, assignment, self._on_taken, processor, kept)
 
     async def _on_revoked(self, app: App, revoked: set[TP], **_: object) -> None:  # noqa: ARG002 - Faust's signature
@@ -173,9 +173,9 @@ class StageRunner:
             if partition in self.tasks:
                 self.tasks[partition].allow(barrier)
 
-    def check_committed(self, told: Mapping[int, int]) -> None:
+    def check_committed(self, reported: Mapping[int, int]) -> None:
         """Commit again if the group reports an older offset: a restarted coordinator may keep reporting it."""
-        self._committed = {p: offset for p, offset in self._committed.items() if told.get(p, -1) >= offset}
+        self._committed = {p: offset for p, offset in self._committed.items() if reported.get(p, -1) >= offset}
 
     def forget(self) -> None:
         """Let go of the rows of partitions that did not come back."""

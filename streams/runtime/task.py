@@ -43,7 +43,7 @@ class Barrier:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Leftovers:
     """What a task knew when it ended: the rows as the changelog says them before `read_to`, or later.
 
     Whoever opens the partition next in this process reads on from there. at: time.monotonic().
@@ -71,7 +71,7 @@ class Task:
         assignment: int,
         on_taken: Callable[[int, int], None],
         processor: Processor,
-        kept: Kept,
+        kept: Leftovers,
     ) -> None:
         self.stage, self.partition, self._assignment = stage, partition, assignment
         self._env, self._transactions, self._on_taken, self._processor = env, transactions, on_taken, processor
@@ -140,7 +140,7 @@ class Task:
         """A batch is on its way: what it leads to, effects too, is not known yet."""
         return self._in_transaction
 
-    async def close(self) -> Kept:
+    async def close(self) -> Leftovers:
         """Finish the running batch and effects, write their ends, and give the partition up."""
         self._closing.set()
         self._wake.set()
@@ -148,7 +148,7 @@ class Task:
             # It may take longer than a rebalance waits, and has changed nothing.
             self._loop.cancel()
         await asyncio.wait([self._loop])
-        return Kept(self._state, self._read_to, self.next_offset, self._owner)
+        return Leftovers(self._state, self._read_to, self.next_offset, self._owner)
 
     # --- the loop ------------------------------------------------------------------------------------------------
 

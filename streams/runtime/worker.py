@@ -189,7 +189,7 @@ class Worker:
             name = runner.stage.name
             runner.forget()
             runner.allow(self.progress.barriers.get(name, {}))
-            runner.check_committed(self.progress.told.get(name, {}))
+            runner.check_committed(self.progress.reported.get(name, {}))
             ready = sum(task.ready for task in runner.tasks.values())
             self._env.metrics.tasks.labels(name).set(ready)
         self._last_tick = time.monotonic()

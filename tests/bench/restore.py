@@ -75,7 +75,7 @@ async def _worker(system: System, stage: Stage, conversations: int, rows: int) -
     worker = ManagedProcess(
         f"restore-{conversations}",
         ["worker", stage.name, "--instance-id", "worker-1", "--port", str(port)],
-        env=system.environment,
+        env=system.variables,
         log=system.workers[0].log.with_name(f"restore-{conversations}.log"),
         ready_url=f"http://127.0.0.1:{port}/readyz",
     )

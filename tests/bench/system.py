@@ -66,9 +66,9 @@ class System(Stack):
         return [self.ingress, *self.workers]
 
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """The variables that its processes share."""
-        return {**super().environment, **provider_variables(self._provider_url)}
+        return {**super().variables, **provider_variables(self._provider_url)}
 
     def _process(self, name: str, arguments: Sequence[str], env: dict[str, str], ready_url: str) -> ManagedProcess:
         return _Patient(name, arguments, env=env, log=self._folder / f"{name}.log", ready_url=ready_url)

@@ -269,7 +269,7 @@ class System:
 
     def add(self, name: str, order: Order | None = None) -> ChaosWorker:
         """Start one more worker, or another process under the name of one that there is."""
-        env = {**self.stack.environment, "LIVEDESK_AI_URL": self.ai.url}
+        env = {**self.stack.variables, "LIVEDESK_AI_URL": self.ai.url}
         worker = ChaosWorker(name, env, self.folder, order)
         before = self.workers.get(name)
         if before is not None:

@@ -13,7 +13,7 @@ import uvloop
 from aiohttp import web
 
 from deploy.processes.logs import configure_logging
-from deploy.processes.worker import environment, health_app
+from deploy.processes.worker import health_app, open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
 from streams.runtime.worker import Worker
@@ -41,7 +41,7 @@ async def main(instance_id: str, port: int, order: Order | None) -> None:
     trigger = Trigger(order)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with environment(settings, load_secrets(settings)) as plain:
+    async with open_environment(settings, load_secrets(settings)) as plain:
         stages = {request: stage.name for stage in TOPOLOGY for request in stage.effects}
         performers = {request: trigger.perform(stages[request], one) for request, one in plain.performers.items()}
         env = replace(plain, new_producer=trigger.new_producer(plain.prefix), performers=performers)

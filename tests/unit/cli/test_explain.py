@@ -53,7 +53,7 @@ def test_it_says_what_was_tried_and_why_it_went_where_it_did() -> None:
         "",
         "2026-03-10T12:00:00Z  To agent ana: of those who can take it they have the fewest open conversations; "
         "equals take turns.",
-        "  Somebody is needed, as the conversation is new.",
+        "  An assignee is needed, as the conversation is new.",
         '  Rule 1 “refunds”, to agent ana: does not apply, as this does not hold: text starts with "refund".',
         "  Rule 2 “nights”, to team night: applies, but is skipped: nobody of it can take it.",
         "  AI agent: there is none.",
@@ -70,7 +70,7 @@ def test_it_tells_the_whole_story_of_one_that_waited() -> None:
     account.answer_all()
     waited, served = decisions(told(account), "c1")
     assert (waited.assignee, served.assignee and served.assignee.id) == (None, "ana")
-    assert "It waits: nobody can take it now." in words([waited, served])
+    assert "It waits: no agent can take it now." in words([waited, served])
 
 
 def test_a_proposal_that_came_too_late_is_marked() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.conversations.moves import TRANSITIONS
-from agents.conversations.rows import Asked, Contact, Due, Held, Survey
+from agents.conversations.rows import Asked, Contact, Deadline, HeldMessage, Survey
 from agents.stage import RowT
 from schemas.event import Event
 from schemas.events.ai import AiRequested
@@ -252,7 +252,7 @@ def check_rows(desk: Desk, told: list[Event]) -> None:
         assert row.number == contact.latest or row.status is Status.RESOLVED or open_surveys
     assert {one.conversation for one in surveys} <= {row.number for row in rows}
     ends = sorted([row.ends_at for row in rows if row.ends_at] + [one.ends_at for one in surveys])
-    assert [due.at for due in desk_rows(desk, "due/", Due)] == ends
+    assert [due.at for due in desk_rows(desk, "due/", Deadline)] == ends
     assert ("due" in desk.bench.timers(KEY)) == bool(ends)
     assert "wake" not in desk.bench.timers(KEY) or rows[-1].status is Status.SNOOZED
     assert "auto_resolve" not in desk.bench.timers(KEY) or rows[-1].status is Status.OPEN
@@ -260,7 +260,7 @@ def check_rows(desk: Desk, told: list[Event]) -> None:
     if rows and rows[-1].status is Status.OPEN and not rows[-1].routed:
         requests = [e for e in told if isinstance(e, AssignmentRequested) and e.conversation_id == rows[-1].id]
         assert requests[-1].revision == rows[-1].revision
-    if desk_rows(desk, "held/", Held):
+    if desk_rows(desk, "held/", HeldMessage):
         assert rows[-1].status in LIVE
         assert not rows[-1].routed
     if desk_rows(desk, "asked/", Asked):

@@ -18,7 +18,7 @@ from streams.runtime.processor import Processor
 from streams.runtime.runner import KEPT_S, StageRunner
 from streams.runtime.settings_store import SettingsStore
 from streams.runtime.shared import Environment
-from streams.runtime.task import Kept, Task
+from streams.runtime.task import Leftovers, Task
 from streams.runtime.transactions import Transactions
 from streams.state import TaskState, row_key
 
@@ -38,14 +38,14 @@ def env() -> Environment:
     return Environment(connection, "t.", SettingsStore(str), wall_clock, Metrics(), new_producer=NeverStarted)
 
 
-def new_task(env: Environment, kept: Kept) -> Task:
+def new_task(env: Environment, kept: Leftovers) -> Task:
     processor = Processor(env, GREETING, 0)
     return Task(env, Transactions(env), GREETING, 0, 1, lambda partition, queued: None, processor, kept)
 
 
 @pytest.fixture
 async def task(env: Environment) -> AsyncIterator[Task]:
-    task = new_task(env, Kept())
+    task = new_task(env, Leftovers())
     yield task
     task._loop.cancel()
     await asyncio.gather(task._loop, return_exceptions=True)
@@ -117,7 +117,7 @@ async def test_a_restore_that_is_interrupted_leaves_what_it_had_read(task: Task)
 async def test_a_task_begins_with_what_was_kept_for_it(env: Environment) -> None:
     state = TaskState()
     state.write("key", "row", b"value")
-    kept = Kept(state, read_to=7, next_offset=5, owner="somebody")
+    kept = Leftovers(state, read_to=7, next_offset=5, owner="somebody")
     task = new_task(env, kept)
     assert replace(await task.close(), at=kept.at) == kept
 
@@ -125,7 +125,7 @@ async def test_a_task_begins_with_what_was_kept_for_it(env: Environment) -> None
 async def test_rows_that_nobody_came_back_for_are_let_go(env: Environment) -> None:
     runner = StageRunner(env, Transactions(env), GREETING, None, 1.0)
     now = time.monotonic()
-    runner._kept = {0: Kept(at=now - KEPT_S - 1), 1: Kept(at=now)}
+    runner._kept = {0: Leftovers(at=now - KEPT_S - 1), 1: Leftovers(at=now)}
     runner.forget()
     assert list(runner._kept) == [1]
 
