@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from textwrap import wrap
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -69,7 +70,9 @@ def print_report(report: Report, console: Console) -> None:
     result, summary = report.result, report.result.summary
 
     def row(name: str, value: str) -> None:
-        console.print(f"  {name:<24} {value}", markup=False, highlight=False, soft_wrap=True)
+        lines = wrap(value, max(console.width - 27, 20)) or [""]
+        for line in (f"  {name:<24} {lines[0]}", *(f"{'':27}{line}" for line in lines[1:])):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     _print_story(result, console)
     console.print("\nThe reports (times: medians)")
