@@ -95,7 +95,7 @@ async def post(client: ClientSession, url: str, body: bytes) -> int:
         return answer.status
 
 
-async def test_what_was_answered_with_200_is_on_kafka_byte_for_byte_in_order(
+async def test_callbacks_answered_with_200_are_on_kafka_byte_for_byte_in_order(
     settings: Settings, client: ClientSession
 ) -> None:
     sent = [
@@ -159,7 +159,7 @@ async def test_with_another_key_it_does_not_start_and_touches_no_channel(setting
     assert len(await records(settings, CHANNELS)) == 1
 
 
-async def test_one_ingress_knows_at_once_the_channel_that_another_saved(
+async def test_an_ingress_knows_at_once_the_channel_that_another_saved(
     settings: Settings, client: ClientSession
 ) -> None:
     async with IngressServer(settings) as first, IngressServer(settings, channels=FILE) as second:
@@ -282,7 +282,7 @@ async def journal(settings: Settings) -> AsyncIterator[KafkaJournal]:
         await follower.stop()
 
 
-async def test_what_fails_half_way_is_on_neither_topic_and_holds_nobody_up(settings: Settings) -> None:
+async def test_a_change_that_fails_half_way_is_on_neither_topic_and_blocks_nobody(settings: Settings) -> None:
     def fill(draft: Draft) -> None:
         draft.save_agent("main", Agent(id="ada"))
         draft.messages.append((ACCOUNT_INBOX.full_name(settings.topic_prefix), b"main", b"x" * 2**23, ()))
@@ -295,7 +295,7 @@ async def test_what_fails_half_way_is_on_neither_topic_and_holds_nobody_up(setti
         assert [record.event for record in await records(settings, topic)] == [AgentSaved(agent="bea", name="bea")]
 
 
-async def test_what_a_process_left_open_when_it_died_is_on_neither_topic(settings: Settings) -> None:
+async def test_a_change_left_open_by_a_dead_process_is_on_neither_topic(settings: Settings) -> None:
     options = {**client_options(settings.kafka), "transactional_id": f"{settings.topic_prefix}ingress"}
     async with journal(settings) as saving:
         dead = AIOKafkaProducer(**options)

@@ -167,7 +167,7 @@ async def test_a_running_stage_gives_no_false_differences(counting: Counting) ->
     assert report.outputs > counting.sent
 
 
-async def test_what_nobody_decided_is_found(counting: Counting) -> None:
+async def test_a_record_that_no_stage_decided_is_found(counting: Counting) -> None:
     async with counting.running() as worker:
         await counting.produce(40)
         await counting.until_quiet(worker)

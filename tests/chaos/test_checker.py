@@ -550,7 +550,7 @@ def compacted(history: History, keep: int) -> History:
 
 
 @pytest.mark.parametrize("keep", [1, 2])
-def test_what_compaction_leaves_of_a_key_is_no_loss(clean: History, keep: int) -> None:
+def test_a_key_that_compaction_left_is_no_loss(clean: History, keep: int) -> None:
     assert check(compacted(clean, keep)).violations == ()
 
 
@@ -560,7 +560,7 @@ def test_the_newest_record_of_a_compacted_topic_must_be_there(clean: History) ->
     assert "output differs from a replay" in kinds(dropped(clean, REPORTS, newest))
 
 
-def test_what_was_still_under_way_is_told(clean: History) -> None:
+def test_work_under_way_at_the_end_is_named(clean: History) -> None:
     assert kinds(replace(clean, unfinished=["delivery: 3 effects"])) == {"unfinished"}
 
 

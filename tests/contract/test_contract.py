@@ -96,7 +96,7 @@ def test_a_callback_s_kafka_headers_are_described() -> None:
     Draft202012Validator(described | {"additionalProperties": False}, format_checker=FORMATS).validate(headers)
 
 
-async def test_what_the_stages_write_fits_its_schema() -> None:
+async def test_records_of_the_stages_fit_their_schemas() -> None:
     validators = {
         path: Draft202012Validator(schema, format_checker=FORMATS)
         for path, schema in DOCUMENTS.items()

@@ -40,7 +40,7 @@ def test_pyproject_and_lock_pin_it(package: str) -> None:
     assert re.search(rf"^{re.escape(pin)} ", (ROOT / "requirements.lock").read_text(), re.MULTILINE), to_check(package)
 
 
-def test_what_has_to_be_checked_is_named() -> None:
+def test_a_changed_version_names_the_lines_to_check() -> None:
     assert "driver l. " in to_check("faust-streaming")
     assert "ConsumerThread (driver.AIOKafkaConsumerThread)" in to_check("faust-streaming")
     assert "client.py l. " in to_check("aiokafka")

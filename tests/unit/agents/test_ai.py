@@ -148,7 +148,9 @@ def test_questions_are_asked_one_at_a_time_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("doubt", ["unknown", "postponed"])
-def test_what_got_no_answer_is_asked_again_with_a_growing_pause(doubt: Literal["unknown", "postponed"]) -> None:
+def test_a_question_without_an_answer_is_asked_again_with_a_growing_pause(
+    doubt: Literal["unknown", "postponed"],
+) -> None:
     bench = Bench()
     bench.take(requested(1))
     assert bench.end(doubt) == []
@@ -189,7 +191,7 @@ def test_each_request_has_its_own_three_attempts() -> None:
     assert bench.end(text("Two.")) == [AiAnswered(request_id="q2", conversation_id="c1", text="Two.")]
 
 
-def test_what_comes_while_it_waits_to_ask_again_does_not_overtake() -> None:
+def test_a_question_that_comes_during_a_pause_does_not_overtake() -> None:
     bench = Bench()
     bench.take(requested(1))
     bench.end("unknown")
@@ -239,7 +241,7 @@ def test_an_end_that_nobody_waits_for_is_ignored() -> None:
     assert bench.end(text("One.")) != []
 
 
-def test_nothing_is_left_in_the_end() -> None:
+def test_the_ai_queue_is_empty_in_the_end() -> None:
     bench = Bench()
     bench.take(requested(1))
     bench.end(text("One."))

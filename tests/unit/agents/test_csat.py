@@ -93,7 +93,7 @@ def test_two_resolutions_have_surveys_of_their_own_and_a_repeated_decision_the_s
     assert first.survey_id == again.survey_id
 
 
-def test_where_csat_is_disabled_nothing_is_asked_or_written() -> None:
+def test_disabled_csat_asks_and_writes_nothing() -> None:
     assert told(resolved(), enabled=False) == []
 
 
@@ -103,7 +103,7 @@ def test_no_other_change_asks(status: Status) -> None:
     assert told(event) == []
 
 
-def test_what_happens_in_a_resolved_conversation_asks_nothing() -> None:
+def test_events_of_a_resolved_conversation_ask_for_no_rating() -> None:
     assert told(ConversationOpened(header=header())) == []
     assert told(ConversationMessageReceived(header=header(), message_id="m1", at=NOON, kind="text")) == []
 
@@ -213,7 +213,7 @@ def test_a_proposal_that_came_too_late_was_skipped() -> None:
     assert (skipped.survey_id, skipped.resolution, skipped.reason) == ("s9", 3, "stale_revision")
 
 
-def test_it_keeps_no_rows() -> None:
+def test_csat_keeps_no_rows() -> None:
     bench = StageBench(CSAT, channel())
     for _ in range(3):
         bench.feed(resolved(), at=NOON, key=KEY)

@@ -1,3 +1,5 @@
+"""Delivery: one message at a time per conversation key, windows, retries and doubts."""
+
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -191,7 +193,7 @@ def test_a_text_without_a_template_whose_call_came_too_late_is_told_as_not_sent(
     assert [attempt.message_id for attempt in bench.attempts] == ["r1", "r2"]
 
 
-def test_one_message_at_a_time_is_sent_in_the_order_of_the_commands() -> None:
+def test_messages_are_sent_one_at_a_time_in_the_order_of_the_commands() -> None:
     bench = Bench()
     for number in range(12):
         bench.take(reply(f"r{number}"))
@@ -258,7 +260,7 @@ def test_the_window_is_judged_at_each_attempt() -> None:
     assert [request.via for request in bench.attempts] == ["session", "template"]
 
 
-def test_what_can_no_longer_be_sent_makes_way_for_the_next() -> None:
+def test_a_message_that_can_no_longer_be_sent_makes_way_for_the_next() -> None:
     bench = Bench()
     bench.take(greeting("g1"))
     bench.take(survey("s1", not_after=NOON + timedelta(seconds=3)))
@@ -373,7 +375,7 @@ def test_an_automatic_text_that_waits_ends_with_its_window() -> None:
     assert second == 24 * 3600
 
 
-def test_what_was_postponed_is_tried_again() -> None:
+def test_a_postponed_send_is_tried_again() -> None:
     bench = Bench()
     bench.take(greeting())
     assert bench.end("postponed") == [SendQueued(message_id="g1")]

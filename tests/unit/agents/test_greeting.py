@@ -1,3 +1,5 @@
+"""Who is greeted, when, and with what."""
+
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -135,13 +137,13 @@ def test_while_closed_the_unavailable_message_goes_instead(unavailable: str, ope
     assert len(greet_with_verdict(ConversationRouted(header=header(), first=True), settings, open=open)) == greetings
 
 
-def test_where_the_unavailable_message_is_blank_for_this_customer_the_greeting_goes() -> None:
+def test_the_greeting_goes_where_the_unavailable_message_is_blank_for_this_customer() -> None:
     hours = BusinessHours(unavailable_message="{contact.name}")
     settings = channel().model_copy(update={"business_hours": hours})
     assert len(greet_with_verdict(ConversationRouted(header=header(name=None), first=True), settings, open=False)) == 1
 
 
-def test_nothing_is_remembered() -> None:
+def test_greeting_keeps_no_rows() -> None:
     bench = StageBench(GREETING, channel())
     routed = ConversationRouted(header=header(), first=True)
     bench.feed(

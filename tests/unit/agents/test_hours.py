@@ -1,3 +1,5 @@
+"""The business-hours verdict and the unavailable message."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -170,7 +172,7 @@ def test_not_within_five_minutes_of_a_human_s_message(later: timedelta, told: in
     assert len(desk.message(at=SUNDAY + later)) == told
 
 
-def test_what_a_human_s_message_kept_back_does_not_use_up_the_day() -> None:
+def test_a_notice_that_a_human_s_message_suppressed_does_not_use_up_the_day() -> None:
     desk = Desk(channel())
     desk.set(last_human_at=SUNDAY)
     assert desk.message() == []
@@ -197,7 +199,7 @@ def test_messages_wait_until_it_is_settled_who_holds_the_conversation() -> None:
     assert desk.message() == []
 
 
-def test_those_that_waited_are_told_by_the_days_they_came_on() -> None:
+def test_waiting_messages_get_a_notice_for_each_day_they_came_on() -> None:
     desk = Desk(channel(), now=MONDAY)
     desk.set(routed=False)
     for at in (SUNDAY, SUNDAY - HOUR, MONDAY - 6 * HOUR, MONDAY, SUNDAY - DAY):
@@ -224,7 +226,7 @@ def test_with_the_ai_agent_nobody_is_told() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.RESOLVED, Status.CLOSED])
-def test_what_is_over_before_it_was_routed_is_forgotten(status: Status) -> None:
+def test_a_conversation_that_ends_before_it_was_routed_is_forgotten(status: Status) -> None:
     desk = Desk(channel())
     desk.set(routed=False)
     desk.message()
@@ -275,7 +277,7 @@ def test_an_ordinary_message_of_a_muted_conversation_is_told() -> None:
 # --- what is remembered ---------------------------------------------------------------------------------------------
 
 
-def test_what_was_told_is_forgotten_in_the_end() -> None:
+def test_rows_of_sent_notices_are_deleted_in_the_end() -> None:
     desk = Desk(channel())
     desk.message()
     desk.status(Status.RESOLVED, "resolved")

@@ -1,3 +1,5 @@
+"""Intake: each row of a callback on its topic; what can't be used is a dead letter."""
+
 import json
 from datetime import UTC, datetime
 
@@ -217,7 +219,7 @@ def test_a_callback_becomes_no_more_than_one_transaction_holds(body: bytes) -> N
     assert isinstance(letter.event, DeadLettered)
 
 
-def test_it_keeps_no_state() -> None:
+def test_intake_keeps_no_state() -> None:
     bench = StageBench(INTAKE, ChannelSettings(id="kiosk", phone_number="+" + OWN))
     bench.feed(WebhookReceived(provider="engagelab", body=b"{}"), at=AT, key="kiosk")
     assert len(bench.state) == 0

@@ -1,3 +1,5 @@
+"""Open hours and the next opening, across midnight, holidays and changes of the clock."""
+
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -81,7 +83,7 @@ def test_the_wall_clock_of_the_zone_decides(value: BusinessHours, instant: str, 
         ("2026-04-30T20:00:00+09:00", True),
     ],
 )
-def test_what_begins_on_a_holiday_does_not_come(instant: str, expected: bool) -> None:
+def test_an_interval_that_begins_on_a_holiday_is_left_out(instant: str, expected: bool) -> None:
     nightly = hours("Asia/Tokyo", holidays=("2026-05-01",), daily=[["09:00", "12:00"], ["19:00", "02:00"]])
     assert is_open(nightly, at(instant)) is expected
 

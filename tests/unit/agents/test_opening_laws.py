@@ -107,7 +107,7 @@ def moments(expected: bytes, zone: ZoneInfo, random: Random) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ZONES)
-def test_it_agrees_with_a_calendar_that_is_painted_minute_by_minute(name: str) -> None:
+def test_opening_hours_agree_with_a_calendar_painted_minute_by_minute(name: str) -> None:
     random = Random(name)
     zone = ZoneInfo(name)
     week = [some_intervals(random) for _ in DAYS]

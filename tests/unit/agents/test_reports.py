@@ -105,7 +105,7 @@ def kept(reports: Reports, prefix: str) -> list[str]:
 
 
 @pytest.mark.parametrize("closed_first", [True, False])
-def test_it_is_final_and_forgotten_when_closed_and_its_surveys_ended(closed_first: bool) -> None:
+def test_a_round_is_final_when_closed_and_its_surveys_ended(closed_first: bool) -> None:
     reports, talk = talks()
     talk.open(MONDAY).resolve(MONDAY)
     talk.tell(survey_requested(talk), MONDAY)
@@ -136,7 +136,7 @@ def test_a_final_conversation_that_is_reopened_begins_another_round() -> None:
     assert reports.of("resolution_open")[later.date(), "olaf", bucket(minutes(20))] == 1
 
 
-def test_one_that_was_opened_before_there_were_reports_is_counted_from_its_resolution_on() -> None:
+def test_a_conversation_older_than_reports_is_counted_from_its_resolution_on() -> None:
     reports, talk = talks()
     talk.opened_at = MONDAY - HOUR
     talk.write(MONDAY).resolve(MONDAY)
@@ -161,7 +161,7 @@ def test_the_ai_agent_s_answer_is_a_first_response_and_nobody_s() -> None:
     assert reports.of("first_response_open") == {(DAY, None, bucket(minutes(1))): 1}
 
 
-def test_what_a_person_began_has_no_first_response() -> None:
+def test_a_conversation_that_a_person_began_has_no_first_response() -> None:
     reports, talk = talks()
     talk.open(MONDAY, by="agent").write(MONDAY + minutes(1)).send(MONDAY + minutes(2))
     final = Talk(reports, "c2").open(MONDAY).resolve(MONDAY).close(MONDAY)
@@ -205,7 +205,7 @@ def test_the_first_message_is_the_earliest_where_they_come_out_of_order() -> Non
     assert reports.of("first_response_open") == {(DAY, "nadia", bucket(minutes(10))): 1}
 
 
-def test_where_the_customer_never_wrote_the_opening_says_whether_it_was_in_hours() -> None:
+def test_the_opening_decides_on_hours_where_the_customer_never_wrote() -> None:
     reports, talk = talks("Europe/Madrid")
     night = MONDAY + 12 * HOUR
     talk.open(night, by="agent").send(night).resolve(night + HOUR)
@@ -248,7 +248,7 @@ def test_a_second_answer_replaces_the_first() -> None:
     assert reports.of("satisfaction") == {(DAY, "nadia", "sent"): 1, (DAY, "nadia", "rating_1"): 1}
 
 
-def test_what_was_not_answered_counts_as_sent_alone() -> None:
+def test_a_survey_without_an_answer_counts_as_sent_alone() -> None:
     reports = Reports(REPORTS_CSAT, channel())
     reports.tell(sent(), MONDAY)
     reports.tell(SurveyExpired.model_validate(sent().model_dump()), MONDAY + 14 * A_DAY)

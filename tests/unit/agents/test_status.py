@@ -1,3 +1,5 @@
+"""The status of a message, in whatever order its receipts come."""
+
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import permutations

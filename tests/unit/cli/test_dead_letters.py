@@ -43,7 +43,7 @@ def test_an_id_is_never_broken() -> None:
     ]
 
 
-def test_what_the_limit_leaves_out_is_said() -> None:
+def test_letters_beyond_the_limit_are_counted() -> None:
     lines = shown(1)
     assert lines[0].startswith(IDS[1])
     assert lines[-2:] == ["These are the newest 1; more with --limit.", "2 dead letters, 1 of them not replayed."]

@@ -43,7 +43,7 @@ def desk() -> Desk:
     return made
 
 
-def test_it_says_what_was_tried_and_why_it_went_where_it_did() -> None:
+def test_explain_says_what_was_tried_and_why_it_went_where_it_did() -> None:
     account = desk()
     account.present("ana", "bob")
     account.route("c1", text="my secret")
@@ -63,7 +63,7 @@ def test_it_says_what_was_tried_and_why_it_went_where_it_did() -> None:
     ]
 
 
-def test_it_tells_the_whole_story_of_one_that_waited() -> None:
+def test_explain_gives_the_whole_story_of_a_conversation_that_waited() -> None:
     account = desk()
     account.route("c1")
     account.present("ana")
@@ -106,7 +106,7 @@ def test_as_data_it_has_the_explanation_whole() -> None:
     assert (data["refused"], data["time"]) == (False, "2026-03-10T12:00:00Z")
 
 
-def test_what_a_newer_version_says_is_shown_as_it_is() -> None:
+def test_codes_of_a_newer_version_are_shown_as_they_are() -> None:
     account = desk()
     account.route("c1")
     (decided,) = decisions(told(account), "c1")

@@ -53,7 +53,7 @@ def test_a_bad_fault_is_refused(bad: str) -> None:
         parse_faults([bad])
 
 
-async def test_it_starts_and_stops() -> None:
+async def test_the_sandbox_starts_and_stops() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RUN, "--port", "0", "--customers", "1", stdout=asyncio.subprocess.PIPE
     )

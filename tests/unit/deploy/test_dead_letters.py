@@ -135,7 +135,7 @@ def test_a_replayed_record_is_processed_at_its_own_time() -> None:
     assert record.time == AT + timedelta(minutes=2)
 
 
-def test_what_is_parked_meanwhile_is_not_overtaken() -> None:
+def test_a_record_that_is_parked_meanwhile_is_not_overtaken() -> None:
     desk = Desk(COUNT)
     desk.feed(-1, 2)
     desk.mend(MENDED)
@@ -163,7 +163,7 @@ def test_by_force_a_busy_key_is_unparked_all_the_same() -> None:
     assert desk.counted()[-1] == (3, 4)
 
 
-def test_what_fails_again_is_a_dead_letter_again_and_so_is_what_is_behind_it() -> None:
+def test_a_letter_that_fails_again_is_a_letter_again_and_so_is_what_is_behind_it() -> None:
     desk = Desk(COUNT)
     desk.feed(-1, -2, 3)
     desk.replay()
@@ -250,7 +250,7 @@ def box(*found: Letter) -> Letters:
     return letters
 
 
-def test_what_can_not_be_decoded_is_left() -> None:
+def test_a_letter_that_can_not_be_decoded_is_left() -> None:
     outcome = undecodable(COUNT, TaskState(), "k", b"nonsense", (), AT, "not a CloudEvent in JSON")
     letters = box(letter_of(outcome))
     [planned] = plan(letters, letters.chosen(Selection()), revisions={}, stages=(COUNT,))
@@ -325,7 +325,7 @@ def test_a_letter_goes_by_how_its_id_begins() -> None:
     assert [letter.id for letter in letters.chosen(Selection((second[:9],)))] == [second]
 
 
-def test_what_was_replayed_is_not_replayed_again() -> None:
+def test_a_replayed_letter_is_not_replayed_again() -> None:
     desk = Desk(COUNT)
     desk.feed(-1)
     desk.mend(MENDED)

@@ -59,7 +59,7 @@ def test_of_one_key_the_last_partial_counts_and_keys_add_up(partials: Partials) 
     assert (shop.satisfaction_pct, shop.response_rate_pct) == (50.0, 66.67)
 
 
-def test_where_nobody_answered_there_is_no_satisfaction(partials: Partials) -> None:
+def test_satisfaction_is_none_where_nobody_answered(partials: Partials) -> None:
     kiosk = summed(partials)["kiosk"]
     assert (kiosk.surveys_sent, kiosk.satisfaction_pct, kiosk.response_rate_pct) == (1, None, 0)
     assert (Figures({}).satisfaction_pct, Figures({}).response_rate_pct) == (None, 0)
@@ -81,7 +81,7 @@ def test_numerator_and_denominator_are_filtered_alike(partials: Partials) -> Non
     assert summed(partials, only=Filter(channel="nowhere")) == {}
 
 
-def test_they_are_grouped_by_agent_and_by_day(partials: Partials) -> None:
+def test_figures_are_grouped_by_agent_and_by_day(partials: Partials) -> None:
     by_agent, by_day = summed(partials, "agent"), summed(partials, "day")
     assert {group: figures.surveys_sent for group, figures in by_agent.items()} == {"-": 2, "nadia": 4, "olaf": 1}
     assert {group: figures.surveys_sent for group, figures in by_day.items()} == {"2026-03-09": 4, "2026-03-10": 3}
@@ -184,7 +184,7 @@ def test_dead_letters_are_said_beside_the_figures(number: int, words: str) -> No
     assert warning(number).endswith("livedesk dead-letters list")
 
 
-def test_where_there_is_nothing_it_says_so() -> None:
+def test_reports_say_so_where_there_is_nothing() -> None:
     assert "Nothing was counted" in shown({})
 
 
@@ -195,7 +195,7 @@ def test_where_there_is_nothing_it_says_so() -> None:
         (["--from", "2026-03-10", "--to", "2026-03-09"], "--from 2026-03-10 is after --to 2026-03-09."),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: list[str], why: str) -> None:
+def test_options_that_make_no_sense_are_refused(arguments: list[str], why: str) -> None:
     outcome = CliRunner().invoke(app, ["reports", "show", *arguments])
     assert isinstance(outcome.exception, LiveDeskError)
     assert outcome.exception.message == why

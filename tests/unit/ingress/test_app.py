@@ -39,7 +39,7 @@ async def test_a_callback_is_recorded_byte_for_byte_with_its_envelope() -> None:
     ],
     ids=["truncated", "no JSON", "lone surrogates", "binary", "no object"],
 )
-async def test_what_is_wrong_inside_a_body_is_intakes_business(body: bytes) -> None:
+async def test_a_body_that_is_wrong_inside_is_left_to_intake(body: bytes) -> None:
     async with running() as (ingress, client):
         async with client.post(ingress.webhook(), data=body, headers=JSON) as answer:
             assert answer.status == 200
@@ -95,7 +95,7 @@ async def test_a_compressed_body_is_recorded_as_what_it_holds_and_its_limit_is_t
     ],
     ids=["content encoding", "chunking"],
 )
-async def test_what_cannot_be_a_body_is_refused(header: str, body: bytes) -> None:
+async def test_a_request_that_cannot_be_a_callback_is_refused(header: str, body: bytes) -> None:
     async with running() as (ingress, _):
         assert await raw(ingress, header, body) == 400
         assert ingress.callbacks == []
@@ -125,7 +125,7 @@ async def test_the_address_check_is_echoed_as_plain_text_and_not_recorded() -> N
 
 
 @pytest.mark.parametrize("body", [b'{"echostr":"x","rows":[]}', b'{"echostr":7}', b'["echostr"]', b'{"echostr":"x"'])
-async def test_what_only_looks_like_an_address_check_is_recorded(body: bytes) -> None:
+async def test_a_callback_that_only_looks_like_an_address_check_is_recorded(body: bytes) -> None:
     async with running() as (ingress, client):
         async with client.post(ingress.webhook(), data=body, headers=JSON) as answer:
             assert answer.status == 200
@@ -156,7 +156,7 @@ async def test_a_channel_that_another_process_has_just_saved_is_known_before_404
             assert answer.status == 200
 
 
-async def test_what_is_not_durable_is_503_with_a_time_to_come_back() -> None:
+async def test_a_callback_that_is_not_durable_is_503_with_a_time_to_come_back() -> None:
     async with running() as (ingress, client):
         ingress.kafka.down = True
         async with client.post(ingress.webhook(), data=CALLBACK, headers=JSON) as answer:

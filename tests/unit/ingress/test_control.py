@@ -137,7 +137,7 @@ async def test_each_type_becomes_its_command(desk: Desk, body: Json, command: Co
         ("cloud", "ai", "bot"),
     ],
 )
-async def test_nothing_is_assigned_to_somebody_unknown(desk: Desk, channel: str, kind: str, id: str) -> None:
+async def test_an_assignment_to_an_unknown_agent_is_refused(desk: Desk, channel: str, kind: str, id: str) -> None:
     body: Json = {"type": "assign", "by": "irene", "to": {"kind": kind, "id": id}}
     assert refusal(await desk.command(body, channel=channel)) == (409, "unknown_agent", ["to.id"])
     assert refusal(await desk.command({**body, "by": "zoe"}, channel=channel))[2] == ["by", "to.id"]

@@ -109,7 +109,7 @@ async def test_an_agent_is_made_replaced_and_listed(desk: Desk) -> None:
         (AGENT("irene") + "/presence", {}, "state"),
     ],
 )
-async def test_what_cannot_be_used_names_the_field(desk: Desk, path: str, body: JsonValue, field: str) -> None:
+async def test_an_unusable_value_names_its_field(desk: Desk, path: str, body: JsonValue, field: str) -> None:
     assert refusal(await desk.send("PUT", path, body)) == (422, "invalid_settings", [field])
     assert desk.ingress.kafka.records == []
 
@@ -140,7 +140,7 @@ async def test_a_deleted_agent_leaves_every_channel_and_the_rules_stay(desk: Des
     assert refusal(await desk.send("DELETE", AGENT("paul"))) == (404, "unknown_agent", [])
 
 
-async def test_who_is_left_out_of_a_channel_s_settings_has_left_it(desk: Desk) -> None:
+async def test_an_agent_left_out_of_a_channel_s_settings_has_left_it(desk: Desk) -> None:
     await desk.change({"human_agents": ["paul"]})
     await desk.change({"name": "Front desk"})
     assert events(desk.ingress.account_inbox) == [
@@ -179,7 +179,7 @@ async def test_presence_goes_to_the_account_inbox_alone(desk: Desk) -> None:
     assert len(desk.ingress.kafka.records) == 2
 
 
-async def test_whoever_is_unknown_is_404(desk: Desk) -> None:
+async def test_an_unknown_agent_is_404(desk: Desk) -> None:
     nobody: tuple[int, str, list[str]] = (404, "unknown_agent", [])
     assert refusal(await desk.send("PUT", AGENT("zoe") + "/presence", {"state": "online"})) == nobody
     assert refusal(await desk.send("PUT", "/v1/accounts/x/agents/irene/presence", {"state": "online"})) == nobody
@@ -189,7 +189,7 @@ async def test_whoever_is_unknown_is_404(desk: Desk) -> None:
     assert desk.ingress.kafka.records == []
 
 
-async def test_what_is_not_durable_is_503(desk: Desk) -> None:
+async def test_a_change_that_is_not_durable_is_503(desk: Desk) -> None:
     desk.ingress.kafka.down = True
     answers = [
         await desk.send("PUT", AGENT("irene"), {"name": "Irene"}),

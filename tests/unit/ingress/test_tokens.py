@@ -56,7 +56,7 @@ def test_a_file_that_holds_no_key_is_named(tmp_path: Path) -> None:
         load_secrets(Settings(data_dir=tmp_path, secret_key=None))
 
 
-async def test_who_asks_during_a_look_gets_a_later_one() -> None:
+async def test_a_recheck_that_is_asked_during_another_is_a_later_one() -> None:
     begun, looks = asyncio.Event(), 0
     finish = asyncio.Event()
 

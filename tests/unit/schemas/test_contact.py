@@ -30,7 +30,7 @@ def test_a_user_id_is_a_contact_without_a_number() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "somebody", "a:b.c", "ES.", "0123"])
-def test_what_is_neither_is_refused_without_repeating_it(text: str) -> None:
+def test_a_contact_that_is_neither_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(InvalidContact) as caught:
         contact_id(text)
     assert not text or text not in str(caught.value)

@@ -83,7 +83,7 @@ def test_a_stage_has_as_many_partitions_of_state_as_of_input(stage: Stage) -> No
     assert state_topic(stage.name) in all_topics()
 
 
-def test_what_is_kept_for_ever_is_compacted() -> None:
+def test_topics_that_are_kept_for_ever_are_compacted() -> None:
     for topic in all_topics():
         assert topic.compacted == (topic.retention is None), topic.name
 
@@ -113,7 +113,7 @@ def test_a_topic_s_own_number_of_partitions_stands() -> None:
 
 
 @pytest.mark.parametrize(("copies", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (5, "2")])
-def test_one_broker_may_be_down_where_there_are_three(copies: int, in_sync: str) -> None:
+def test_of_three_brokers_one_may_be_down(copies: int, in_sync: str) -> None:
     assert topic_spec(INBOX, PREFIX, 6, copies).config["min.insync.replicas"] == in_sync
 
 
@@ -121,7 +121,7 @@ def as_it_should_be(spec: TopicSpec) -> FoundTopic:
     return FoundTopic(spec.partitions, spec.replication_factor, {**spec.config, "compression.type": "producer"}, {})
 
 
-def test_nothing_differs_when_everything_is_as_it_should_be() -> None:
+def test_topics_as_they_should_be_show_no_difference() -> None:
     specs = [topic_spec(topic, PREFIX, 6, 3) for topic in all_topics()]
     plan = compare(specs, {spec.name: as_it_should_be(spec) for spec in specs})
     assert (plan.missing, plan.differences) == ((), ())

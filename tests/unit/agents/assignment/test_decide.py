@@ -1,3 +1,5 @@
+"""Assignment: who gets a conversation, and why, for one account on a bench."""
+
 from datetime import timedelta
 from typing import Any
 
@@ -39,7 +41,7 @@ def test_somebody_is_proposed_and_said_why() -> None:
     assert (decided.explanation["decision"], decided.explanation["because"]) == ("workload", "lowest_load")
 
 
-def test_nobody_there_is_a_proposal_too_and_it_waits() -> None:
+def test_a_conversation_waits_by_a_proposal_without_an_assignee() -> None:
     account = desk()
     account.open("c1")
     ((_, proposal),) = account.proposed
@@ -50,7 +52,7 @@ def test_nobody_there_is_a_proposal_too_and_it_waits() -> None:
     assert [entry["why"] for entry in account.explanation()["candidates"]] == ["not_online"] * 3
 
 
-def test_one_proposal_is_in_flight_and_a_newer_request_waits_for_its_answer() -> None:
+def test_a_newer_request_waits_for_the_answer_to_the_proposal_in_flight() -> None:
     account = desk("ana")
     account.open("c1")
     account.resolve("c1")
@@ -72,7 +74,7 @@ def test_a_refused_proposal_of_what_is_over_is_not_repeated() -> None:
     assert not list(account.rows(*PREFIXES_OF_CONVERSATIONS))
 
 
-def test_what_a_person_assigned_is_never_overwritten() -> None:
+def test_a_person_s_assignment_is_never_overwritten() -> None:
     account = desk("ana")
     account.open("c1")
     account.assign("c1", "bob")
@@ -182,7 +184,7 @@ def test_rules_and_ai_agents_are_for_new_and_reopened_conversations_only(reason:
     assert account.explanation()["reason"] == reason
 
 
-def test_what_waits_goes_by_rules_when_somebody_appears_but_to_no_ai_agent() -> None:
+def test_a_waiting_conversation_goes_by_rules_but_to_no_ai_agent() -> None:
     account = desk(assignment={"rules": [rule("human:bob")]})
     assert account.route("c1") is None
     account.change("kiosk", ai=AI)
@@ -211,7 +213,7 @@ def test_reopened_by_its_customer_it_goes_to_the_former_agent_before_other_human
     assert (account.explanation()["decision"], account.explanation()["reason"]) == ("former", "reopened")
 
 
-def test_it_does_not_count_against_its_former_agent_s_own_limit() -> None:
+def test_a_reopened_conversation_does_not_count_against_its_former_agent_s_limit() -> None:
     account = desk("ana", "bob")
     limits(account, ana=1)
     assert account.route("c1") == "ana"
@@ -377,7 +379,7 @@ def test_the_agent_s_limit_goes_before_the_channel_s_default(limit: Any, taken: 
 
 
 @pytest.mark.parametrize("status", [Status.SNOOZED, Status.AI_REPLYING, Status.RESOLVED, Status.CLOSED])
-def test_only_open_conversations_use_a_place(status: Status) -> None:
+def test_only_open_conversations_use_a_slot(status: Status) -> None:
     account = desk("ana", assignment={"workload_default": 1})
     assert account.route("c1") == "ana"
     assert account.route("c2") is None
@@ -387,7 +389,7 @@ def test_only_open_conversations_use_a_place(status: Status) -> None:
     assert account.released() == [("c1", "ana", "ended")]
 
 
-def test_what_a_person_assigns_takes_a_place_too() -> None:
+def test_a_person_s_assignment_takes_a_slot() -> None:
     account = desk("ana", assignment={"workload_default": 1})
     account.open("c1")
     account.assign("c1", "ana")
@@ -402,7 +404,7 @@ def test_sequential_goes_round_and_ignores_limits() -> None:
     assert [account.route(f"c{n}") for n in range(6)] == ["ana", "bob", "cleo", "ana", "bob", "cleo"]
 
 
-def test_an_absent_agent_keeps_their_place() -> None:
+def test_an_absent_agent_keeps_their_turn() -> None:
     account = desk("ana", "bob", "cleo", assignment=SEQUENTIAL)
     assert account.route("c1") == "ana"
     account.present("bob", state="offline")
@@ -418,7 +420,7 @@ def test_a_newcomer_is_served_within_one_turn_and_not_flooded() -> None:
     assert [account.route(f"d{n}") for n in range(5)] == ["bob", "ana", "cleo", "bob", "ana"]
 
 
-def test_who_left_and_comes_back_is_a_newcomer() -> None:
+def test_an_agent_who_left_and_comes_back_is_a_newcomer() -> None:
     account = desk("ana", "bob", assignment=SEQUENTIAL, members=("ana", "bob"))
     assert account.route("c1") == "ana"
     account.change("kiosk", human_agents=["ana"])
@@ -452,7 +454,7 @@ def test_a_turn_that_stands_is_not_returned_with_an_earlier_one() -> None:
     assert [account.route("d1"), account.route("d2")] == ["bob", "ana"]
 
 
-def test_what_a_person_assigns_takes_no_turn() -> None:
+def test_a_person_s_assignment_takes_no_turn() -> None:
     account = desk("ana", "bob", assignment=SEQUENTIAL, members=("ana", "bob"))
     account.open("c1")
     account.assign("c1", "bob")
@@ -466,7 +468,7 @@ FAIR: dict[str, Any] = {"fair_window": {"limit": 2, "window": "10m"}}
 MINUTE = timedelta(minutes=1)
 
 
-def test_who_had_enough_in_the_window_is_passed_over_and_who_waits_is_served_when_a_place_comes_back() -> None:
+def test_a_full_fair_window_passes_an_agent_over_until_a_slot_comes_back() -> None:
     account = desk("ana", assignment={**SEQUENTIAL, **FAIR})
     for n in range(2):
         assert account.route(f"c{n}") == "ana"
@@ -519,7 +521,7 @@ def test_a_wider_or_shorter_window_serves_who_waits() -> None:
 # --- who waits -----------------------------------------------------------------------------------------------------
 
 
-def test_those_that_wait_are_served_oldest_first_over_all_channels() -> None:
+def test_waiting_conversations_are_served_oldest_first_over_all_channels() -> None:
     account = Desk({"kiosk": channel(), "shop": channel("shop")})
     for n, id in enumerate(("c1", "c2", "c3", "c4")):
         assert account.route(id, ("kiosk", "shop")[n % 2]) is None
@@ -541,7 +543,7 @@ def test_somebody_who_appears_while_the_answer_is_out_gets_it_then() -> None:
 
 
 @pytest.mark.parametrize("change", ["member", "limit", "default", "saved"])
-def test_those_that_wait_are_served_by_whatever_makes_room(change: str) -> None:
+def test_waiting_conversations_are_served_by_whatever_makes_room(change: str) -> None:
     account = desk("ana", "bob", members=("ana",), assignment={"workload_default": 0})
     if change == "limit":
         account.save("ana", workload=0)
@@ -566,7 +568,7 @@ def test_a_person_may_take_what_waits() -> None:
     assert not list(account.rows("waiting/"))
 
 
-def test_what_is_resolved_or_snoozed_waits_no_more() -> None:
+def test_a_resolved_or_snoozed_conversation_does_not_wait() -> None:
     account = desk()
     account.route("c1"), account.route("c2")
     account.resolve("c1")
@@ -579,7 +581,7 @@ def test_what_is_resolved_or_snoozed_waits_no_more() -> None:
     assert account.holder("c2") == "ana"
 
 
-def test_what_waits_in_a_team_s_queue_goes_to_its_members_only() -> None:
+def test_a_team_s_queue_goes_to_its_members_only() -> None:
     account = desk("ana")
     account.save("bob", teams="night")
     assert account.route("c1") == "ana"
@@ -633,7 +635,7 @@ def test_reopened_by_its_customer_a_team_s_conversation_is_anybody_s() -> None:
 
 @pytest.mark.parametrize("manual", [True, False])
 @pytest.mark.parametrize("deleted", [True, False])
-def test_who_leaves_gives_up_their_open_conversations(deleted: bool, manual: bool) -> None:
+def test_an_agent_who_leaves_gives_up_their_open_conversations(deleted: bool, manual: bool) -> None:
     account = desk("ana", "bob", members=("ana", "bob"))
     account.open("c1")
     if manual:
@@ -667,7 +669,7 @@ def test_accepted_for_an_agent_who_left_meanwhile_it_is_proposed_anew() -> None:
 
 
 @pytest.mark.parametrize("how", ["wake", "reopen"])
-def test_what_comes_back_to_an_agent_who_left_goes_to_somebody_else(how: str) -> None:
+def test_a_conversation_that_returns_to_an_agent_who_left_goes_to_another(how: str) -> None:
     account = desk("ana", "bob", members=("ana", "bob"))
     assert account.route("c1") == "ana"
     account.snooze("c1") if how == "wake" else account.resolve("c1")
@@ -687,7 +689,7 @@ def test_a_conversation_kept_by_who_leaves_before_the_answer_is_proposed_anew() 
     assert account.holder("c1") == "bob"
 
 
-def test_who_is_back_before_the_answer_keeps_what_a_person_gave_them() -> None:
+def test_an_agent_who_is_back_before_the_answer_keeps_a_person_s_assignment() -> None:
     account = desk("bob", members=("ana", "bob"))
     account.open("c1")
     account.assign("c1", "ana")
@@ -699,7 +701,7 @@ def test_who_is_back_before_the_answer_keeps_what_a_person_gave_them() -> None:
     assert not list(account.rows(*PREFIXES_OF_CONVERSATIONS))
 
 
-def test_what_conversations_will_not_give_away_is_proposed_once_and_left_alone() -> None:
+def test_a_proposal_that_is_refused_with_nothing_newer_is_not_repeated() -> None:
     account = desk("bob", members=("ana", "bob"))
     account.open("c1")
     account.assign("c1", "ana")
@@ -712,7 +714,7 @@ def test_what_conversations_will_not_give_away_is_proposed_once_and_left_alone()
     assert account.holder("c1") == "bob"
 
 
-def test_they_keep_what_they_have_in_other_channels() -> None:
+def test_an_agent_who_left_a_channel_keeps_conversations_of_others() -> None:
     account = Desk({"kiosk": channel(), "shop": channel("shop", members=("ana",))})
     account.present("ana")
     account.route("c1", "shop"), account.route("c2")
@@ -724,7 +726,7 @@ def test_they_keep_what_they_have_in_other_channels() -> None:
 # --- what is told and kept -------------------------------------------------------------------------------------------
 
 
-def test_the_ai_agent_uses_no_place() -> None:
+def test_the_ai_agent_uses_no_slot() -> None:
     account = desk("ana", ai=AI)
     assert account.route("c1") == BOT.id
     assert not list(account.rows(*PREFIXES_OF_CONVERSATIONS))

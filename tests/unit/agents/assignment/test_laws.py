@@ -218,7 +218,7 @@ def lawful(kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], onli
 
 @ANY
 @given(assignments, assignments, bots, steps)
-def test_whoever_is_proposed_can_take_it_and_nobody_waits_for_somebody_who_could(
+def test_proposed_agents_can_take_it_and_no_conversation_waits_for_an_agent_who_could(
     kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], history: list[tuple[str, int]]
 ) -> None:
     desk = lawful(kiosk, shop, ai, online=len(history) % 4)
@@ -391,7 +391,7 @@ def test_somebody_without_a_limit_gets_them_all_in_parts_and_their_conversations
     assert max(len(value) for _, _, value in desk.state.rows()) < 8 << 10
 
 
-def test_who_comes_back_while_their_conversations_are_taken_keeps_the_rest() -> None:
+def test_an_agent_who_comes_back_while_conversations_are_taken_keeps_the_rest() -> None:
     desk = crowd(600)
     desk.save("ana", workload=None, teams="night")
     desk.present("ana")

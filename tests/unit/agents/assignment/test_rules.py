@@ -1,3 +1,5 @@
+"""Routing rules: which conditions hold of which message."""
+
 from datetime import UTC, datetime
 from typing import Any
 

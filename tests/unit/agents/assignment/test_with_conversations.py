@@ -214,7 +214,7 @@ def test_a_conversation_whose_chosen_agent_left_before_the_answer_waits() -> Non
     st.sampled_from([{}, {"offline_after": "3m"}, {"offline_after": "6m", "unanswered_after": "4m"}]),
     random_history(STEPS),
 )
-def test_both_stages_agree_and_no_place_is_leaked(
+def test_both_stages_agree_and_no_slot_is_leaked(
     single: bool, ai: bool, strategy: str, requeue: dict[str, str], history: list[tuple[str, int]]
 ) -> None:
     world = World(

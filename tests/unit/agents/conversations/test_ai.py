@@ -59,7 +59,7 @@ def test_messages_that_came_before_the_routing_are_asked_about_when_it_comes() -
     ],
     ids=["a human", "nobody", "a person", "resolved"],
 )
-def test_what_waited_for_the_routing_is_not_kept_longer(settles: Callable[[Desk], object]) -> None:
+def test_messages_that_waited_for_the_routing_are_dropped_afterwards(settles: Callable[[Desk], object]) -> None:
     desk = Desk()
     desk.message("m1")
     assert desk.bench.row_names(KEY, "held/") == ["held/00000001"]
@@ -124,7 +124,7 @@ def test_an_answer_of_an_ai_agent_that_lost_it_is_ignored(meanwhile: Callable[[D
     ("end", "reason", "request_"),
     [(Desk.ai_hands_over, "ai_handed_over", "handed_over"), (Desk.ai_fails, "ai_failed", "ai_failed")],
 )
-def test_it_hands_over_or_fails_and_a_human_is_found(
+def test_an_ai_agent_hands_over_or_fails_and_a_human_is_found(
     end: Callable[[Desk, AiRequested], list[Emitted]], reason: str, request_: str
 ) -> None:
     desk = served()

@@ -175,13 +175,13 @@ def test_a_snoozed_conversation_opens_when_its_time_comes() -> None:
     assert desk.latest.assignee == ANA
 
 
-def test_one_that_nobody_held_is_queued_when_it_wakes() -> None:
+def test_a_snoozed_conversation_without_an_assignee_is_queued_when_it_wakes() -> None:
     desk = desk_with(OPEN, None)
     desk.snooze(START + minutes(30))
     assert the_request(desk.wait(minutes(30))) == ("unassigned", None)
 
 
-def test_one_of_a_team_goes_to_a_member_when_it_wakes() -> None:
+def test_a_snoozed_conversation_of_a_team_goes_to_a_member_when_it_wakes() -> None:
     desk = desk_with(SNOOZED)
     desk.assign(SALES)
     request = the(AssignmentRequested, desk.message("m1"))
@@ -397,7 +397,7 @@ def test_unread_counts_from_the_agent_s_last_message() -> None:
     assert (header.unread, header.waiting_since) == (0, None)
 
 
-def test_who_comes_back_is_returning() -> None:
+def test_a_customer_who_comes_back_is_returning() -> None:
     desk = Desk()
     assert not the(ConversationOpened, desk.message("m1")).header.returning
     desk.resolve("c1")

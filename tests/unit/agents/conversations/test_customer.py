@@ -1,3 +1,5 @@
+"""What a customer's messages and notices do to their conversations."""
+
 from datetime import timedelta
 
 import pytest
@@ -64,7 +66,7 @@ def test_a_message_that_comes_again_is_dropped_for_seven_days() -> None:
     assert types(desk.message("m1")) == [ConversationMessageReceived.type]
 
 
-def test_what_was_seen_is_swept_away_and_the_contact_stays() -> None:
+def test_seen_ids_are_swept_away_and_the_contact_stays() -> None:
     desk = Desk()
     for number in range(20):
         desk.message(f"m{number}")

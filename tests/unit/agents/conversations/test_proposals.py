@@ -112,7 +112,7 @@ def test_a_proposal_that_no_longer_fits_is_answered_with_the_reason(
     assert desk.latest == before
 
 
-def test_who_waits_is_assigned_later_and_routed_once() -> None:
+def test_a_waiting_conversation_is_assigned_later_and_routed_once() -> None:
     desk = Desk()
     desk.message("m1")
     desk.propose(None)
@@ -134,7 +134,7 @@ def test_a_conversation_of_somebody_who_left_is_proposed_anew() -> None:
     assert the(ConversationAssigned, desk.propose(None)).header.assignee is None
 
 
-def test_nobody_for_a_reopened_conversation_frees_whoever_had_it() -> None:
+def test_a_reopened_conversation_that_nobody_can_take_leaves_its_former_agent() -> None:
     desk = single()
     desk.message("m1")
     desk.propose(ANA)
@@ -214,7 +214,7 @@ def test_automatic_messages_are_counted_apart() -> None:
     assert (header.messages_automatic, header.messages_out, header.last_human_at) == (1, 0, None)
 
 
-def test_what_was_sent_is_said_of_its_own_conversation_while_that_is_kept() -> None:
+def test_a_sent_message_joins_its_own_conversation_while_that_has_a_row() -> None:
     desk = Desk()
     desk.message("m1")
     first = desk.latest.id
@@ -240,7 +240,7 @@ def test_an_end_of_a_send_without_any_conversation_is_ignored() -> None:
         ("greeting", "provider_unavailable", None, "The greeting was not sent: the provider could not be reached."),
     ],
 )
-def test_what_was_not_sent_becomes_a_note(kind: str, reason: str, code: int | None, text: str) -> None:
+def test_an_unsent_message_becomes_a_note(kind: str, reason: str, code: int | None, text: str) -> None:
     desk = Desk()
     desk.message("m1")
     note = the(ConversationNoteAdded, desk.unsent("o1", kind, reason, code))

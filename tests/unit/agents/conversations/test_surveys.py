@@ -89,7 +89,7 @@ def test_a_proposal_too_late_is_refused(meanwhile: str) -> None:
     assert (refused.survey_id, refused.reason, refused.header.conversation_id) == ("s1", reason, conversation)
 
 
-def test_it_is_sent_when_the_provider_says_so() -> None:
+def test_a_survey_is_sent_when_the_provider_says_so() -> None:
     desk = asked(sent=False)
     emitted = desk.sent("s1", "survey", provider_id="el-1")
     assert types(emitted) == [ConversationMessageSent.type, ConversationSurveySent.type]
@@ -99,7 +99,7 @@ def test_it_is_sent_when_the_provider_says_so() -> None:
     assert len(ratings(desk.message("m1", text="3"))) == 1
 
 
-def test_one_that_was_not_sent_was_not_asked() -> None:
+def test_a_survey_that_was_not_sent_was_not_asked() -> None:
     desk = asked(sent=False)
     emitted = desk.unsent("s1", "survey", "window_closed")
     assert types(emitted) == [ConversationNoteAdded.type, ConversationSurveyEnded.type]

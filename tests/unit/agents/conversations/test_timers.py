@@ -65,7 +65,9 @@ def test_a_blocked_contact_gets_no_goodbye() -> None:
     ],
     ids=["customer", "reply", "sent", "AI", "automatic", "note", "notice", "label", "quiet", "proposal"],
 )
-def test_it_counts_from_the_last_message_of_either_side(writes: Callable[[Desk], object], counts: bool) -> None:
+def test_auto_resolve_counts_from_the_last_message_of_either_side(
+    writes: Callable[[Desk], object], counts: bool
+) -> None:
     desk = idle()
     desk.wait(minutes(30))
     writes(desk)
@@ -75,7 +77,7 @@ def test_it_counts_from_the_last_message_of_either_side(writes: Callable[[Desk],
     assert desk.statuses == [RESOLVED]
 
 
-def test_it_counts_from_the_customer_s_own_time() -> None:
+def test_auto_resolve_counts_from_the_customer_s_own_time() -> None:
     desk = idle()
     desk.wait(minutes(30))
     desk.message("m1", sent_at=START + minutes(10))
@@ -86,7 +88,7 @@ def test_it_counts_from_the_customer_s_own_time() -> None:
 
 
 @pytest.mark.parametrize("opens", ["reopened", "woken", "handed over"])
-def test_it_counts_from_becoming_open(opens: str) -> None:
+def test_auto_resolve_counts_from_becoming_open(opens: str) -> None:
     desk = idle()
     match opens:
         case "reopened":
@@ -118,7 +120,7 @@ def test_only_an_open_one_resolves_itself(holds: str) -> None:
     assert "auto_resolve" not in desk.bench.timers(KEY)
 
 
-def test_it_is_judged_by_the_settings_of_then() -> None:
+def test_auto_resolve_follows_the_settings_at_that_time() -> None:
     desk = idle()
     desk.bench.settings = channel(auto_resolve_after=2 * HOUR)
     desk.wait(HOUR)
@@ -177,7 +179,7 @@ def test_many_resolved_conversations_close_each_at_its_time_by_one_timer() -> No
     assert desk.statuses == [CLOSED]
 
 
-def test_what_is_closed_can_be_reopened_by_a_person_for_a_month() -> None:
+def test_a_closed_conversation_can_be_reopened_by_a_person_for_a_month() -> None:
     desk = Desk()
     desk.closed()
     desk.wait(30 * DAY - minutes(1))

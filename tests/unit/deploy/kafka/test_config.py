@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.kafka.config import CLUSTER_ID, java_options, render_properties, server_properties
 
 
-def test_it_listens_on_this_machine_alone() -> None:
+def test_the_broker_listens_on_this_machine_alone() -> None:
     properties = server_properties(port=7001, controller_port=7002, log_dir=Path("/data/log"))
     assert properties["listeners"] == "PLAINTEXT://127.0.0.1:7001,CONTROLLER://127.0.0.1:7002"
     assert properties["advertised.listeners"] == "PLAINTEXT://127.0.0.1:7001"
@@ -14,7 +14,7 @@ def test_it_listens_on_this_machine_alone() -> None:
     assert properties["log.dirs"] == "/data/log"
 
 
-def test_one_node_keeps_one_copy_of_everything() -> None:
+def test_a_single_node_keeps_one_copy_of_everything() -> None:
     properties = server_properties(port=7001, controller_port=7002, log_dir=Path("/data/log"))
     copies = {name: value for name, value in properties.items() if "replication.factor" in name or "min.isr" in name}
     assert len(copies) == 6

@@ -25,7 +25,7 @@ def test_java_home_goes_before_the_path(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("old", ["1.8.0_292", "11.0.20", "16"])
-def test_one_that_is_too_old_is_passed_over(old: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_java_that_is_too_old_is_passed_over(old: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(java_home(tmp_path / "home", old)))
     on_path = java_home(tmp_path / "path", "17")
     monkeypatch.setenv("PATH", str(on_path / "bin"))

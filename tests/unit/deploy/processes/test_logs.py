@@ -39,7 +39,7 @@ def unavailable(at: float) -> logging.LogRecord:
     ],
     ids=lambda one: one.getMessage(),
 )
-def test_what_is_expected_is_left_out(expected: logging.LogRecord) -> None:
+def test_expected_states_are_left_out(expected: logging.LogRecord) -> None:
     assert not ExpectedStates().filter(expected)
 
 
@@ -53,12 +53,12 @@ def test_what_is_expected_is_left_out(expected: logging.LogRecord) -> None:
     ],
     ids=lambda one: one.getMessage(),
 )
-def test_nothing_else_is(other: logging.LogRecord) -> None:
+def test_other_records_are_logged(other: logging.LogRecord) -> None:
     assert ExpectedStates().filter(other)
     assert other.levelno == logging.ERROR
 
 
-def test_what_lasts_is_a_warning_once_a_minute() -> None:
+def test_an_expected_state_that_lasts_is_a_warning_once_a_minute() -> None:
     states = ExpectedStates()
     lasting = [unavailable(at) for at in range(int(LASTS_S) + 70)]
     said = [one for one in lasting if states.filter(one)]
@@ -66,7 +66,7 @@ def test_what_lasts_is_a_warning_once_a_minute() -> None:
     assert {one.levelname for one in said} == {"WARNING"}
 
 
-def test_what_comes_back_later_begins_anew() -> None:
+def test_an_expected_state_that_comes_back_later_begins_anew() -> None:
     states = ExpectedStates()
     assert not any(states.filter(unavailable(at)) for at in (0, 4, 8, 60, 64))
 

@@ -101,7 +101,7 @@ def test_each_row_gives_one_result_and_a_good_one_is_untouched_by_its_neighbours
 
 @LAW
 @given(mutated_rows())
-def test_what_is_read_keeps_its_promises(row: Json) -> None:
+def test_every_result_keeps_its_promises(row: Json) -> None:
     match parse_row(row):
         case InboundMessage() | InboundNotice() as inbound:
             assert inbound.contact.isdigit()

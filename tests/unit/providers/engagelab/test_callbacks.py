@@ -1,3 +1,5 @@
+"""EngageLab's callbacks: what each row becomes."""
+
 import json
 from pathlib import Path
 
@@ -291,7 +293,7 @@ def test_a_time_is_unix_seconds_of_this_century_or_none(itime: object, sent_at: 
     assert message("received_text", "itime", itime).sent_at == sent_at
 
 
-def test_what_is_not_needed_may_have_any_type() -> None:
+def test_fields_that_are_not_needed_may_have_any_type() -> None:
     for path in ("contact.profile", "message_context", "whatsapp_business_account_id"):
         assert message("received_text", f"response.response_data.{path}", [1]).text == "¿Abrís hoy? 😀"
     for path in ("custom_args", "status.status_data", "status.error_code", "status.error_detail", "status.loss"):

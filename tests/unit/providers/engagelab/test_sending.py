@@ -1,3 +1,5 @@
+"""EngageLab's send requests, and what its answers mean."""
+
 import json
 
 import pytest
@@ -178,7 +180,7 @@ def test_a_success_that_is_no_json_is_unreadable_and_a_failure_is_a_refusal() ->
         (0, 302, "final"),
     ],
 )
-def test_what_to_do_about_a_refusal(code: int, http_status: int, verdict: str) -> None:
+def test_a_refusal_s_code_says_what_to_do(code: int, http_status: int, verdict: str) -> None:
     assert classify(Refused(code, "", http_status)) == verdict
 
 

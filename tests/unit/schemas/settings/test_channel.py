@@ -182,7 +182,7 @@ def test_settings_that_are_no_object_are_refused(data: object) -> None:
         {"business_hours": {"week": {"mon": [["08:00", "12:00"], ["09:00", "13:00"]]}}},
     ],
 )
-def test_what_merely_has_no_effect_is_accepted(settings: dict[str, object]) -> None:
+def test_settings_without_an_effect_are_accepted(settings: dict[str, object]) -> None:
     channel(**settings)
 
 

@@ -115,7 +115,7 @@ def test_a_wrong_value_is_refused_by_its_field(data: object, field: str, says: s
     assert says in error.message
 
 
-def test_what_needs_no_quotes_is_read_as_it_was_meant(tmp_path: Path) -> None:
+def test_unquoted_yaml_values_are_read_as_they_were_meant(tmp_path: Path) -> None:
     path = tmp_path / "channels.yaml"
     path.write_text(
         "channels:\n"

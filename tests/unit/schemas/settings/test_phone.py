@@ -1,3 +1,5 @@
+"""Phone numbers as administrators type them."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def test_every_spelling_gives_the_same_digits(written: str, expected: str) -> No
         ("+" + "1" * (MAX_DIGITS + 1), "15 digits"),
     ],
 )
-def test_what_is_no_number_is_refused_with_the_reason(written: str, why: str) -> None:
+def test_a_text_that_is_no_number_is_refused_with_the_reason(written: str, why: str) -> None:
     with pytest.raises(InvalidPhoneNumber, match=why):
         digits(written)
 

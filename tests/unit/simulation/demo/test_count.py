@@ -160,7 +160,7 @@ def test_a_planted_fault_is_found(run: Run, plant: Planted, found: set[str]) -> 
     assert wrong(run.summary()).keys() == found
 
 
-def test_what_is_wrong_is_named(run: Run) -> None:
+def test_a_failed_check_names_what_is_wrong(run: Run) -> None:
     run.drop(CONVERSATIONS, ConversationMessageReceived)
     run.lose_sent("greeting-352621000111")
     summary = run.summary()
@@ -223,7 +223,7 @@ def test_a_dead_letter_is_told_with_its_reason(run: Run) -> None:
     assert summary.counts["dead letters"] == "1"
 
 
-def test_what_was_still_under_way_is_told(run: Run) -> None:
+def test_work_under_way_at_the_end_is_named(run: Run) -> None:
     summary = run.summary(unfinished=["3 callbacks are not delivered"])
     assert wrong(summary) == {"everything came to an end": "3 callbacks are not delivered"}
 

@@ -55,7 +55,7 @@ def read(result: SendResult) -> object:
         render_template(ENVELOPE, "hello", "es", parameters=["Berta"]),
     ],
 )
-def test_what_is_rendered_is_accepted(provider: Provider, request_: dict[str, JsonValue]) -> None:
+def test_rendered_requests_are_accepted(provider: Provider, request_: dict[str, JsonValue]) -> None:
     answer = read(send(provider, request_))
     assert isinstance(answer, Accepted)
     assert answer.provider_message_id == provider.log[0].message_id
@@ -83,7 +83,7 @@ def test_receipts_find_their_message(provider: Provider) -> None:
 @pytest.mark.parametrize(
     "type_", ["text", "image", "video", "audio", "document", "sticker", "button", "interactive", "order", "unknown"]
 )
-def test_what_customers_write_is_read(provider: Provider, type_: str) -> None:
+def test_customers_messages_are_read(provider: Provider, type_: str) -> None:
     message = CustomerMessage(contact=CONTACT, name="Berta", type=type_, text="hola", link="https://example.test/1")
     (row,) = parse_callback(provider.customers_write([message], NOW).body, phone_number=NUMBER).rows
     assert isinstance(row, InboundMessage)

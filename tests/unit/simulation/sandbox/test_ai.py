@@ -56,7 +56,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield Sandbox(ai, url, http)
 
 
-def test_it_has_a_canned_answer() -> None:
+def test_the_ai_stand_in_has_a_canned_answer() -> None:
     assert answer(AiStandIn()) == Done({"answer": "text", "text": CANNED})
 
 
@@ -70,7 +70,7 @@ def test_it_has_a_canned_answer() -> None:
         ("Error", Done({"answer": "text", "text": "Error"})),
     ],
 )
-def test_it_answers_what_it_was_told(given: str, outcome: Outcome) -> None:
+def test_the_ai_stand_in_answers_as_it_was_set(given: str, outcome: Outcome) -> None:
     ai = AiStandIn()
     ai.set_behaviour(AiBehaviour(answer=given))
     assert answer(ai) == outcome
@@ -85,13 +85,13 @@ def test_a_channel_has_an_answer_of_its_own() -> None:
     assert (answer(ai, "kiosk"), answer(ai, "shop")) == (TEXT, ERROR)
 
 
-async def test_it_is_asked_over_http(sandbox: Sandbox) -> None:
+async def test_the_ai_stand_in_is_asked_over_http(sandbox: Sandbox) -> None:
     assert await sandbox.ask() == Done({"answer": "text", "text": CANNED})
     sandbox.ai.set_behaviour(AiBehaviour(answer="error"))
     assert await sandbox.ask() == ERROR
 
 
-async def test_its_answers_are_set_over_http(sandbox: Sandbox) -> None:
+async def test_the_ai_stand_in_s_answers_are_set_over_http(sandbox: Sandbox) -> None:
     assert await sandbox.post("/sandbox/ai", {"answer": "handoff"}) == (200, {"answer": "handoff", "channel": None})
     wanted: JsonValue = {"answer": "Good evening.", "channel": "shop"}
     assert await sandbox.post("/sandbox/ai", wanted) == (200, wanted)

@@ -33,7 +33,7 @@ def test_some_callbacks_hold_several_messages_and_some_come_twice() -> None:
     assert all(step.of is not None and steps[step.of].kind == "write" for step in again)
 
 
-def test_nothing_is_batched_or_repeated_unless_asked() -> None:
+def test_customers_messages_are_neither_batched_nor_repeated_unless_asked() -> None:
     steps = script(1, 30, batch=0, redeliver=0, follow_ups=0)
     assert [len(step.messages) for step in steps] == [1] * 30
 

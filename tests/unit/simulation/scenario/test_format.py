@@ -75,7 +75,7 @@ def test_settings_are_checked_as_when_they_are_saved() -> None:
     assert found == ("a.yaml: channels[0].human_agents[0]: points at nobody: there is no human agent 'nadia'",)
 
 
-def test_what_expect_can_not_mean_is_named() -> None:
+def test_an_expectation_that_makes_no_sense_is_named() -> None:
     expected: JsonValue = {"sends": [], "messages": {"out-1": {"error": {"message": {"regex": "("}}}}}
 
     assert [problem.partition(": ")[2].partition(": ")[0] for problem in problems({"at": AT}, expect=expected)] == [

@@ -37,7 +37,7 @@ async def test_a_message_that_was_not_sent_can_not_be_meant() -> None:
     assert played.problems == (f"a.yaml: steps[1]: only 1 greeting messages were sent to {CONTACT} so far",)
 
 
-async def test_nothing_is_processed_between_steps_handed_in_together() -> None:
+async def test_steps_handed_in_together_have_nothing_processed_between() -> None:
     together = await result(inbound(AT, "in-1"), inbound(LATER, "in-2") | {"concurrent": True})
 
     topics = [of(record, "topic") for record in _records(together)]
@@ -152,7 +152,7 @@ async def test_agents_come_and_go_and_whom_nobody_knows_is_refused() -> None:
 
 
 @pytest.mark.parametrize("leaves", [{"member": False}, {"member": False, "channel": "shop"}, {"deleted": True}])
-async def test_who_leaves_gives_up_what_they_held(leaves: dict[str, JsonValue]) -> None:
+async def test_an_agent_who_leaves_gives_up_their_conversations(leaves: dict[str, JsonValue]) -> None:
     leave: JsonValue = {"agent": "nadia", **leaves}
 
     found = await result(inbound(AT, "in-1"), {"at": LATER, "presence": leave})
@@ -160,7 +160,7 @@ async def test_who_leaves_gives_up_what_they_held(leaves: dict[str, JsonValue]) 
     assert of(found, "conversations", 0, "assignee") is None
 
 
-async def test_who_leaves_may_come_back() -> None:
+async def test_an_agent_who_left_may_come_back() -> None:
     found = await result(
         {"at": AT, "presence": {"agent": "nadia", "member": False}},
         inbound(AT, "in-1"),
@@ -244,7 +244,7 @@ async def test_surveys_and_what_the_reports_make_of_them() -> None:
     }
 
 
-async def test_what_began_in_one_instant_stands_in_the_order_it_was_handed_in() -> None:
+async def test_conversations_of_one_instant_stand_in_the_order_they_were_handed_in() -> None:
     first: JsonValue = {"id": "in-1", "contact": "34655010299", "text": "a"}
     second: JsonValue = {"id": "in-2", "contact": "34655010211", "text": "b"}
     third = inbound(AT, "in-3", contact="34655010200") | {"concurrent": True}

@@ -133,7 +133,7 @@ async def test_a_refusal_or_nonsense_is_an_error(server: Server, answer: Handler
     [answering(500, {}), answering(503, {"answer": "error"}), answering(429, {}), answering(408, {}), hang_up],
     ids=["internal", "unavailable", "too many", "time-out", "hang up"],
 )
-async def test_what_may_go_better_next_time_is_unknown(server: Server, answer: Handler) -> None:
+async def test_an_error_that_may_pass_is_unknown(server: Server, answer: Handler) -> None:
     server.answer = answer
     assert await ask(server.url) == Unknown()
 

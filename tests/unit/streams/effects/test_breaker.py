@@ -1,3 +1,5 @@
+"""The breaker: when sends of a channel pause, and when they resume."""
+
 import logging
 
 import pytest
@@ -90,7 +92,7 @@ async def test_a_provider_that_answers_is_not_down(answer: Outcome) -> None:
     assert bench.breaker.open == {}
 
 
-async def test_what_was_not_tried_says_nothing_of_the_provider() -> None:
+async def test_a_call_that_was_not_tried_says_nothing_of_the_provider() -> None:
     bench = Bench()
     for _ in range(2 * THRESHOLD):
         await bench.send(Postponed())
@@ -98,7 +100,7 @@ async def test_what_was_not_tried_says_nothing_of_the_provider() -> None:
 
 
 @pytest.mark.parametrize("failure", [BROKEN, DOWN])
-async def test_one_probe_a_minute_goes_through_and_a_success_ends_the_pause(failure: Outcome) -> None:
+async def test_a_pause_lets_one_probe_a_minute_through_and_ends_with_a_success(failure: Outcome) -> None:
     bench = Bench()
     for _ in range(THRESHOLD):
         await bench.send(failure)

@@ -172,7 +172,7 @@ async def test_retry_after_is_honoured_within_reason(server: Server, value: str,
     ],
     ids=["garbage", "no id", "gateway time-out", "hang up", "break off"],
 )
-async def test_what_may_have_been_sent_is_unknown(server: Server, send: Handler) -> None:
+async def test_a_call_that_may_have_been_sent_is_unknown(server: Server, send: Handler) -> None:
     server.send = send
     assert await perform(server.url) == Unknown()
     assert len(server.sends) == 1

@@ -103,7 +103,7 @@ def problem(report: Report) -> tuple[str, str | None] | None:
     return None if found is None else (found.problem, found.attribute)
 
 
-def test_what_a_task_did_is_what_its_replay_does() -> None:
+def test_a_task_s_replay_does_what_the_task_did() -> None:
     report = busy().check()
     assert report.identical
     assert (report.inputs, report.timers, report.outputs, report.keys) == (7, 1, 8, 3)

@@ -20,7 +20,7 @@ def test_the_first_is_said_at_once_and_later_ones_once_a_minute() -> None:
     ]
 
 
-def test_where_there_are_none_nothing_is_said() -> None:
+def test_no_dead_letters_give_no_line() -> None:
     news = DeadLetterNews()
     news.count("worker-1", {"intake": 0})
     assert news.line(0, last=True) is None
@@ -50,7 +50,7 @@ def test_the_last_look_waits_for_no_minute() -> None:
     assert news.line(1, last=True) == "2 more dead letters (intake 2): livedesk dead-letters list"
 
 
-def test_they_are_counted_from_the_metrics_and_from_their_page() -> None:
+def test_dead_letters_are_counted_from_the_metrics_and_from_their_page() -> None:
     metrics = Metrics()
     metrics.records.labels("intake").inc(9)
     for reason in ("failed", "parked"):

@@ -94,7 +94,7 @@ async def fill(transactions: Transactions) -> list[asyncio.Task[Offsets]]:
     return filling
 
 
-async def test_what_comes_while_transactions_run_goes_into_one_in_the_order_in_which_it_came(
+async def test_batches_that_come_while_transactions_run_go_into_one_in_their_order(
     kafka: Kafka, transactions: Transactions
 ) -> None:
     waiting = await fill(transactions)
