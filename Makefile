@@ -41,7 +41,7 @@ demo: $(INSTALLED)
 
 # By file, as the tests of a file share what is slow to start; those that need Kafka wait much, and are collected first.
 test: $(INSTALLED)
-	@$(PY) -m pytest -n auto --dist loadfile
+	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 quick: $(INSTALLED)
 	@$(PY) -m pytest -n auto tests/unit tests/scenarios tests/contract
