@@ -19,6 +19,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 """How long the open transaction of a process that died may hold readers back."""
 _MAX_REQUEST_BYTES = 3_500_000
 _PAUSE_SECONDS = 0.2
+_MAX_PAUSE_SECONDS = 2.0
 
 
 class Follower(Protocol):
@@ -65,7 +66,7 @@ class KafkaJournal:
 
     async def write(self, fill: Fill) -> None:
         """See Journal. A draft that is empty, or refused, disturbs no other process."""
-        id = self._new_id()
+        id, pause = self._new_id(), _PAUSE_SECONDS
         try:
             async with asyncio.timeout(self._deadline), self._lock:
                 await self._read_on()
@@ -73,7 +74,9 @@ class KafkaJournal:
                     try:
                         await self._transact(fill, id)
                     except (ProducerFenced, IllegalOperation):  # the latter where it learned that before it sent
-                        await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
+                        # Longer each time: two processes that fence each other in turns must come apart.
+                        await asyncio.sleep(random.uniform(0, pause))
+                        pause = min(2 * pause, _MAX_PAUSE_SECONDS)
                         await self._read_on()
                     else:
                         return
