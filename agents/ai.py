@@ -101,8 +101,8 @@ def _failed(request: AiRequested) -> AiFailed:
 
 
 def _settle(rows: Rows, end: AiEnd, ctx: Context) -> Decision:
-    """Tell how it ended, and ask what comes next. A conversation that goes to a human has no more questions."""
-    told = (Emit(INBOX, ctx.key, end),)
+    """Report how it ended, and ask what comes next. A conversation that goes to a human has no more questions."""
+    report = (Emit(INBOX, ctx.key, end),)
     gone: dict[str, Row | None] = {}
     if not isinstance(end, AiAnswered):
         gone = {
@@ -112,10 +112,10 @@ def _settle(rows: Rows, end: AiEnd, ctx: Context) -> Decision:
         }
     following = next(((name, row) for name, row in waiting(rows, Queued) if name not in gone), None)
     if following is None:
-        return Decision({**gone, **EMPTY}, told)
+        return Decision({**gone, **EMPTY}, report)
     name, queued = following
     asked = _ask(Head(request=queued.request), ctx)
-    return replace(asked, writes={**gone, name: None, **asked.writes}, emit=told)
+    return replace(asked, writes={**gone, name: None, **asked.writes}, emit=report)
 
 
 AI = Stage(

@@ -98,11 +98,11 @@ def _skip(header: Header, reason: str, ctx: Context, survey_id: str | None = Non
 
 
 def _keep(event: SurveyEvent, ctx: Context) -> Decision:
-    told = _told(event)
-    return NOTHING if told is None else Decision(emit=(Emit(CSAT_TOPIC, ctx.key, told),))
+    survey = _survey_event(event)
+    return NOTHING if survey is None else Decision(emit=(Emit(CSAT_TOPIC, ctx.key, survey),))
 
 
-def _told(event: SurveyEvent) -> Event | None:
+def _survey_event(event: SurveyEvent) -> Event | None:
     header = event.header
     survey = {
         "survey_id": event.survey_id,

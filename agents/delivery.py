@@ -59,7 +59,7 @@ class Unsettled(Aged):
 
 
 @dataclass
-class _Draft:
+class _DecisionBuilder:
     """A decision in the making."""
 
     rows: Rows
@@ -72,7 +72,7 @@ class _Draft:
     def emit(self, topic: Topic, event: Event) -> None:
         self.emitted.append(Emit(topic, self.ctx.key, event))
 
-    def keep(self, name: str, row: Aged) -> None:
+    def remember(self, name: str, row: Aged) -> None:
         self.timers.update(sweep_timer(self.rows, _KEPT, self.ctx.now, KEEP))
         self.writes[name] = row
 
@@ -84,37 +84,37 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     """What to send next, and how a send ended. Key: conversation key."""
     if event == TimerFired(SWEEP):
         return sweep(rows, _KEPT, ctx.now, KEEP)
-    draft = _Draft(rows, ctx)
+    builder = _DecisionBuilder(rows, ctx)
     head = rows.get("head", Head)
     match event:
         case SendCommand():
-            _commanded(draft, head, event)
+            _commanded(builder, head, event)
         case SendConfirmed():
-            _confirmed(draft, head, event)
+            _confirmed(builder, head, event)
         case EffectEnded() if head is not None and head.effect == event.effect_id:
-            _ended(draft, head, event)
+            _ended(builder, head, event)
         case TimerFired(name) if head is not None and head.effect is None:
-            _waited(draft, head, name)
-    return draft.decision()
+            _waited(builder, head, name)
+    return builder.decision()
 
 
-def _commanded(draft: _Draft, head: Head | None, command: SendCommand) -> None:
-    rows, now = draft.rows, draft.ctx.now
+def _commanded(builder: _DecisionBuilder, head: Head | None, command: SendCommand) -> None:
+    rows, now = builder.rows, builder.ctx.now
     if was_seen(rows, command.message_id):
         return
-    draft.keep(f"{SEEN}{command.message_id}", Seen(since=now))
+    builder.remember(f"{SEEN}{command.message_id}", Seen(since=now))
     if head is None:
-        _attempt(draft, Head(command=command, since=now))
+        _attempt(builder, Head(command=command, since=now))
         return
-    draft.writes |= append(rows, Queued(command=command, since=now))
+    builder.writes |= append(rows, Queued(command=command, since=now))
 
 
-def _attempt(draft: _Draft, head: Head) -> bool:
+def _attempt(builder: _DecisionBuilder, head: Head) -> bool:
     """Send the message, or report why it can no longer be sent. Returns whether an attempt is in flight."""
-    ctx, command = draft.ctx, head.command
+    ctx, command = builder.ctx, head.command
     via = _route(command, ctx.now)
     if via is None:
-        _unsent(draft, head, "window_closed", WINDOW_CLOSED, "the 24-hour window is closed, and there is no template")
+        _unsent(builder, head, "window_closed", WINDOW_CLOSED, "the 24-hour window is closed, and there is no template")
         return False
     request = SendRequest(
         effect_id=ctx.new_id(f"attempt of {command.message_id}"),
@@ -132,8 +132,8 @@ def _attempt(draft: _Draft, head: Head) -> bool:
         not_after=command.not_after if via == "session" else None,
         repeat=head.repeat,
     )
-    draft.effects.append(Effect(request.effect_id, request))
-    draft.writes["head"] = head.model_copy(update={"effect": request.effect_id, "via": via})
+    builder.effects.append(Effect(request.effect_id, request))
+    builder.writes["head"] = head.model_copy(update={"effect": request.effect_id, "via": via})
     return True
 
 
@@ -146,47 +146,47 @@ def _route(command: SendCommand, now: datetime) -> Via | None:
     return "template" if command.template is not None else None
 
 
-def _ended(draft: _Draft, head: Head, event: EffectEnded) -> None:
+def _ended(builder: _DecisionBuilder, head: Head, event: EffectEnded) -> None:
     head = head.model_copy(update={"effect": None})
     result = SendResult.model_validate(event.result) if event.outcome == "done" else None
     if head.confirmed is not None and (result is None or result.answer != "accepted"):
-        _sent(draft, head, head.confirmed)
-        _next(draft)
+        _sent(builder, head, head.confirmed)
+        _next(builder)
     elif result is not None:
-        _answered(draft, head, result)
+        _answered(builder, head, result)
     elif event.outcome == "postponed":
-        _wait(draft, head, _backoff(head))
+        _wait(builder, head, _backoff(head))
     else:
-        _doubt(draft, head)
+        _doubt(builder, head)
 
 
-def _answered(draft: _Draft, head: Head, result: SendResult) -> None:
-    now = draft.ctx.now
+def _answered(builder: _DecisionBuilder, head: Head, result: SendResult) -> None:
+    now = builder.ctx.now
     match result:
         case SendResult(answer="accepted", provider_message_id=str(provider_id)):
-            _sent(draft, head, provider_id)
-            _next(draft)
+            _sent(builder, head, provider_id)
+            _next(builder)
         case SendResult(answer="refused" | "template_unavailable"):
-            _unsent(draft, head, result.answer, result.code, result.message)
-            _next(draft)
+            _unsent(builder, head, result.answer, result.code, result.message)
+            _next(builder)
         case SendResult(answer="window_closed"):
             # The answer is known now: the template goes, if there is one.
-            if not _attempt(draft, head):
-                _next(draft)
+            if not _attempt(builder, head):
+                _next(builder)
         case SendResult(answer="credentials"):
             # Nothing is lost while a channel's credentials are broken, so that the pause is no outage.
-            _wait(draft, head.model_copy(update={"failing_since": None}), CREDENTIALS_WAIT)
+            _wait(builder, head.model_copy(update={"failing_since": None}), CREDENTIALS_WAIT)
         case SendResult(answer="retry"):
             failing_since = head.failing_since or now
             if now - max(failing_since, head.since) >= GIVE_UP:
-                _unsent(draft, head, "provider_unavailable", result.code, result.message)
-                _next(draft, failing_since)
+                _unsent(builder, head, "provider_unavailable", result.code, result.message)
+                _next(builder, failing_since)
                 return
             asked = result.retry_after_s
             delay = _backoff(head) if asked is None else timedelta(seconds=asked)
-            _wait(draft, head.model_copy(update={"failing_since": failing_since}), delay)
+            _wait(builder, head.model_copy(update={"failing_since": failing_since}), delay)
         case _:
-            _doubt(draft, head)
+            _doubt(builder, head)
 
 
 def _backoff(head: Head) -> timedelta:
@@ -194,47 +194,47 @@ def _backoff(head: Head) -> timedelta:
     return timedelta(seconds=min(MAX_BACKOFF_S, 2 ** min(head.failures, 10)))
 
 
-def _wait(draft: _Draft, head: Head, delay: timedelta) -> None:
+def _wait(builder: _DecisionBuilder, head: Head, delay: timedelta) -> None:
     if not head.queued:
-        draft.emit(RECEIPTS, SendQueued(message_id=head.command.message_id))
-    draft.writes["head"] = head.model_copy(update={"queued": True, "failures": head.failures + 1})
-    draft.timers[_RETRY] = draft.ctx.now + delay
+        builder.emit(RECEIPTS, SendQueued(message_id=head.command.message_id))
+    builder.writes["head"] = head.model_copy(update={"queued": True, "failures": head.failures + 1})
+    builder.timers[_RETRY] = builder.ctx.now + delay
 
 
-def _doubt(draft: _Draft, head: Head) -> None:
+def _doubt(builder: _DecisionBuilder, head: Head) -> None:
     if not head.repeat:
-        draft.emit(RECEIPTS, SendUnknown(message_id=head.command.message_id))
-    draft.writes["head"] = head
-    draft.timers[_CONFIRMATION] = draft.ctx.now + CONFIRMATION_WAIT
+        builder.emit(RECEIPTS, SendUnknown(message_id=head.command.message_id))
+    builder.writes["head"] = head
+    builder.timers[_CONFIRMATION] = builder.ctx.now + CONFIRMATION_WAIT
 
 
-def _waited(draft: _Draft, head: Head, timer: str) -> None:
+def _waited(builder: _DecisionBuilder, head: Head, timer: str) -> None:
     if timer == _RETRY:
-        in_flight = _attempt(draft, head)
+        in_flight = _attempt(builder, head)
     elif head.command.kind == "reply" and not head.repeat:
-        in_flight = _attempt(draft, head.model_copy(update={"repeat": True, "failures": 0}))
+        in_flight = _attempt(builder, head.model_copy(update={"repeat": True, "failures": 0}))
     else:
-        _unsettled(draft, head)
+        _unsettled(builder, head)
         in_flight = False
     if not in_flight:
-        _next(draft)
+        _next(builder)
 
 
-def _confirmed(draft: _Draft, head: Head | None, event: SendConfirmed) -> None:
+def _confirmed(builder: _DecisionBuilder, head: Head | None, event: SendConfirmed) -> None:
     id, provider_id = event.message_id, event.provider_message_id
     if head is not None and head.command.message_id == id:
         if head.effect is not None:
-            draft.writes["head"] = head.model_copy(update={"confirmed": provider_id})
+            builder.writes["head"] = head.model_copy(update={"confirmed": provider_id})
             return
-        draft.timers.update({_RETRY: None, _CONFIRMATION: None})
-        _sent(draft, head, provider_id)
-        _next(draft)
-    elif unsettled := draft.rows.get(f"unsettled/{id}", Unsettled):
-        draft.writes[f"unsettled/{id}"] = None
-        _sent(draft, unsettled.head, provider_id)
+        builder.timers.update({_RETRY: None, _CONFIRMATION: None})
+        _sent(builder, head, provider_id)
+        _next(builder)
+    elif unsettled := builder.rows.get(f"unsettled/{id}", Unsettled):
+        builder.writes[f"unsettled/{id}"] = None
+        _sent(builder, unsettled.head, provider_id)
 
 
-def _sent(draft: _Draft, head: Head, provider_id: str) -> None:
+def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
     command = head.command
     accepted = SendAccepted(
         message_id=command.message_id,
@@ -242,7 +242,7 @@ def _sent(draft: _Draft, head: Head, provider_id: str) -> None:
         conversation_id=command.conversation_id,
         kind=command.kind,
     )
-    draft.emit(RECEIPTS, accepted)
+    builder.emit(RECEIPTS, accepted)
     sent = DeliverySent(
         message_id=command.message_id,
         provider_message_id=provider_id,
@@ -253,25 +253,25 @@ def _sent(draft: _Draft, head: Head, provider_id: str) -> None:
         via=head.via,
         repeat=head.repeat,
     )
-    draft.emit(INBOX, sent)
+    builder.emit(INBOX, sent)
 
 
-def _unsent(draft: _Draft, head: Head, reason: str, code: int, message: str) -> None:
+def _unsent(builder: _DecisionBuilder, head: Head, reason: str, code: int, message: str) -> None:
     command = head.command
     if head.repeat:
         # The attempt before may have reached the customer: that this one did not go proves nothing.
-        _unsettled(draft, head)
+        _unsettled(builder, head)
         return
-    draft.emit(RECEIPTS, SendRefused(message_id=command.message_id, code=code, message=message))
-    _tell_unsent(draft, command, reason, code)
+    builder.emit(RECEIPTS, SendRefused(message_id=command.message_id, code=code, message=message))
+    _tell_unsent(builder, command, reason, code)
 
 
-def _unsettled(draft: _Draft, head: Head) -> None:
-    draft.keep(f"unsettled/{head.command.message_id}", Unsettled(since=draft.ctx.now, head=head))
-    _tell_unsent(draft, head.command, "unknown", None)
+def _unsettled(builder: _DecisionBuilder, head: Head) -> None:
+    builder.remember(f"unsettled/{head.command.message_id}", Unsettled(since=builder.ctx.now, head=head))
+    _tell_unsent(builder, head.command, "unknown", None)
 
 
-def _tell_unsent(draft: _Draft, command: SendCommand, reason: str, code: int | None) -> None:
+def _tell_unsent(builder: _DecisionBuilder, command: SendCommand, reason: str, code: int | None) -> None:
     unsent = DeliveryUnsent(
         message_id=command.message_id,
         conversation_id=command.conversation_id,
@@ -279,16 +279,16 @@ def _tell_unsent(draft: _Draft, command: SendCommand, reason: str, code: int | N
         reason=reason,
         code=code,
     )
-    draft.emit(INBOX, unsent)
+    builder.emit(INBOX, unsent)
 
 
-def _next(draft: _Draft, failing_since: datetime | None = None) -> None:
+def _next(builder: _DecisionBuilder, failing_since: datetime | None = None) -> None:
     """Take the next command from the queue that can be sent; what can no longer be sent ends on the way."""
-    for name, queued in waiting(draft.rows, Queued):
-        draft.writes[name] = None
-        if _attempt(draft, Head(command=queued.command, since=queued.since, failing_since=failing_since)):
+    for name, queued in waiting(builder.rows, Queued):
+        builder.writes[name] = None
+        if _attempt(builder, Head(command=queued.command, since=queued.since, failing_since=failing_since)):
             return
-    draft.writes |= EMPTY
+    builder.writes |= EMPTY
 
 
 DELIVERY = Stage(

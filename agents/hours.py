@@ -33,12 +33,12 @@ HANDED_OVER: Final = frozenset({"handed_over", "ai_handed_over", "ai_failed"})
 HUMAN_IS_THERE: Final = timedelta(minutes=5)
 LATE: Final = timedelta(days=7)
 """A message older than this is too old for a notice: its customer does not wait."""
-TOLD: Final = "told/"
-TOLD_FOR: Final = LATE + timedelta(days=2)
+NOTIFIED: Final = "told/"
+NOTIFIED_FOR: Final = LATE + timedelta(days=2)
 """LATE plus more than one local day: by then no message of that day can trigger a notice."""
 
 
-class Held(Row):
+class Judged(Row):
     """What the customer wrote before the routing, already judged.
 
     open: the verdict on the first message. closed: by local day, the latest message that came while closed.
@@ -65,7 +65,7 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
         case ConversationEvent():
             return Decision(emit=(_gated(event, _is_open(event, ctx.now, ctx), ctx),))
         case TimerFired(name=name) if name == SWEEP:
-            return sweep(rows, (TOLD,), ctx.now, TOLD_FOR)
+            return sweep(rows, (NOTIFIED,), ctx.now, NOTIFIED_FOR)
     return NOTHING
 
 
@@ -91,22 +91,22 @@ def _message(rows: Rows, event: ConversationMessageReceived, ctx: Context) -> De
     if event.treatment != "ordinary":
         return Decision(emit=(gated,))
     if not event.header.routed:
-        return Decision(writes=_held(rows, event, verdict, ctx), emit=(gated,))
+        return Decision(writes=_judge(rows, event, verdict, ctx), emit=(gated,))
     return _send_unavailable(gated, rows, event.header, () if verdict else (event.at,), ctx)
 
 
-def _held(rows: Rows, event: ConversationMessageReceived, verdict: bool, ctx: Context) -> Mapping[str, Row]:
-    name = _held_name(event.header)
-    held = rows.get(name, Held) or Held(open=verdict)
-    closed = {day: at for day, at in held.closed.items() if not _is_late(at, ctx)}
+def _judge(rows: Rows, event: ConversationMessageReceived, verdict: bool, ctx: Context) -> Mapping[str, Row]:
+    name = _judged_name(event.header)
+    judged = rows.get(name, Judged) or Judged(open=verdict)
+    closed = {day: at for day, at in judged.closed.items() if not _is_late(at, ctx)}
     if not verdict and not _is_late(event.at, ctx):
         # The latest of a day stands for all of them: it is the last to have had a human there just before.
         day = local_time(_hours(event.header, ctx), event.at).date()
         closed[day] = max(closed.get(day, event.at), event.at)
-    return {name: held.model_copy(update={"closed": closed})}
+    return {name: judged.model_copy(update={"closed": closed})}
 
 
-def _held_name(header: Header) -> str:
+def _judged_name(header: Header) -> str:
     return f"held/{header.conversation_id}"
 
 
@@ -118,13 +118,13 @@ def _is_late(at: datetime, ctx: Context) -> bool:
 
 
 def _routed(rows: Rows, event: ConversationRouted, ctx: Context) -> Decision:
-    name = _held_name(event.header)
-    held = rows.get(name, Held)
-    if held is None:
+    name = _judged_name(event.header)
+    judged = rows.get(name, Judged)
+    if judged is None:
         return Decision(emit=(_gated(event, _is_open(event, ctx.now, ctx), ctx),))
-    gated = _gated(event, held.open, ctx)
-    told = _send_unavailable(gated, rows, event.header, held.closed.values(), ctx)
-    return Decision({**told.writes, name: None}, told.emit, told.timers)
+    gated = _gated(event, judged.open, ctx)
+    notice = _send_unavailable(gated, rows, event.header, judged.closed.values(), ctx)
+    return Decision({**notice.writes, name: None}, notice.emit, notice.timers)
 
 
 def _status_changed(rows: Rows, event: ConversationStatusChanged, ctx: Context) -> Decision:
@@ -132,7 +132,7 @@ def _status_changed(rows: Rows, event: ConversationStatusChanged, ctx: Context) 
     gated = _gated(event, verdict, ctx)
     status = event.header.status
     if status not in LIVE:
-        return Decision(writes={_held_name(event.header): None}, emit=(gated,))
+        return Decision(writes={_judged_name(event.header): None}, emit=(gated,))
     left_by_ai = status is Status.OPEN and event.reason in HANDED_OVER
     return _send_unavailable(gated, rows, event.header, (ctx.now,) if left_by_ai and not verdict else (), ctx)
 
@@ -146,12 +146,12 @@ def _send_unavailable(gated: Emit, rows: Rows, header: Header, closed: Iterable[
     emits = [gated]
     for at in sorted(closed):
         day = local_time(_hours(header, ctx), at).date()
-        name = f"{TOLD}{header.conversation_id}/{day}"
+        name = f"{NOTIFIED}{header.conversation_id}/{day}"
         text = _unavailable_text(header, at, ctx)
         if text and name not in writes and rows.get(name, Aged) is None:
             writes[name] = Aged(since=ctx.now)
             emits.append(Emit(OUTBOUND, ctx.key, _unavailable(header, day, text, ctx)))
-    timers = sweep_timer(rows, (TOLD,), ctx.now, TOLD_FOR) if writes else {}
+    timers = sweep_timer(rows, (NOTIFIED,), ctx.now, NOTIFIED_FOR) if writes else {}
     return Decision(writes, tuple(emits), timers)
 
 
@@ -176,4 +176,4 @@ def _unavailable(header: Header, day: date, text: str, ctx: Context) -> SendUnav
     )
 
 
-HOURS = Stage("hours", input=CONVERSATIONS, outputs=(GATED, OUTBOUND), decide=decide, state=(Held, Aged))
+HOURS = Stage("hours", input=CONVERSATIONS, outputs=(GATED, OUTBOUND), decide=decide, state=(Judged, Aged))

@@ -173,9 +173,9 @@ def _learn(
     emit: list[Emit] = []
     failed_before = message.status in FAILURES
     for report in reports:
-        message, told = _apply(id, message, report)
-        if told is not None:
-            emit.append(Emit(STATUSES, ctx.key, told))
+        message, event = _apply(id, message, report)
+        if event is not None:
+            emit.append(Emit(STATUSES, ctx.key, event))
     if message.status in REPORTED_FAILURES and not failed_before:
         emit.append(Emit(INBOX, ctx.key, _failed(id, message)))
     if message.in_doubt and not message.settled and message.provider_message_id is not None:

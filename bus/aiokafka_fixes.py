@@ -33,7 +33,7 @@ UNREACHED = ("Unable connect to node with id %s: %s", "Unable to update metadata
 """What aiokafka's client.py logs (l. 435, 325) at every attempt."""
 
 
-def rest_longer(fetcher: Fetcher) -> None:
+def wait_longer_when_idle(fetcher: Fetcher) -> None:
     """Let a fetch wait longer at the broker if it asks for every partition there: whatever comes ends the wait.
 
     One fetch is in flight per broker (consumer/fetcher.py l. 609). A partition that it does not ask for, because its

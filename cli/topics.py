@@ -41,7 +41,7 @@ def apply_topics(
     settings = context.ensure_object(Settings)
     wanted = (settings.kafka, settings.topic_prefix, all_topics(), settings.partitions, settings.replication_factor)
     if dry_run:
-        _show(_foretold(asyncio.run(plan(*wanted)), fix_config), ("would create", "would set"))
+        _show(_preview(asyncio.run(plan(*wanted)), fix_config), ("would create", "would set"))
     else:
         _show(asyncio.run(apply(*wanted, fix_config=fix_config)), ("created", "set"))
 
@@ -74,7 +74,7 @@ def list_topics(context: typer.Context) -> None:
     console.print(f"In Kafka inbox is called {INBOX.full_name(settings.topic_prefix)}, and so on.", markup=False)
 
 
-def _foretold(found: Plan, fix_config: bool) -> Applied:
+def _preview(found: Plan, fix_config: bool) -> Applied:
     fixed = tuple(d for d in found.differences if fix_config and d.fixable)
     return Applied(found.missing, fixed, tuple(d for d in found.differences if d not in fixed))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ingress.directory import ChannelDirectory
-from ingress.journal import Draft, Journal
+from ingress.journal import Change, Journal
 from schemas.settings.channel import ChannelSettings, apply_change, check_channel, taken_number
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import FieldError, InvalidSettings
@@ -15,15 +15,15 @@ class ChannelWriter:
     def __init__(self, directory: ChannelDirectory, journal: Journal) -> None:
         self._directory, self._journal = directory, journal
 
-    async def change(self, channel_id: str, change: Mapping[str, object]) -> ChannelSettings:
+    async def change(self, channel_id: str, fields: Mapping[str, object]) -> ChannelSettings:
         """Save the next revision. Raises UnknownChannel, InvalidSettings."""
 
-        def fill(draft: Draft) -> None:
+        def fill(change: Change) -> None:
             current = self._directory.channel(channel_id)
-            changed = apply_change(current, change)
+            changed = apply_change(current, fields)
             check_channel(changed, self._directory.people(current.account), current)
             self._check_number(changed, current)
-            draft.save_channel(changed, current)
+            change.save_channel(changed, current)
 
         await self._journal.write(fill)
         return self._directory.channel(channel_id)
@@ -31,10 +31,10 @@ class ChannelWriter:
     async def set_member(self, channel_id: str, agent: str, member: bool) -> ChannelSettings:
         """Make an agent a member of a channel, or take them out. Raises UnknownChannel, UnknownAgent."""
 
-        def fill(draft: Draft) -> None:
+        def fill(change: Change) -> None:
             channel = self._directory.channel(channel_id)
             self._directory.agent(channel.account, agent)
-            draft_member(draft, channel, agent, member)
+            change_member(change, channel, agent, member)
 
         await self._journal.write(fill)
         return self._directory.channel(channel_id)
@@ -42,10 +42,10 @@ class ChannelWriter:
     async def set_member_of_all(self, account: str, agent: str, member: bool) -> None:
         """Make an agent a member of every channel of the account, or of none. Raises UnknownAgent."""
 
-        def fill(draft: Draft) -> None:
+        def fill(change: Change) -> None:
             self._directory.agent(account, agent)
             for channel in self._directory.channels(account):
-                draft_member(draft, channel, agent, member)
+                change_member(change, channel, agent, member)
 
         await self._journal.write(fill)
 
@@ -56,10 +56,10 @@ class ChannelWriter:
         """
         saved: list[ChannelSettings] = []
 
-        def fill(draft: Draft) -> None:
+        def fill(change: Change) -> None:
             saved.clear()
             for account in file.accounts:
-                self._draft_agents(draft, account, file)
+                self._change_agents(change, account, file)
             for index, settings in enumerate(file.channels):
                 current = self._directory.find(settings.id)
                 revision = 1 if current is None else current.revision
@@ -69,7 +69,7 @@ class ChannelWriter:
                     _refuse_fixed(f"channels[{index}]", current, settings)
                     revision += 1
                 saved.append(settings.model_copy(update={"revision": revision}))
-                draft.save_channel(saved[-1], current)
+                change.save_channel(saved[-1], current)
 
         await self._journal.write(fill)
         return saved
@@ -81,22 +81,22 @@ class ChannelWriter:
             if taken:
                 raise InvalidSettings(taken)
 
-    def _draft_agents(self, draft: Draft, account: str, file: ChannelsFile) -> None:
+    def _change_agents(self, change: Change, account: str, file: ChannelsFile) -> None:
         for person in file.agents:
             known, agent = self._directory.find_agent(account, person.id), person.as_agent
             if known != agent:
-                draft.save_agent(account, agent)
+                change.save_agent(account, agent)
             if known is None:
-                draft.set_presence(account, person.id, person.state)
+                change.set_presence(account, person.id, person.state)
 
 
-def draft_member(draft: Draft, channel: ChannelSettings, agent: str, member: bool) -> None:
+def change_member(change: Change, channel: ChannelSettings, agent: str, member: bool) -> None:
     """The channel's next revision, unless it is so already. Rules that name the agent stay as they are."""
     if (agent in channel.human_agents) == member:
         return
     others = tuple(id_ for id_ in channel.human_agents if id_ != agent)
     changed = {"human_agents": (*others, agent) if member else others, "revision": channel.revision + 1}
-    draft.save_channel(channel.model_copy(update=changed), channel)
+    change.save_channel(channel.model_copy(update=changed), channel)
 
 
 def _refuse_fixed(path: str, current: ChannelSettings, settings: ChannelSettings) -> None:

@@ -31,7 +31,7 @@ def account_of(key: str) -> str:
 
 
 @dataclass(frozen=True)
-class Draft:
+class Change:
     """The messages of one change, in order. prefix: of the topics' names; id: of the change, numbered in its records.
 
     encrypt: for credentials.
@@ -77,14 +77,14 @@ class Draft:
         self.messages.append((topic.full_name(self.prefix), key.encode(), value, headers))
 
 
-Fill = Callable[[Draft], None]
+Fill = Callable[[Change], None]
 
 
 class Journal(Protocol):
     """What keeps settings and people."""
 
     async def write(self, fill: Fill) -> None:
-        """Write what `fill` puts into a draft: all of it or nothing, and nothing where it puts nothing.
+        """Write what `fill` puts into the change: all of it or nothing, and nothing where it puts nothing.
 
         fill sees in the directory all that was written before, may be called several times, and what it raises is
         raised. When write returns, the directory has what was written. Raises NotDurable.

@@ -13,7 +13,7 @@ from aiokafka.structs import RecordMetadata
 from bus.aiokafka_fixes import discard_producer
 from bus.connection import KafkaConnection, client_options
 from bus.publisher import NotDurable
-from ingress.journal import Draft, Fill, Message
+from ingress.journal import Change, Fill, Message
 
 TRANSACTION_TIMEOUT_MS = 10_000
 """How long the open transaction of a process that died may hold readers back."""
@@ -60,12 +60,12 @@ class KafkaJournal:
         self._deadline = deadline
         self._lock = asyncio.Lock()
 
-    def draft(self) -> Draft:
-        """An empty draft for one change, under a new id."""
-        return self._draft(self._new_id())
+    def new_change(self) -> Change:
+        """An empty change under a new id."""
+        return self._change(self._new_id())
 
     async def write(self, fill: Fill) -> None:
-        """See Journal. A draft that is empty, or refused, disturbs no other process."""
+        """See Journal. A change that is empty, or refused, disturbs no other process."""
         id, pause = self._new_id(), _PAUSE_SECONDS
         try:
             async with asyncio.timeout(self._deadline), self._lock:
@@ -83,13 +83,13 @@ class KafkaJournal:
         except (KafkaError, OSError, TimeoutError) as error:
             raise NotDurable(type(error).__name__) from error
 
-    def _draft(self, id: str) -> Draft:
-        return Draft(self._prefix, id, self._clock(), self._encrypt)
+    def _change(self, id: str) -> Change:
+        return Change(self._prefix, id, self._clock(), self._encrypt)
 
     def _filled(self, fill: Fill, id: str) -> Sequence[Message]:
-        draft = self._draft(id)
-        fill(draft)
-        return draft.messages
+        change = self._change(id)
+        fill(change)
+        return change.messages
 
     async def _transact(self, fill: Fill, id: str) -> None:
         producer = AIOKafkaProducer(

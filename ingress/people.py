@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from bus.publisher import Publish
-from ingress.channel_writer import draft_member
+from ingress.channel_writer import change_member
 from ingress.directory import ChannelDirectory
-from ingress.journal import Draft, Journal
+from ingress.journal import Change, Journal
 from schemas.events.people import PresenceState
 from schemas.settings.channels_file import Agent
 from schemas.settings.types import SettingsModel
@@ -22,40 +22,40 @@ class PresenceRequest(SettingsModel):
 class People:
     """Saves and deletes agents, and publishes their state. All methods raise NotDurable.
 
-    draft: an empty one for one change.
+    new_change: makes an empty one.
     """
 
     def __init__(
-        self, directory: ChannelDirectory, journal: Journal, publisher: Publish, draft: Callable[[], Draft]
+        self, directory: ChannelDirectory, journal: Journal, publisher: Publish, new_change: Callable[[], Change]
     ) -> None:
-        self._directory, self._journal, self._publisher, self._draft = directory, journal, publisher, draft
+        self._directory, self._journal, self._publisher, self._new_change = directory, journal, publisher, new_change
 
     async def save(self, account: str, agent: Agent) -> None:
         """Save an agent, who is new or replaces the one of that id."""
 
-        def fill(draft: Draft) -> None:
+        def fill(change: Change) -> None:
             if self._directory.find_agent(account, agent.id) != agent:
-                draft.save_agent(account, agent)
+                change.save_agent(account, agent)
 
         await self._journal.write(fill)
 
     async def delete(self, account: str, agent: str) -> None:
         """Delete an agent, who leaves every channel. Raises UnknownAgent."""
 
-        def fill(draft: Draft) -> None:
+        def fill(change: Change) -> None:
             self._directory.agent(account, agent)
             # First, so that nothing which becomes free when they leave a channel is given to them.
-            draft.delete_agent(account, agent)
+            change.delete_agent(account, agent)
             for channel in self._directory.channels(account):
-                draft_member(draft, channel, agent, member=False)
+                change_member(change, channel, agent, member=False)
 
         await self._journal.write(fill)
 
     async def set_presence(self, account: str, agent: str, presence: PresenceRequest) -> None:
         """Tell an agent's state. Raises UnknownAgent."""
         self._directory.agent(account, agent)
-        draft = self._draft()
-        draft.set_presence(account, agent, presence.state, presence.source)
+        change = self._new_change()
+        change.set_presence(account, agent, presence.state, presence.source)
         # No transaction: one record needs none, and desks send heartbeats all the time.
-        for message in draft.messages:
+        for message in change.messages:
             await self._publisher.publish(*message)

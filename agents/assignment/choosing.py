@@ -56,10 +56,10 @@ class Question:
     conversation: Conversation
     need: AssignmentNeed
     settings: ChannelSettings
-    told: dict[str, JsonValue]
+    explanation: dict[str, JsonValue]
 
     def choice(self, assignee: Assignee, decision: str, because: str, *, turn: bool = False) -> Choice:
-        explanation = {"decision": decision, "because": because, **self.told}
+        explanation = {"decision": decision, "because": because, **self.explanation}
         return Choice(assignee, explanation, turn, counts=decision not in ("kept", "replied"))
 
 
@@ -72,10 +72,10 @@ def choose(books: Books, conversation: Conversation, *, others_wait: bool = Fals
     need = conversation.need
     if need is None:
         raise ValueError("no assignee is needed")
-    told: dict[str, JsonValue] = {"reason": need.reason}
+    explanation: dict[str, JsonValue] = {"reason": need.reason}
     if need.team is not None:
-        told["team"] = need.team
-    question = Question(books, conversation, need, books.settings(conversation.channel), told)
+        explanation["team"] = need.team
+    question = Question(books, conversation, need, books.settings(conversation.channel), explanation)
     choice = None
     if need.reason in ("opened", "reopened"):
         choice = _by_rule(question) or _by_ai(question)
@@ -99,7 +99,7 @@ def _by_rule(question: Question) -> Choice | None:
     )
     tried: list[JsonValue] = []
     if settings.assignment.rules:
-        question.told["rules"] = tried
+        question.explanation["rules"] = tried
     for number, rule in enumerate(settings.assignment.rules, start=1):
         condition = failing(rule, message)
         found = "no_match" if condition is not None else _who_takes(question, rule.to)
@@ -113,7 +113,7 @@ def _by_rule(question: Question) -> Choice | None:
         if len(tried) < MAX_LISTED or entry["result"] == "taken":
             tried.append(entry)
         else:
-            question.told["more_rules"] = number - MAX_LISTED
+            question.explanation["more_rules"] = number - MAX_LISTED
         if not isinstance(found, str):
             because = "team_rule_matched" if rule.to.kind == "team" else "rule_matched"
             return question.choice(found, "rule", because, turn=rule.to.kind == "team")
@@ -129,7 +129,7 @@ def _who_takes(question: Question, to: Target) -> Assignee | str:
         case "team":
             candidates = _candidates(question, to.id)
             if candidates and candidates[0].why is None:
-                question.told.update(candidate_entries(candidates))
+                question.explanation.update(candidate_entries(candidates))
                 return Assignee(kind="human", id=candidates[0].agent)
             return "nobody_available" if candidates else "no_members"
         case "ai":
@@ -141,7 +141,7 @@ def _by_ai(question: Question) -> Choice | None:
     why = _why_not_ai(question, agents[0].id) if agents else "no_agents"
     if why is None:
         return question.choice(Assignee(kind="ai", id=agents[0].id), "ai", "first_ai_agent")
-    question.told["ai"] = {"agent": agents[0].id, "why": why} if agents else {"why": why}
+    question.explanation["ai"] = {"agent": agents[0].id, "why": why} if agents else {"why": why}
     return None
 
 
@@ -173,7 +173,7 @@ def _by_former(question: Question) -> Choice | None:
             return question.choice(former, "kept", "still_available")
     else:
         return None  # it waited meanwhile, and has left them
-    question.told["former"] = {_WORD[former.kind]: former.id, "why": why}
+    question.explanation["former"] = {_WORD[former.kind]: former.id, "why": why}
     sender = question.need.replied_by
     if sender is not None and is_present(question.books, question.settings.id, sender):
         return question.choice(Assignee(kind="human", id=sender), "replied", "former_not_available")
@@ -183,10 +183,10 @@ def _by_former(question: Question) -> Choice | None:
 def _by_strategy(question: Question) -> Choice:
     """Humans: the lowest load or, in sequential order and among equals, who was not served for longest."""
     candidates = _candidates(question, question.need.team)
-    question.told.update(candidate_entries(candidates))
+    question.explanation.update(candidate_entries(candidates))
     strategy = question.settings.assignment.strategy
     if not candidates or candidates[0].why is not None:
-        return Choice(None, question.told).nobody("nobody_available")
+        return Choice(None, question.explanation).nobody("nobody_available")
     because = "lowest_load" if strategy == "workload" else "longest_not_served"
     return question.choice(Assignee(kind="human", id=candidates[0].agent), strategy, because, turn=True)
 

@@ -54,13 +54,13 @@ def candidate_entries(candidates: Sequence[Candidate]) -> dict[str, JsonValue]:
 
 
 def _candidate_entry(candidate: Candidate) -> dict[str, JsonValue]:
-    told: dict[str, JsonValue] = {
+    entry: dict[str, JsonValue] = {
         "agent": candidate.agent,
         "eligible": candidate.why is None,
         "load": candidate.load,
         "limit": candidate.limit,
     }
-    return told if candidate.why is None else {**told, "why": candidate.why}
+    return entry if candidate.why is None else {**entry, "why": candidate.why}
 
 
 def condition_entry(condition: Condition) -> dict[str, JsonValue]:

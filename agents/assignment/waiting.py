@@ -75,11 +75,11 @@ def _propose(books: Books, conversation: Conversation, choice: "Choice") -> None
     conversation = conversation.model_copy(update={"proposal": proposal, "waiting": False})
     books.keep(conversation, "moved")
     books.proposals += 1
-    told = {"conversation_id": conversation.id, "revision": conversation.revision, "explanation": choice.explanation}
+    common = {"conversation_id": conversation.id, "revision": conversation.revision, "explanation": choice.explanation}
     reason = None if conversation.need is None else conversation.need.reason
-    books.say(INBOX, ProposeAssignee(proposal_id=proposal.id, assignee=assignee, reason=reason, **told), conversation)
+    books.say(INBOX, ProposeAssignee(proposal_id=proposal.id, assignee=assignee, reason=reason, **common), conversation)
     if assignee is None:
-        books.say(ASSIGNMENTS, AssignmentWaiting(**told), conversation)
+        books.say(ASSIGNMENTS, AssignmentWaiting(**common), conversation)
     else:
-        decided = AssignmentDecided(proposal_id=proposal.id, assignee=assignee, **told)
+        decided = AssignmentDecided(proposal_id=proposal.id, assignee=assignee, **common)
         books.say(ASSIGNMENTS, decided, conversation)

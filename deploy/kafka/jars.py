@@ -20,7 +20,7 @@ from deploy.errors import LiveDeskError
 from deploy.folders import CACHE, make_folder
 
 Progress = Callable[[str], None]
-"""Is told, in a line, what a long operation is doing."""
+"""Takes one line on what a long operation is doing."""
 
 
 def quiet(_line: str) -> None:

@@ -125,7 +125,7 @@ class IngressServer:
             self._directory,
             publisher,
             writer,
-            People(self._directory, journal, publisher, journal.draft),
+            People(self._directory, journal, publisher, journal.new_change),
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,

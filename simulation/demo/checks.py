@@ -47,7 +47,7 @@ def checks(evidence: Evidence, facts: Facts) -> Iterator[Check]:
     """All of them."""
     yield Check("everything came to an end", "; ".join(evidence.unfinished))
     yield from _messages(evidence, facts)
-    yield from _told(evidence, facts)
+    yield from _notices(evidence, facts)
     yield from _assigned(evidence, facts)
     yield from _answered(evidence, facts)
     yield from _rated(evidence, facts)
@@ -90,10 +90,10 @@ def _missing_callbacks(evidence: Evidence, facts: Facts) -> str:
     return f"{missing.total()} of {posted.total()} are missing" if missing else ""
 
 
-# --- what they are told --------------------------------------------------------------------------------------------
+# --- automatic messages ---------------------------------------------------------------------------------------------
 
 
-def _told(evidence: Evidence, facts: Facts) -> Iterator[Check]:
+def _notices(evidence: Evidence, facts: Facts) -> Iterator[Check]:
     customers, talks = evidence.customers, facts.by_contact()
     greeted = {contact: 1 for contact, customer in customers.items() if customer.kind in ("refund", "invoice", "late")}
     yield Check(
@@ -104,7 +104,7 @@ def _told(evidence: Evidence, facts: Facts) -> Iterator[Check]:
         for contact, customer in customers.items()
         if customer.kind == "early"
     }
-    yield Check("whoever wrote while it was closed was told so once a day", _unlike(closed, facts.sent("unavailable")))
+    yield Check("whoever wrote while it was closed got one notice a day", _unlike(closed, facts.sent("unavailable")))
 
 
 def _days_closed(evidence: Evidence, customer: Customer, talk: Talk | None) -> int:
@@ -178,12 +178,12 @@ def _answered(evidence: Evidence, facts: Facts) -> Iterator[Check]:
     times = Counter(entry.id or "" for entry in facts.accepted if entry.id in evidence.replies)
     yield Check("every reply reached the provider once", _unlike(Counter(evidence.replies.keys()), times))
     wanted = {id: (agent, agent) for id, agent in evidence.replies.items()}
-    told = {
+    shown = {
         id: (by, talk.header.assignee and talk.header.assignee.id)
         for talk in talks.values()
         for id, by in talk.replied.items()
     }
-    yield Check("every reply is in its conversation, of the agent who holds it", _unlike(wanted, told))
+    yield Check("every reply is in its conversation, of the agent who holds it", _unlike(wanted, shown))
     notes = {contact: _notes(customer) for contact, customer in customers.items()}
     found = {
         contact: (Counter(reason for reason in talk.notes if reason not in FAILURES), talk.header.labels)
@@ -223,8 +223,8 @@ def _rated(evidence: Evidence, facts: Facts) -> Iterator[Check]:
     yield Check("every resolution was carried out once", _unlike(resolved, by))
     asked = {contact: 1 for contact, customer in customers.items() if customer.is_asked}
     yield Check("every resolution was followed by one survey, where it may", _unlike(asked, facts.sent("survey")))
-    told = Counter(event.contact for event in facts.surveys if isinstance(event, SurveySent))
-    yield Check("csat knows every survey that the provider took", _unlike(facts.sent("survey"), told))
+    found = Counter(event.contact for event in facts.surveys if isinstance(event, SurveySent))
+    yield Check("csat knows every survey that the provider took", _unlike(facts.sent("survey"), found))
     labelled = {
         contact: ["labels"] for contact, customer in customers.items() if customer.is_resolved != customer.is_asked
     }
@@ -254,7 +254,7 @@ def _sent(facts: Facts) -> Iterator[Check]:
     yield Check("every message was sent once", _unlike(Counter(facts.commanded.keys()), times))
     yield Check("every accepted message has all its statuses", _without_statuses(facts))
     again = [f"{id} {status}" for (id, status), count in facts.reported.items() if count > 1]
-    yield Check("no status is told twice", _listed(again))
+    yield Check("no status is reported twice", _listed(again))
 
 
 def _without_statuses(facts: Facts) -> str:

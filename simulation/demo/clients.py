@@ -49,7 +49,7 @@ class SandboxClient:
         return _CALLBACKS.validate_json(await _call(self._session, "GET", f"{self._url}/callbacks"))
 
 
-class DeskClient:
+class ControlClient:
     """Agents and an administrator: the control API of ingress. Raises LiveDeskError."""
 
     def __init__(self, session: ClientSession, url: str) -> None:

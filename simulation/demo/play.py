@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.events.conversation import Status
 from schemas.settings.channel import ChannelSettings
-from simulation.demo.clients import DeskClient, SandboxClient
-from simulation.demo.desk import Desk
+from simulation.demo.clients import ControlClient, SandboxClient
+from simulation.demo.conversations import Conversations
 from simulation.demo.plan import AI_ANSWER, Callback, Customer, Plan
 from simulation.demo.watch import Watch
 from simulation.sandbox.customers import CustomerMessage
@@ -54,11 +54,11 @@ class Play:
         plan: Plan,
         channels: Mapping[str, ChannelSettings],
         sandbox: SandboxClient,
-        control: DeskClient,
-        desk: Desk,
+        control: ControlClient,
+        conversations: Conversations,
     ) -> None:
         self._plan, self._channels, self._sandbox, self._control = plan, channels, sandbox, control
-        self._desk = desk
+        self._conversations = conversations
         self._opened = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._last_seq = -1
@@ -85,7 +85,7 @@ class Play:
             self.written |= {message.id or "" for message in callback.messages}
 
     async def settle(self, seconds: float) -> None:
-        """Wait until everybody was told, or answered, what there is to say before support opens."""
+        """Wait until all notices and answers that are due before support opens are sent."""
         await self._until(lambda: all(map(self._is_settled, self._plan.customers.values())), seconds)
 
     async def open(self) -> None:
@@ -123,9 +123,9 @@ class Play:
 
     async def _serve(self, customer: Customer) -> None:
         """An agent answers the customer, and resolves; the customer rates that."""
-        work, desk, contact = customer.work, self._desk, customer.contact
+        work, conversations, contact = customer.work, self._conversations, customer.contact
         agent = work.resolver if customer.kind == "parcel" else await self._answer(customer)
-        await desk.until(lambda: self._is_finished(customer))
+        await conversations.until(lambda: self._is_finished(customer))
         if work.note is not None:
             await self._command(customer, agent, "note", text=work.note)
         if work.label is not None:
@@ -136,21 +136,21 @@ class Play:
         await self._command(customer, agent, "resolve")
         self.resolved[contact] = Resolved(agent)
         if customer.is_asked:
-            await desk.until(lambda: desk.survey_status(contact) in ENDINGS)
-            if desk.survey_status(contact) in SEEN:
+            await conversations.until(lambda: conversations.survey_status(contact) in ENDINGS)
+            if conversations.survey_status(contact) in SEEN:
                 await self._rate(customer, agent)
 
     async def _answer(self, customer: Customer) -> str:
         """Whoever was given the conversation replies. Returns who."""
-        desk, contact = self._desk, customer.contact
-        await desk.until(lambda: desk.holder(contact) is not None)
+        conversations, contact = self._conversations, customer.contact
+        await conversations.until(lambda: conversations.holder(contact) is not None)
         if customer.channel == LATE_CHANNEL:
             await self._opened.wait()
         await asyncio.sleep(customer.work.after)
-        agent = desk.holder(contact) or ""
+        agent = conversations.holder(contact) or ""
         await self._command(customer, agent, "reply", text=customer.work.reply)
         self.replies[f"reply-{contact}"] = agent
-        await desk.until(lambda: desk.times_sent(contact, "reply") > 0)
+        await conversations.until(lambda: conversations.times_sent(contact, "reply") > 0)
         return agent
 
     async def _rate(self, customer: Customer, agent: str) -> None:
@@ -178,24 +178,24 @@ class Play:
         now = {message.id for message in callback.messages}
         customers = [self._plan.customers[message.contact] for message in callback.messages]
         before = {id for customer in customers for ids in customer.written for id in ids if id in self.written}
-        return self._desk.has(before - now)
+        return self._conversations.has(before - now)
 
     def _is_settled(self, customer: Customer) -> bool:
-        desk, contact, written = self._desk, customer.contact, customer.written[0]
-        if not desk.has(written):
+        conversations, contact, written = self._conversations, customer.contact, customer.written[0]
+        if not conversations.has(written):
             return False
         match customer.kind:
             case "early":
-                return desk.times_sent(contact, "unavailable") > 0
+                return conversations.times_sent(contact, "unavailable") > 0
             case "parcel" | "person":
-                return desk.times_sent(contact, "ai") >= len(written)
+                return conversations.times_sent(contact, "ai") >= len(written)
         return True
 
     def _is_finished(self, customer: Customer) -> bool:
         """Whether the customer has written everything, and the AI agent has answered what it is to answer."""
         written = [id for ids in customer.written for id in ids]
         by_ai = len(customer.written[0]) if customer.kind in ("parcel", "person") else 0
-        return self._desk.has(written) and self._desk.times_sent(customer.contact, "ai") >= by_ai
+        return self._conversations.has(written) and self._conversations.times_sent(customer.contact, "ai") >= by_ai
 
     async def _until(self, seen: Callable[[], bool], seconds: float) -> None:
         """Poll until `seen()` or the deadline; the final checks report what is missing."""
@@ -217,7 +217,7 @@ class Play:
     async def _missing(self, watch: Watch) -> list[str]:
         served = sum(not task.done() for task in self._tasks.values())
         closing = [customer.contact for customer in self._plan.customers.values() if customer.is_resolved]
-        not_closed = sum(self._desk.status(contact) is not Status.CLOSED for contact in closing)
+        not_closed = sum(self._conversations.status(contact) is not Status.CLOSED for contact in closing)
         try:
             lag = {stage: records for stage, records in (await watch.lag()).items() if records}
         except KafkaError as error:

@@ -17,9 +17,9 @@ from deploy.reports import summed
 from deploy.secrets import Secrets
 from deploy.settings import Settings
 from schemas.topics import ASSIGNMENTS, CONVERSATIONS
-from simulation.demo.clients import DeskClient, SandboxClient
+from simulation.demo.clients import ControlClient, SandboxClient
+from simulation.demo.conversations import Conversations
 from simulation.demo.count import summarize
-from simulation.demo.desk import Desk
 from simulation.demo.facts import COUNTED, Evidence, Facts
 from simulation.demo.picture import Picture
 from simulation.demo.plan import RECEIPT_FAULTS, make_plan
@@ -73,11 +73,11 @@ async def _run(settings: Settings, customers: int, seed: int, folder: Path, pict
         with picture.timed("starting sandbox, ingress and worker"):
             await exits.enter_async_context(stack)
             session = await exits.enter_async_context(ClientSession(timeout=ClientTimeout(total=10)))
-            desk = Desk()
-            watch = Watch(stack, session, picture, desk)
+            conversations = Conversations()
+            watch = Watch(stack, session, picture, conversations)
             await exits.enter_async_context(watch.running())
         sandbox = SandboxClient(session, stack.sandbox_url)
-        play = Play(plan, channels, sandbox, DeskClient(session, stack.control_url), desk)
+        play = Play(plan, channels, sandbox, ControlClient(session, stack.control_url), conversations)
         exits.push_async_callback(play.stop)
         unfinished = await _play(play, watch, picture, END_SECONDS + customers)
         with picture.timed("counting"):

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bus.follower import TopicFollower
 from schemas.record import UndecodableRecord, decode
 from schemas.topics import ASSIGNMENTS, CONVERSATIONS, STATUSES, Topic
-from simulation.demo.desk import Desk
+from simulation.demo.conversations import Conversations
 from simulation.demo.picture import Picture, StageNumbers
 from simulation.stack import Stack
 from streams.runtime.metrics import Metrics
@@ -27,10 +27,10 @@ RATE_SECONDS = 3.0
 
 
 class Watch:
-    """Keeps the picture and the desk up to date."""
+    """Keeps the picture and the conversations up to date."""
 
-    def __init__(self, stack: Stack, session: ClientSession, picture: Picture, desk: Desk) -> None:
-        self._stack, self._session, self._picture, self._desk = stack, session, picture, desk
+    def __init__(self, stack: Stack, session: ClientSession, picture: Picture, conversations: Conversations) -> None:
+        self._stack, self._session, self._picture, self._conversations = stack, session, picture, conversations
         settings = stack.settings
         self._progress = Progress(settings.kafka, settings.topic_prefix, TOPOLOGY, Metrics())
         self._seen: deque[tuple[float, Counter[str]]] = deque()
@@ -75,7 +75,7 @@ class Watch:
             self._picture.counts["unreadable records"] += 1
             return
         self._picture.take(record)
-        self._desk.take(record)
+        self._conversations.take(record)
 
     async def _look_on(self) -> None:
         while True:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from ingress.channel_writer import ChannelWriter
 from ingress.commands import parse_command, unknown_agents
 from ingress.directory import ChannelDirectory, UnknownAgent
-from ingress.journal import SOURCE, Draft, Fill, Message
+from ingress.journal import SOURCE, Change, Fill, Message
 from ingress.people import People, PresenceRequest
 from providers.registry import PROVIDERS
 from schemas.codec import Headers, from_kafka
@@ -56,9 +56,9 @@ class DriverWorld:
         breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
         self._performers: Performers = {SendRequest: breaker.perform, AiRequest: AiClient(sandbox, "").perform}
         self._driver = Driver(self._store, self._perform, self._at)
-        journal = _Journal(self._publish, lambda: Draft("", self._ids(), self._at, vault.encrypt))
+        journal = _Journal(self._publish, lambda: Change("", self._ids(), self._at, vault.encrypt))
         self._writer = ChannelWriter(self._directory, journal)
-        self._people = People(self._directory, journal, journal, journal.draft)
+        self._people = People(self._directory, journal, journal, journal.new_change)
 
     @classmethod
     async def build(cls, scenario: Scenario) -> "DriverWorld":
@@ -152,13 +152,13 @@ class _Journal:
 
     connected = True
 
-    def __init__(self, publish: Callable[[Message], None], draft: Callable[[], Draft]) -> None:
-        self._publish, self.draft = publish, draft
+    def __init__(self, publish: Callable[[Message], None], new_change: Callable[[], Change]) -> None:
+        self._publish, self.new_change = publish, new_change
 
     async def write(self, fill: Fill) -> None:
-        draft = self.draft()
-        fill(draft)
-        for message in draft.messages:
+        change = self.new_change()
+        fill(change)
+        for message in change.messages:
             self._publish(message)
 
     async def publish(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:

@@ -63,7 +63,7 @@ class _Telling:
 
     def __init__(self, run: Finished) -> None:
         self._run = run
-        self._told = {step for _, record in run.evidence.records if (step := step_of(record.id)) is not None}
+        self._shown = {step for _, record in run.evidence.records if (step := step_of(record.id)) is not None}
         self._pending = list(enumerate(run.scenario.steps))
         probes = [index for index, step in self._pending if step.probe is not None]
         self._probes = dict(zip(probes, run.result.open, strict=True))
@@ -72,7 +72,7 @@ class _Telling:
         """The steps up to one's own, and those without any record up to a time; None: all of them."""
         while self._pending:
             index, step = self._pending[0]
-            due = time is None or (own is not None and index <= own) or (index not in self._told and step.at < time)
+            due = time is None or (own is not None and index <= own) or (index not in self._shown and step.at < time)
             if not due:
                 return
             yield from self._step(*self._pending.pop(0))
@@ -82,7 +82,7 @@ class _Telling:
         if index in self._probes:
             yield _line(step.at, f"   {_found(self._probes[index])}", "")
         for one in self._run.result.refused:
-            if one.step == index and index not in self._told:
+            if one.step == index and index not in self._shown:
                 yield _line(step.at, f"   refused: {one.code}: {one.reason}", "red")
 
 
@@ -249,19 +249,19 @@ def _reference(reference: MessageRef) -> str:
 
 
 def _command(command: CommandStep) -> str:
-    told = f"{command.by}: {command.type.replace('_', ' ')} {command.contact}"
+    command_line = f"{command.by}: {command.type.replace('_', ' ')} {command.contact}"
     match command:
         case CommandStep(template=template) if template is not None:
-            return f"{told} {command.id or ''}: template {template.name}"
+            return f"{command_line} {command.id or ''}: template {template.name}"
         case CommandStep(text=str(text)):
-            return f"{told}{f' {command.id}' if command.id else ''}: {_quoted(text)}"
+            return f"{command_line}{f' {command.id}' if command.id else ''}: {_quoted(text)}"
         case CommandStep(until=datetime() as until):
-            return f"{told} until {format_time(until)}"
+            return f"{command_line} until {format_time(until)}"
         case CommandStep(to=to) if to is not None:
-            return f"{told} to {to.kind} {to.id}"
+            return f"{command_line} to {to.kind} {to.id}"
         case CommandStep(type="label"):
-            return f"{told}: {_labels(command.add, command.remove)}"
-    return told
+            return f"{command_line}: {_labels(command.add, command.remove)}"
+    return command_line
 
 
 def _presence(presence: Presence) -> str:

@@ -65,7 +65,7 @@ class EffectRunner:
         self._running[task] = effect.request
         task.add_done_callback(self._running.pop)
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """Wait for the calls under way, as long as they may take."""
         if self._running:
             longest = max(request.ends_within_s for request in self._running.values())

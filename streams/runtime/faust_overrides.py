@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from bus.aiokafka_fixes import believe_loaded_offsets_only, rest_longer
+from bus.aiokafka_fixes import believe_loaded_offsets_only, wait_longer_when_idle
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._told: dict[int, int] = {}
+        self._fetched_to: dict[int, int] = {}
         self._assignment: Any = None
         self._number = 0
 
@@ -96,7 +96,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         await super().on_start()
-        rest_longer(self._consumer._fetcher)
+        wait_longer_when_idle(self._consumer._fetcher)
 
     async def commit_positions(self, positions: dict[TopicPartition, int], generation: int) -> None:
         """Commit the group's offsets. Raises TimeoutError; KafkaError, also when the group has another generation now.
@@ -133,8 +133,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         for tp in wanted & set(assignment.tps):
             state = assignment.state_value(tp)
             if state is not None and state.has_valid_position:
-                before = self._told.get(tp.partition)
-                self._told[tp.partition] = state.position
+                before = self._fetched_to.get(tp.partition)
+                self._fetched_to[tp.partition] = state.position
                 fetched.append(Fetched(tp.partition, records.get(tp, []), state.position, number, before))
         return fetched
 
@@ -148,7 +148,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         if assignment is not self._assignment:
             self._assignment = assignment
             self._number += 1
-            self._told.clear()
+            self._fetched_to.clear()
         return self._number
 
 

@@ -98,7 +98,7 @@ class Processor:
         batch.messages[self._input, self._partition].append((key.encode(), value, headers))
         self._env.metrics.effects.labels(self._stage.name, end.outcome).inc()
 
-    def keep(self, batch: Batch, offset: int | None) -> None:
+    def write_state(self, batch: Batch, offset: int | None) -> None:
         """Write the changed rows, as they are at the end of the batch, and the offset to the stage's changelog.
 
         There the offset stands and falls with the rows. The consumer group's offset follows afterwards.

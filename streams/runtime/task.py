@@ -88,7 +88,7 @@ class Task:
         self._barrier: Barrier | None = None
         self._effects = EffectRunner(env.performers, self._on_end)
         self._position = 0
-        self._told: int | None = None
+        self._fetched_to: int | None = None
         self._restoring = True
         self.queued = 0
         self.ready = False
@@ -101,10 +101,10 @@ class Task:
         """Queue what was fetched, unless it is of another assignment of the consumer."""
         if fetched.assignment != self._assignment or self._closing.is_set():
             return
-        if fetched.after != self._told:
-            missing = RuntimeError(f"a fetch is missing: one after {fetched.after} follows one up to {self._told}")
-            die(f"task {self.name}", missing)
-        self._told = fetched.position
+        if fetched.after != self._fetched_to:
+            gap = f"one after {fetched.after} follows one up to {self._fetched_to}"
+            die(f"task {self.name}", RuntimeError(f"a fetch is missing: {gap}"))
+        self._fetched_to = fetched.position
         if fetched.records or fetched.position > self._position:
             self._fetched.append(fetched)
             self.queued += len(fetched.records)
@@ -128,7 +128,7 @@ class Task:
     @property
     def delivered_offset(self) -> int:
         """Everything before it has been fetched."""
-        return self.next_offset if self._told is None else self._told
+        return self.next_offset if self._fetched_to is None else self._fetched_to
 
     @property
     def busy_effects(self) -> int:
@@ -164,7 +164,7 @@ class Task:
                 while not self._closing.is_set() and await self._advance():
                     self.last_loop = time.monotonic()
                     await self._collect()
-            await self._effects.settle()
+            await self._effects.drain()
             batch = Batch(Changes(self._state))
             self._write_ends(batch)
             # The next owner need not fence this process, which continues with its other partitions.
@@ -323,7 +323,7 @@ class Task:
     async def _commit(self, batch: Batch, position: int | None) -> None:
         """position: of the input, after the batch's records; None: it has none."""
         attempted_at = time.monotonic()
-        self._processor.keep(batch, position)
+        self._processor.write_state(batch, position)
         self._in_transaction = True
         offsets = await self._transactions.commit(batch.messages)
         batch.changes.commit(self._state)

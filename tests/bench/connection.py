@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 Answered = Callable[[int], None]
-"""Is told the status of the answer; 0: the connection was lost before it."""
+"""Is given the status of the answer; 0: the connection was lost before it."""
 
 
 class Connection(asyncio.Protocol):

@@ -60,10 +60,10 @@ async def run(session: Session) -> Sequence[Report]:
         await _settled(customers, cluster.kafka)
         starts = sum(process.starts - 1 for process in system.processes)
         found = await committed_records(cluster.kafka, PREFIX, CONVERSATIONS)
-    told = Counter(
+    reported = Counter(
         record.subject.partition(":")[2] for record in found if isinstance(record.event, ConversationMessageReceived)
     )
-    return [report(customers, killing.result(), told, starts)]
+    return [report(customers, killing.result(), reported, starts)]
 
 
 async def _kill(cluster: Cluster, seconds: float) -> list[Kill]:
@@ -111,7 +111,7 @@ async def _settled(customers: Customers, kafka: KafkaConnection) -> None:
             await asyncio.sleep(0.2)
 
 
-def report(customers: Customers, kills: list[Kill], told: Counter[str], restarts: int) -> Report:
+def report(customers: Customers, kills: list[Kill], reported: Counter[str], restarts: int) -> Report:
     """Stalls by kill, then what was lost or doubled."""
     calls = sorted(call for found in customers.called.values() for call in found)
     gaps = [(after - before, before) for before, after in pairwise(calls)]
@@ -122,12 +122,12 @@ def report(customers: Customers, kills: list[Kill], told: Counter[str], restarts
         gap = max((length for length, before in gaps if since <= before < until), default=0.0)
         late = [d for c, at in customers.posted.items() if since <= at < until for d in _delay(customers, c)]
         rows.append((f"{kill.what} (broker {kill.node})", f"{gap:.1f}", f"{max(late, default=0.0):.1f}"))
-    lost = sum(told[contact] == 0 for contact in customers.posted)
-    twice = sum(count > 1 for count in told.values())
+    lost = sum(reported[contact] == 0 for contact in customers.posted)
+    twice = sum(count > 1 for count in reported.values())
     repeated = sum(len(found) > 1 for found in customers.called.values())
     verdicts = (
         Verdict("acknowledged messages lost", lost, 0, most=True),
-        Verdict("messages told twice", twice, 0, most=True),
+        Verdict("messages reported twice", twice, 0, most=True),
         Verdict("customers greeted twice", repeated, 0, most=True),
     )
     notes = (

@@ -90,14 +90,14 @@ def limit_reports(limit: Limit) -> list[Report]:
         processes.append((name, f"{limit.a_second(used):.0%}", f"{limit.micros(name):,.0f}"))
     cores = limit.a_second(sum(limit.cpu.values()))
     busiest = max(limit.cpu, key=lambda name: limit.cpu[name])
-    told = f"{cores:.2f} of {os.cpu_count()} cores used; busiest: {busiest}"
+    reported = f"{cores:.2f} of {os.cpu_count()} cores used; busiest: {busiest}"
     stages = []
     for stage, waiting in limit.lag.items():
         records, batches = (limit.a_second(found.get(stage, 0.0)) for found in (limit.records, limit.batches))
         stages.append((stage, f"{records:,.0f}", f"{batches:,.1f}", f"{waiting:,.0f}"))
     behind = max(limit.lag, key=lambda stage: limit.lag[stage])
     return [
-        Report(title, ("process", "of a core", "µs a callback"), processes, (), (told,)),
+        Report(title, ("process", "of a core", "µs a callback"), processes, (), (reported,)),
         Report(
             f"{title}: stages",
             ("stage", "records/s", "batches/s", "mean lag"),

@@ -24,8 +24,8 @@ class Verdict:
 
     def __str__(self) -> str:
         bound = "at most" if self.most else "at least"
-        told = "met" if self.met else "not met"
-        return f"{self.what}: {self.value:.3g}{self.unit} (target: {bound} {self.target:g}{self.unit}: {told})"
+        reported = "met" if self.met else "not met"
+        return f"{self.what}: {self.value:.3g}{self.unit} (target: {bound} {self.target:g}{self.unit}: {reported})"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class NoResult(RuntimeError):
 
 @dataclass(frozen=True)
 class Session:
-    """folder: emptied afterwards. cache_dir: kept. say: tells, in a line, what goes on."""
+    """folder: emptied afterwards. cache_dir: kept. say: shows one line of progress."""
 
     size: Size
     folder: Path

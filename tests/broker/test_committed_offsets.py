@@ -39,11 +39,11 @@ async def commit_offsets(servers: str) -> None:
 
 
 async def answers(consumer: AIOKafkaConsumer, enough: asyncio.Event) -> list[int | None]:
-    """What it is told, asking all the time."""
-    told = []
+    """What it is answered, asking all the time."""
+    answers = []
     while not enough.is_set():
-        told.append(await consumer.committed(PARTITIONS[0]))
-    return told
+        answers.append(await consumer.committed(PARTITIONS[0]))
+    return answers
 
 
 async def test_a_consumer_waits_until_a_broker_that_comes_back_knows_the_offsets(broker: EmbeddedBroker) -> None:

@@ -51,7 +51,7 @@ class CountWorker:
         await until(lambda: word in self._out.read_text(), f"{word} from the worker: {self._out}", seconds)
 
     async def exit_code(self, seconds: float = 90) -> int:
-        # Faust, told to stop while its group rebalances, first waits for that.
+        # Faust, asked to stop while its group rebalances, first waits for that.
         await until(lambda: self.process.poll() is not None, "the worker's end", seconds)
         return int(self.process.returncode)
 

@@ -34,7 +34,7 @@ from tests.support.reading import committed_records, until
 from tests.unit.deploy.test_dead_letters import MENDED
 
 
-class Desk:
+class Operator:
     """The counting stage on topics of its own, and an operator."""
 
     def __init__(self, kafka: KafkaConnection, prefix: str) -> None:
@@ -74,51 +74,51 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(kafka: KafkaConnection, topic_prefix: str) -> Desk:
+async def operator(kafka: KafkaConnection, topic_prefix: str) -> Operator:
     topics = (NUMBERS, COUNTS, TIMERS, CHANNELS, DEAD_LETTERS, state_topic(COUNT.name))
     await apply(kafka, topic_prefix, topics, partitions=2, replication_factor=1)
-    return Desk(kafka, topic_prefix)
+    return Operator(kafka, topic_prefix)
 
 
-async def test_a_parked_key_is_given_back_in_order_once(desk: Desk) -> None:
-    async with desk.working(COUNT):
-        await desk.feed(1, -2, 3)
-        await desk.feed(7, key="other")
-    assert await desk.counted() == [1]
-    async with desk.working(MENDED):
-        async with returning(desk.kafka, desk.prefix) as write_back:
-            await write_back(await desk.plan())
-        await desk.feed(4)
-    assert await desk.counted() == [1, 2, 3, 4]
-    assert await desk.counted("other") == [7]
-    assert [letter.replayed for letter in (await desk.letters()).by_id.values()] == [True, True]
-    assert await desk.plan() == []
+async def test_a_parked_key_is_given_back_in_order_once(operator: Operator) -> None:
+    async with operator.working(COUNT):
+        await operator.feed(1, -2, 3)
+        await operator.feed(7, key="other")
+    assert await operator.counted() == [1]
+    async with operator.working(MENDED):
+        async with returning(operator.kafka, operator.prefix) as write_back:
+            await write_back(await operator.plan())
+        await operator.feed(4)
+    assert await operator.counted() == [1, 2, 3, 4]
+    assert await operator.counted("other") == [7]
+    assert [letter.replayed for letter in (await operator.letters()).by_id.values()] == [True, True]
+    assert await operator.plan() == []
 
 
-async def test_of_two_operators_who_see_the_same_letters_one_writes(desk: Desk) -> None:
-    async with desk.working(COUNT):
-        await desk.feed(-1, 2)
-    async with returning(desk.kafka, desk.prefix) as slow:
-        planned = await desk.plan()
-        async with returning(desk.kafka, desk.prefix) as quick:
-            await quick(await desk.plan())
+async def test_of_two_operators_who_see_the_same_letters_one_writes(operator: Operator) -> None:
+    async with operator.working(COUNT):
+        await operator.feed(-1, 2)
+    async with returning(operator.kafka, operator.prefix) as slow:
+        planned = await operator.plan()
+        async with returning(operator.kafka, operator.prefix) as quick:
+            await quick(await operator.plan())
         with pytest.raises(LiveDeskError, match="Somebody else"):
             await slow(planned)
-    async with desk.working(MENDED):
+    async with operator.working(MENDED):
         pass
-    assert await desk.counted() == [1, 2]
+    assert await operator.counted() == [1, 2]
 
 
-async def test_the_log_of_a_key_that_was_parked_and_given_back_replays(desk: Desk) -> None:
-    async with desk.working(MENDED):
-        await desk.feed(1)
-        async with AIOKafkaProducer(**client_options(desk.kafka)) as producer:
-            await producer.send_and_wait(NUMBERS.full_name(desk.prefix), b"what?", key=b"k")
-        await desk.feed(2, 3)
-    async with desk.working(MENDED), returning(desk.kafka, desk.prefix) as write_back:
-        await write_back(await desk.plan())
-    assert await desk.counted() == [1, 2, 3]
-    (report,) = await replay_stages(desk.kafka, desk.prefix, [MENDED])
+async def test_the_log_of_a_key_that_was_parked_and_given_back_replays(operator: Operator) -> None:
+    async with operator.working(MENDED):
+        await operator.feed(1)
+        async with AIOKafkaProducer(**client_options(operator.kafka)) as producer:
+            await producer.send_and_wait(NUMBERS.full_name(operator.prefix), b"what?", key=b"k")
+        await operator.feed(2, 3)
+    async with operator.working(MENDED), returning(operator.kafka, operator.prefix) as write_back:
+        await write_back(await operator.plan())
+    assert await operator.counted() == [1, 2, 3]
+    (report,) = await replay_stages(operator.kafka, operator.prefix, [MENDED])
     assert report.identical, report.difference
 
 

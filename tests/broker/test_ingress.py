@@ -29,7 +29,7 @@ from deploy.kafka.topics import apply
 from deploy.processes.ingress import IngressServer
 from deploy.settings import Settings
 from ingress.directory import ChannelDirectory
-from ingress.journal import Draft
+from ingress.journal import Change
 from ingress.kafka_journal import KafkaJournal
 from schemas.codec import from_kafka
 from schemas.events.callbacks import WebhookReceived
@@ -257,8 +257,8 @@ async def test_two_processes_that_save_at_once_make_one_revision_each(
         assert statuses == [200] * 4
         assert {server.channels[0].revision for server in (first, second)} == {5}
     assert [record.subject for record in await records(settings, CHANNELS)] == [f"orders/{n}" for n in range(1, 6)]
-    told = [record for record in await records(settings, ACCOUNT_INBOX) if record.channel is not None]
-    assert [record.settings_revision for record in told] == list(range(1, 6))
+    reported = [record for record in await records(settings, ACCOUNT_INBOX) if record.channel is not None]
+    assert [record.settings_revision for record in reported] == list(range(1, 6))
 
 
 @asynccontextmanager
@@ -283,14 +283,14 @@ async def journal(settings: Settings) -> AsyncIterator[KafkaJournal]:
 
 
 async def test_a_change_that_fails_half_way_is_on_neither_topic_and_blocks_nobody(settings: Settings) -> None:
-    def fill(draft: Draft) -> None:
-        draft.save_agent("main", Agent(id="ada"))
-        draft.messages.append((ACCOUNT_INBOX.full_name(settings.topic_prefix), b"main", b"x" * 2**23, ()))
+    def fill(change: Change) -> None:
+        change.save_agent("main", Agent(id="ada"))
+        change.messages.append((ACCOUNT_INBOX.full_name(settings.topic_prefix), b"main", b"x" * 2**23, ()))
 
     async with journal(settings) as saving:
         with pytest.raises(NotDurable):
             await saving.write(fill)
-        await saving.write(lambda draft: draft.save_agent("main", Agent(id="bea")))
+        await saving.write(lambda change: change.save_agent("main", Agent(id="bea")))
     for topic in (DIRECTORY, ACCOUNT_INBOX):
         assert [record.event for record in await records(settings, topic)] == [AgentSaved(agent="bea", name="bea")]
 
@@ -303,7 +303,7 @@ async def test_a_change_left_open_by_a_dead_process_is_on_neither_topic(settings
         await dead.begin_transaction()
         await dead.send_and_wait(DIRECTORY.full_name(settings.topic_prefix), b"never", b"agent/main/ada")
         await discard_producer(dead)
-        await saving.write(lambda draft: draft.save_agent("main", Agent(id="bea")))
+        await saving.write(lambda change: change.save_agent("main", Agent(id="bea")))
     for topic in (DIRECTORY, ACCOUNT_INBOX):
         assert [record.event for record in await records(settings, topic)] == [AgentSaved(agent="bea", name="bea")]
 

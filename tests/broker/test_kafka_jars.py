@@ -40,7 +40,7 @@ def served(tmp_path: Path, jars: list[Path]) -> Iterator[tuple[Path, str]]:
         thread.join()
 
 
-def test_an_empty_cache_is_filled_and_progress_told(tmp_path: Path, served: tuple[Path, str]) -> None:
+def test_an_empty_cache_is_filled_and_progress_reported(tmp_path: Path, served: tuple[Path, str]) -> None:
     lines: list[str] = []
     fetched = fetch_jars(tmp_path / "cache", lines.append, served[1])
     total = len(read_jar_list().jars)

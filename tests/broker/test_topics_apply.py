@@ -84,7 +84,7 @@ async def test_two_can_apply_at_the_same_time(kafka: KafkaConnection, topic_pref
     assert (after.missing, after.differences) == ((), ())
 
 
-async def test_differences_are_told_and_left_alone(
+async def test_differences_are_reported_and_left_alone(
     kafka: KafkaConnection, topic_prefix: str, existing_inbox: str, admin: AIOKafkaAdminClient
 ) -> None:
     done = await apply(kafka, topic_prefix, (INBOX,), partitions=4, replication_factor=1)

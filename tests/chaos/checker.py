@@ -102,11 +102,11 @@ def check_order(history: History) -> Iterator[Violation]:
         if isinstance(record.event, ConversationMessageReceived):
             found[record.subject].append(record.event.message_id)
     events, gated = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
-    for told in history.envelopes(CONVERSATIONS):
-        if told.type != ConversationCommandRefused.type:
-            events[told.subject].append(told.id)
-    for told in history.envelopes(GATED):
-        gated[told.subject].append(told.causation_id or "")
+    for reported in history.envelopes(CONVERSATIONS):
+        if reported.type != ConversationCommandRefused.type:
+            events[reported.subject].append(reported.id)
+    for reported in history.envelopes(GATED):
+        gated[reported.subject].append(reported.causation_id or "")
     yield from _differences("out of order", wanted, found, only_order=True)
     yield from _differences("gated differs from conversations", events, gated)
 
@@ -116,7 +116,7 @@ def _differences(
 ) -> Iterator[Violation]:
     for key in wanted.keys() | found.keys():
         left, right = wanted.get(key, []), found.get(key, [])
-        # What is lost or doubled is told by another check.
+        # What is lost or doubled is reported by another check.
         if left == right or (only_order and Counter(left) != Counter(right)):
             continue
         at = next((i for i, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]), None)
@@ -200,10 +200,10 @@ def check_commands(history: History) -> Iterator[Violation]:
 def check_ids(history: History) -> Iterator[Violation]:
     """No record is on its topic twice."""
     for topic in history.messages:
-        told = history.envelopes(topic)
+        reported = history.envelopes(topic)
         # Whoever takes a task over ends its pending effects anew; its predecessor's end may be on its way. The second
         # is ignored.
-        ids = Counter((one.id, one.subject) for one in told if one.type != EffectEnded.type)
+        ids = Counter((one.id, one.subject) for one in reported if one.type != EffectEnded.type)
         for (id, key), count in ids.items():
             if count > 1:
                 yield Violation("record doubled", key, f"{topic.name}: {id}, {count} times")

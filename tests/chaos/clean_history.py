@@ -87,7 +87,7 @@ def _with_the_ai_agent(run: CleanRun) -> None:
 
 
 def _closed(run: CleanRun) -> None:
-    """Told once a day that nobody is there; one customer's window is over when they are heard."""
+    """Reported once a day that nobody is there; one customer's window is over when they are heard."""
     first, second, _, _ = CUSTOMERS
     run.write(first, "n1", NIGHT)
     run.write(first, "n2", NIGHT)

@@ -1,4 +1,4 @@
-"""A small system without faults: the in-memory driver, the sandbox's provider, and an AI agent that does as told."""
+"""A small system without faults: the in-memory driver, the sandbox's provider and a scripted AI agent."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from ingress.journal import Draft
+from ingress.journal import Change
 from providers.registry import PROVIDERS
 from schemas.codec import from_kafka, to_kafka
 from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest
@@ -90,7 +90,7 @@ def key_of(contact: str, channel: ChannelSettings = SHOP) -> str:
 
 
 class CleanRun:
-    """Customers write, agents and the AI agent answer, the provider reports; time passes as it is told to."""
+    """Customers write, agents and the AI agent answer, the provider reports; time passes when asked."""
 
     def __init__(self) -> None:
         self._store = SettingsStore(str)
@@ -122,12 +122,12 @@ class CleanRun:
 
     def save(self, settings: ChannelSettings) -> None:
         """A channel's next revision."""
-        draft, before = self._draft(), self._channels.get(settings.id)
-        draft.save_channel(settings, before)
+        change, before = self._change(), self._channels.get(settings.id)
+        change.save_channel(settings, before)
         self._channels[settings.id] = settings
         self._store.add(settings)
         self._settings.add((settings.id, settings.revision))
-        self._write(draft)
+        self._write(change)
 
     def change(self, channel: ChannelSettings, change: Mapping[str, object]) -> None:
         """An administrator changes a channel's settings."""
@@ -135,16 +135,16 @@ class CleanRun:
 
     def agent(self, agent: str, state: PresenceState) -> None:
         """An agent is saved, and there or not."""
-        draft = self._draft()
-        draft.save_agent(ACCOUNT, Agent(id=agent))
-        draft.set_presence(ACCOUNT, agent, state)
-        self._write(draft)
+        change = self._change()
+        change.save_agent(ACCOUNT, Agent(id=agent))
+        change.set_presence(ACCOUNT, agent, state)
+        self._write(change)
 
-    def _draft(self) -> Draft:
-        return Draft("", self._id(), self._driver.now, lambda secret: secret)
+    def _change(self) -> Change:
+        return Change("", self._id(), self._driver.now, lambda secret: secret)
 
-    def _write(self, draft: Draft) -> None:
-        for name, _, value, headers in draft.messages:
+    def _write(self, change: Change) -> None:
+        for name, _, value, headers in change.messages:
             topic = _BY_INGRESS[name]
             self._driver.write(topic, from_kafka(topic, value, headers))
         self._driver.run()

@@ -88,7 +88,7 @@ class History:
 
     acknowledged: by ingress. sent: the sandbox's log. answered: what the AI agent said, by request, the answers that
     got lost too. receipts: sizes of the bodies that the sandbox posted and got a 200 for. unfinished: what was still
-    under way when the waiting was given up; silent: the groups of which Kafka told nothing any more.
+    under way when the waiting was given up; silent: the groups of which Kafka reported nothing any more.
     """
 
     stages: Sequence[Stage]

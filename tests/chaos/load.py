@@ -25,7 +25,7 @@ from simulation.sandbox.stand_in import (
 )
 from simulation.stack import Stack
 from streams.clock import wall_clock
-from tests.chaos.desk import Desk
+from tests.chaos.administration import Administration
 from tests.chaos.posting import Asked, Poster
 from tests.chaos.system import AI_AGENT, AI_CHANNEL, SURVEY, phone_number
 
@@ -80,7 +80,7 @@ class Load:
     def __init__(self, stack: Stack, seed: int, rates: Rates) -> None:
         self._stack, self._rates = stack, rates
         self._rng = random.Random(f"load:{seed}")
-        self._desk = Desk(stack.control_url, random.Random(f"desk:{seed}"))
+        self._administration = Administration(stack.control_url, random.Random(f"desk:{seed}"))
         self._urls = {channel.id: stack.webhook_url(channel) for channel in stack.channels.channels}
         self._recent: list[str] = []
         self._resolved: list[str] = []
@@ -99,7 +99,7 @@ class Load:
                 for kind, share in self._rates.commands.items():
                     rng = random.Random(self._rng.random())
                     tasks.create_task(self._command(poster, tasks, kind, share * total, seconds, began, rng))
-                tasks.create_task(self._desk.run(poster, self.asked, seconds, began))
+                tasks.create_task(self._administration.run(poster, self.asked, seconds, began))
 
     async def _post_lane(self, poster: Poster, numbers: range, began: float, rng: random.Random) -> None:
         # A customer's messages are of one lane, which posts the next only when this one is taken: so their order is

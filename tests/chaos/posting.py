@@ -16,8 +16,8 @@ AGAIN_S = 0.3
 class Asked:
     """What was acknowledged: messages and commands by id, with their conversation keys; a reply is a command, too.
 
-    settings: channel and revision of each change. presences: how many were told. unexpected: answers that there should
-    not be, by what was asked.
+    settings: channel and revision of each change. presences: how many were reported.
+    unexpected: answers that there should not be, by what was asked.
     """
 
     messages: dict[str, str] = field(default_factory=dict)

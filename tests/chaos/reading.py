@@ -45,7 +45,7 @@ _CALLBACKS = TypeAdapter(Callbacks)
 
 @dataclass(frozen=True)
 class Rest:
-    """What was still under way when the time was up, and the stages of whose groups Kafka told nothing then."""
+    """What was still under way when the time was up, and the stages of whose groups Kafka reported nothing then."""
 
     unfinished: list[str]
     silent: list[str]

@@ -105,7 +105,7 @@ async def run(plan: Plan, folder: Path, show: Callable[[Progress], None]) -> Rep
     progress.phase = "checking"
     # In a thread, so that the time shown goes on.
     verdict = await asyncio.to_thread(check, history)
-    told = await asyncio.to_thread(figures, history, spans)
+    reported = await asyncio.to_thread(figures, history, spans)
     showing.cancel()
     await asyncio.gather(showing, return_exceptions=True)
     return Report(
@@ -113,7 +113,7 @@ async def run(plan: Plan, folder: Path, show: Callable[[Progress], None]) -> Rep
         folder,
         history,
         verdict,
-        told,
+        reported,
         tuple((d.fault.name, d.hit) for d in saboteur.done),
         saboteur.skipped.total(),
         dict(system.exits),

@@ -1,4 +1,4 @@
-"""One key's history, told in lines: where to look when something is wrong. Pure."""
+"""One key's history, in lines: where to look when something is wrong. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -22,11 +22,11 @@ def smallest(history: History, violations: Iterable[Violation]) -> str | None:
 
 def story(history: History, key: str) -> list[str]:
     """All that the topics and the sandbox know of a key, in the order in which it was written."""
-    told: dict[tuple[int, int], list[str]] = defaultdict(list)
+    reported: dict[tuple[int, int], list[str]] = defaultdict(list)
 
     def tell(at: int, rank: int, line: str) -> None:
         when = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
-        told[at, rank].append(f"{when} {line}")
+        reported[at, rank].append(f"{when} {line}")
 
     for message, rows in history.callbacks:
         for row in rows:
@@ -41,7 +41,7 @@ def story(history: History, key: str) -> list[str]:
         if entry.contact == contact:
             line = f"sandbox {entry.seq} {contact} {entry.outcome} {entry.id} as {entry.message_id}"
             tell(milliseconds(entry.at), 99, line)
-    return [line for at in sorted(told) for line in told[at]]
+    return [line for at in sorted(reported) for line in reported[at]]
 
 
 def _place(message: Message) -> str:

@@ -264,7 +264,7 @@ def place_leaked(history: History) -> History:
 
 
 def proposed_above_the_limit(history: History) -> History:
-    """What the other agent took is told as the same one's."""
+    """What the other agent took is reported as the same one's."""
     for index, message in enumerate(history.messages[ACCOUNT_INBOX]):
         event = event_of(ACCOUNT_INBOX, message)
         if isinstance(event, ConversationChanged) and event.assignee == Assignee(kind="human", id="a2"):
@@ -297,7 +297,7 @@ def settings_lost(history: History) -> History:
     return with_acknowledged(history, settings={("shop", 99)})
 
 
-def settings_not_told(history: History) -> History:
+def settings_not_reported(history: History) -> History:
     return dropped(history, ACCOUNT_INBOX, place(history, ACCOUNT_INBOX, ChannelChanged, -1))
 
 
@@ -497,7 +497,7 @@ PLANTED: dict[Plant, str] = {
     forgotten_by_assignment: "nobody is found for it",
     answered_500: "unexpected answer of ingress",
     settings_lost: "settings lost",
-    settings_not_told: "settings not told once",
+    settings_not_reported: "settings not reported once",
     command_lost: "command lost",
     two_live_conversations: "two live conversations",
     status_that_may_not_follow: "status may not follow",
@@ -564,7 +564,7 @@ def test_work_under_way_at_the_end_is_named(clean: History) -> None:
     assert kinds(replace(clean, unfinished=["delivery: 3 effects"])) == {"unfinished"}
 
 
-def test_a_coordinator_that_is_silent_is_told_and_not_what_follows_from_it(clean: History) -> None:
+def test_a_coordinator_that_is_silent_is_reported_and_not_what_follows_from_it(clean: History) -> None:
     stuck = callback_lost(replace(clean, unfinished=["intake: 9 records behind"], silent=["intake: TimeoutError"]))
     assert kinds(stuck) == {"a group's coordinator never answered"}
     assert kinds(input_applied_twice(stuck)) == {"a group's coordinator never answered", "record doubled"}
@@ -574,9 +574,9 @@ def test_the_smallest_history_shows_what_happened_to_one_key(clean: History) -> 
     broken = greeting_missing(clean)
     key = smallest(broken, check(broken).violations)
     assert key is not None
-    told = story(broken, key)
-    assert any("conversation.opened" in line for line in told)
-    assert all(key in line or key.partition(":")[2] in line for line in told)
+    reported = story(broken, key)
+    assert any("conversation.opened" in line for line in reported)
+    assert all(key in line or key.partition(":")[2] in line for line in reported)
 
 
 def test_without_a_key_there_is_no_smallest_history(clean: History) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from streams.topology import TOPOLOGY
-from tests.chaos.desk import draw_change
+from tests.chaos.administration import draw_change
 from tests.chaos.load import LANES, Rates, callback
 from tests.chaos.points import CALLS, Point
 from tests.chaos.reading import broker_errors

@@ -18,8 +18,8 @@ async def test_a_minute_of_chaos_leaves_nothing_wrong(tmp_path: Path, cache_dir:
     report = await run(PLAN, tmp_path, lambda _: None)
     violations = report.verdict.violations
     key = smallest(report.history, violations)
-    told = "\n".join(story(report.history, key)) if key else ""
-    assert violations == (), f"seed {PLAN.seed}, logs in {tmp_path}, the smallest history:\n{told}"
+    reported = "\n".join(story(report.history, key)) if key else ""
+    assert violations == (), f"seed {PLAN.seed}, logs in {tmp_path}, the smallest history:\n{reported}"
     numbered = {message_id(number) for number in range(int(PLAN.seconds * PLAN.rates.callbacks))}
     assert numbered <= report.history.acknowledged.messages.keys()
     assert sum(hit for _, hit in report.done) >= 4

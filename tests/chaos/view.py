@@ -64,22 +64,22 @@ def tell(console: Console, report: Report) -> None:
 
 
 def _figures(report: Report) -> Table:
-    told = report.figures
+    reported = report.figures
     table = Table("figure", "", title=f"Chaos, seed {report.plan.seed}, {report.plan.seconds / 60:g} minutes")
     asked = report.history.acknowledged
     table.add_row("callbacks acknowledged", str(len(asked.messages)))
     table.add_row(
         "commands, settings, presences", f"{len(asked.commands)}, {len(asked.settings)}, {report.asked.presences}"
     )
-    kinds = told.sent.most_common()
+    kinds = reported.sent.most_common()
     table.add_row("commanded to be sent", ", ".join(f"{count} {kind}" for kind, count in kinds))
-    ends = ", ".join(f"{count} {kind}" for kind, count in told.ends.most_common())
-    table.add_row("questions to the AI agent", f"{told.questions}: {ends}")
-    table.add_row("surveys answered", str(told.rated))
+    ends = ", ".join(f"{count} {kind}" for kind, count in reported.ends.most_common())
+    table.add_row("questions to the AI agent", f"{reported.questions}: {ends}")
+    table.add_row("surveys answered", str(reported.rated))
     table.add_row("requests not taken and posted again", f"{report.asked.not_taken} of {report.asked.requests}")
-    table.add_row("records", str(sum(told.records.values())))
+    table.add_row("records", str(sum(reported.records.values())))
     table.add_row("messages heard by customers", str(report.history.heard.total()))
-    latency = f"{told.median_s:.2f} s, {told.p99_s:.1f} s, {told.longest_s:.1f} s"
+    latency = f"{reported.median_s:.2f} s, {reported.p99_s:.1f} s, {reported.longest_s:.1f} s"
     table.add_row("callback to conversation: median, p99, longest", latency)
     stall, stage = report.longest_stall
     table.add_row("longest stall of a task", f"{stall:.1f} s ({stage})")
@@ -112,10 +112,10 @@ def _tell_violations(console: Console, report: Report) -> None:
             console.print(f"    {violation.key} {violation.detail}", markup=False, highlight=False, soft_wrap=True)
     key = smallest(report.history, violations)
     if key is not None:
-        told = story(report.history, key)
+        reported = story(report.history, key)
         path = report.folder / STORY_FILE
-        path.write_text("\n".join(told) + "\n")
-        console.print(f"The smallest history of them is {key}'s, {len(told)} lines: {path}", soft_wrap=True)
+        path.write_text("\n".join(reported) + "\n")
+        console.print(f"The smallest history of them is {key}'s, {len(reported)} lines: {path}", soft_wrap=True)
     console.print(f"Logs, Kafka's data: {report.folder}", soft_wrap=True)
     again = f"python -m tests.chaos --seed {report.plan.seed} --minutes {report.plan.seconds / 60:g}"
     console.print(f"Not clean: {len(violations)} violations, seed {report.plan.seed}. Again: {again}", style="red")

@@ -15,7 +15,7 @@ from bus.connection import KafkaConnection
 def environment(
     kafka: KafkaConnection, folder: Path, prefix: str = "livedesk.", data_dir: Path | None = None
 ) -> dict[str, str]:
-    """What the command is told: the Kafka of the run, and a folder of its own, by which it is found again."""
+    """The command's settings: the Kafka of the run, and a folder of its own, by which it is found again."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LIVEDESK_")}
     return {
         **kept,

@@ -31,32 +31,32 @@ async def topics(kafka: KafkaConnection) -> list[str]:
 
 
 def test_the_demo_counts_nothing_lost_and_nothing_twice(kafka: KafkaConnection, tmp_path: Path) -> None:
-    output = tmp_path / "output"
-    with running(["demo", "--plain", "--customers", "12"], environment(kafka, tmp_path), output) as demo:
-        assert demo.wait(SECONDS) == 0, output.read_text()
+    log = tmp_path / "output"
+    with running(["demo", "--plain", "--customers", "12"], environment(kafka, tmp_path), log) as demo:
+        assert demo.wait(SECONDS) == 0, log.read_text()
         assert left_behind(tmp_path) == []
-    told = output.read_text()
-    assert "WRONG" not in told
-    assert told.count("  ok    ") == 36
-    assert told.endswith("Lost 0, twice 0. Every check holds.\n")
+    output = log.read_text()
+    assert "WRONG" not in output
+    assert output.count("  ok    ") == 36
+    assert output.endswith("Lost 0, twice 0. Every check holds.\n")
     for count in (
         "conversations            12: Closed 11, Open 1",
         "greetings                5",
         "told that it is closed   3",
         "dead letters             0",
     ):
-        assert f"\n  {count}\n" in told
-    assert "The life of one conversation\n    +0.0 s  " in told
+        assert f"\n  {count}\n" in output
+    assert "The life of one conversation\n    +0.0 s  " in output
     assert asyncio.run(topics(kafka)) == []
     assert list(tmp_path.glob("livedesk-demo-*")) == []
 
 
 def test_a_demo_that_is_interrupted_leaves_nothing(kafka: KafkaConnection, tmp_path: Path) -> None:
-    output = tmp_path / "output"
-    with running(["demo", "--plain"], environment(kafka, tmp_path), output) as demo:
-        wait_for(lambda: "customers write" in output.read_text() or demo.poll() is not None, "the demo does not start")
+    log = tmp_path / "log"
+    with running(["demo", "--plain"], environment(kafka, tmp_path), log) as demo:
+        wait_for(lambda: "customers write" in log.read_text() or demo.poll() is not None, "the demo does not start")
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(SECONDS) == 130, output.read_text()
+        assert demo.wait(SECONDS) == 130, log.read_text()
         assert left_behind(tmp_path) == []
-    assert "Interrupted" in output.read_text()
+    assert "Interrupted" in log.read_text()
     assert asyncio.run(topics(kafka)) == []

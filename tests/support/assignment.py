@@ -76,10 +76,10 @@ class Talk:
 
 
 @dataclass
-class Desk:
-    """The account. Whatever happens is told to assignment at once; proposals are answered when a test says so.
+class AssignmentBench:
+    """The account. Whatever happens is reported to assignment at once; proposals are answered when a test says so.
 
-    proposed: those without an answer, in order. told: what assignment said on its own topic.
+    proposed: those without an answer, in order. reported: what assignment said on its own topic.
     """
 
     channels: dict[str, ChannelSettings]
@@ -88,7 +88,7 @@ class Desk:
     reader: Reader | None = None
     talks: dict[str, Talk] = field(default_factory=dict)
     proposed: list[tuple[str, ProposeAssignee]] = field(default_factory=list)
-    told: list[Event] = field(default_factory=list)
+    reported: list[Event] = field(default_factory=list)
     last: Step | None = None
     records: int = 0
 
@@ -125,7 +125,7 @@ class Desk:
                 self.on_proposal(event)
             else:
                 assert out.topic is ASSIGNMENTS
-                self.told.append(event)
+                self.reported.append(event)
 
     def on_proposal(self, proposal: ProposeAssignee) -> None:
         """What a law looks at."""
@@ -292,7 +292,7 @@ class Desk:
 
     def explanation(self) -> dict[str, Any]:
         """The last one."""
-        found = [event for event in self.told if isinstance(event, AssignmentDecided | AssignmentWaiting)]
+        found = [event for event in self.reported if isinstance(event, AssignmentDecided | AssignmentWaiting)]
         return dict(found[-1].explanation)
 
     def rows(self, *prefixes: str) -> Iterator[str]:
@@ -305,5 +305,5 @@ class Desk:
 
     def released(self) -> list[tuple[str, str, str]]:
         """Conversation, agent and reason of each place that came back."""
-        found = (event for event in self.told if isinstance(event, AssignmentReleased))
+        found = (event for event in self.reported if isinstance(event, AssignmentReleased))
         return [(event.conversation_id, event.agent, event.reason) for event in found]

@@ -79,21 +79,21 @@ def refusals(emitted: list[Emitted]) -> list[str]:
     return [event.code for event in all_of(ConversationCommandRefused, emitted)]
 
 
-class Desk:
+class ConversationBench:
     """One contact's conversations. Every call happens at `now`, which the test moves."""
 
     def __init__(self, settings: ChannelSettings | None = None) -> None:
-        self.bench = StageBench(CONVERSATIONS, settings or channel())
+        self.stage = StageBench(CONVERSATIONS, settings or channel())
         self.now = START
         self._commands = 0
 
     def feed(self, event: Event) -> list[Emitted]:
-        return self.bench.feed(event, at=self.now, key=KEY)
+        return self.stage.feed(event, at=self.now, key=KEY)
 
     def wait(self, duration: timedelta) -> list[Emitted]:
         """Time passes; what the timers emitted."""
         self.now += duration
-        return self.bench.fire(self.now)
+        return self.stage.fire(self.now)
 
     def message(
         self,
@@ -219,7 +219,7 @@ class Desk:
     @property
     def rows(self) -> list[Conversation]:
         """The conversations that have a row, in order of opening."""
-        found = [self.bench.row(KEY, name, Conversation) for name in self.bench.row_names(KEY, "conversation/")]
+        found = [self.stage.row(KEY, name, Conversation) for name in self.stage.row_names(KEY, "conversation/")]
         return [row for row in found if row is not None]
 
     @property

@@ -1,4 +1,4 @@
-"""A conversation as hours is told of it."""
+"""A conversation as hours sees it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -42,11 +42,11 @@ def channel(text: str = "Back soon, {contact.name}", *, enabled: bool = True, gr
     )
 
 
-class Desk:
+class HoursBench:
     """Tells hours what happens. What changes of the header stays changed."""
 
     def __init__(self, settings: ChannelSettings, now: datetime = SUNDAY) -> None:
-        self.bench = StageBench(HOURS, settings)
+        self.stage = StageBench(HOURS, settings)
         self.now = now
         self.messages = 0
         self.gated: list[ConversationGated] = []
@@ -66,11 +66,11 @@ class Desk:
 
     def wait(self, time: timedelta) -> None:
         self.now += time
-        self.bench.fire(self.now)
+        self.stage.fire(self.now)
 
-    def told(self, event: ConversationEvent) -> list[SendUnavailable]:
+    def notified(self, event: ConversationEvent) -> list[SendUnavailable]:
         """The unavailable messages that the event leads to, beside its verdict."""
-        emitted = self.bench.feed(event, at=self.now, key=KEY)
+        emitted = self.stage.feed(event, at=self.now, key=KEY)
         self.gated.append(the(ConversationGated, emitted[:1]))
         assert self.gated[-1].event_type == event.type
         sends = all_of(SendUnavailable, emitted)
@@ -86,13 +86,13 @@ class Desk:
         event = ConversationMessageReceived(
             header=self.header, message_id=f"m{self.messages}", at=at, kind="text", text="Moin", treatment=treatment
         )
-        return self.told(event)
+        return self.notified(event)
 
     def routed(self, status: Status = Status.OPEN, *, first: bool = True) -> list[SendUnavailable]:
         self.set(status=status, routed=True)
-        return self.told(ConversationRouted(header=self.header, first=first))
+        return self.notified(ConversationRouted(header=self.header, first=first))
 
     def status(self, status: Status, reason: str) -> list[SendUnavailable]:
         previous = self.header.status
         self.set(status=status)
-        return self.told(ConversationStatusChanged(header=self.header, previous=previous, reason=reason))
+        return self.notified(ConversationStatusChanged(header=self.header, previous=previous, reason=reason))

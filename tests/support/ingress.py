@@ -13,7 +13,7 @@ from ingress.app import build_server
 from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
-from ingress.journal import Draft, Fill
+from ingress.journal import Change, Fill
 from ingress.people import People
 from providers.address import webhook_path, webhook_token
 from schemas.codec import Headers, from_kafka
@@ -83,9 +83,9 @@ class Ingress:
         def new_id() -> str:
             return next(ids)
 
-        self.draft: Callable[[], Draft] = lambda: Draft("t.", new_id(), NOW, scramble)
+        self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), NOW, scramble)
         self.writer = ChannelWriter(self.directory, self)
-        self.people = People(self.directory, self, self.kafka, self.draft)
+        self.people = People(self.directory, self, self.kafka, self.new_change)
         self.public = build_server(
             self.directory,
             self.kafka,
@@ -111,11 +111,11 @@ class Ingress:
     async def write(self, fill: Fill) -> None:
         """The journal: what was written is known at once."""
         await self.catch_up()
-        draft = self.draft()
-        fill(draft)
+        change = self.new_change()
+        fill(change)
         if self.kafka.down:
             raise NotDurable("down")
-        self.kafka.records += draft.messages
+        self.kafka.records += change.messages
         await self.catch_up()
 
     async def catch_up(self) -> None:

@@ -1,4 +1,4 @@
-"""The reports stages on a bench: what they told, added up, and a conversation to tell them of."""
+"""The reports stages on a bench: what they published, added up, and a conversation to report on."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ def added_up(partials: Iterable[tuple[str, ReportUpdated]]) -> dict[Count, int]:
 
 
 class Reports:
-    """A stage, and every partial that it told. Partitions are added as events come for them."""
+    """A stage, and every partial that it reported. Partitions are added as events come for them."""
 
     def __init__(self, stage: Stage, settings: ChannelSettings) -> None:
         self.stage, self.settings = stage, settings
@@ -74,7 +74,7 @@ class Reports:
 
 
 class Talk:
-    """A conversation, told to reports as time goes on."""
+    """A conversation, reported to reports as time passes."""
 
     def __init__(self, reports: Reports, id: str = "c1", partition: int = 0) -> None:
         self.reports, self.id, self.partition = reports, id, partition

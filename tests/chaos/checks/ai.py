@@ -81,38 +81,38 @@ def check_ai_answers(history: History) -> Iterator[Violation]:
         if isinstance(record.event, SendMessage) and record.event.kind == "ai"
     ]
     causes = Counter(record.causation_id for record, _ in sent)
-    told = _Told.gather(history, {asked.subject for asked in questions.asked.values()})
+    reported = _Reported.gather(history, {asked.subject for asked in questions.asked.values()})
     for record, message in sent:
         end = questions.ended_as.get(record.causation_id or "")
         if not isinstance(end, AiAnswered) or end.text != message.text or causes[record.causation_id] != 1:
             yield Violation("AI message without its answer", record.subject, message.message_id)
         elif end.request_id not in questions.asked:
             yield Violation("AI message without its answer", record.subject, f"{message.message_id}: nobody asked")
-        elif True not in told.held(questions.asked[end.request_id], record.causation_id or ""):
+        elif True not in reported.held(questions.asked[end.request_id], record.causation_id or ""):
             detail = f"{message.message_id} of conversation {message.conversation_id}"
             yield Violation("AI answer after its conversation was taken away", record.subject, detail)
     for id, end in questions.ended_as.items():
         asked = questions.asked.get(end.request_id)
         if not isinstance(end, AiAnswered) or asked is None or causes[id]:
             continue
-        if all(told.held(asked, id, since_asked=True)):
+        if all(reported.held(asked, id, since_asked=True)):
             yield Violation("AI answer not sent", asked.subject, f"of question {end.request_id}")
 
 
 @dataclass
-class _Told:
+class _Reported:
     """What was said of some keys' conversations, with where in inbox its cause was: None for what a timer did."""
 
     offsets: Mapping[str, int]
     headers: Mapping[str, Sequence[tuple[int | None, Header]]]
 
     @classmethod
-    def gather(cls, history: History, keys: set[str]) -> "_Told":
+    def gather(cls, history: History, keys: set[str]) -> "_Reported":
         wanted = {key.encode() for key in keys}
         offsets: dict[str, int] = {}
-        for message, told in zip(history.messages.get(INBOX, ()), history.envelopes(INBOX), strict=True):
+        for message, reported in zip(history.messages.get(INBOX, ()), history.envelopes(INBOX), strict=True):
             if message.key in wanted:
-                offsets[told.id] = message.offset
+                offsets[reported.id] = message.offset
         headers = defaultdict[str, list[tuple[int | None, Header]]](list)
         for record in history.records(CONVERSATIONS, ConversationEvent):
             if record.subject in keys and isinstance(record.event, ConversationEvent):

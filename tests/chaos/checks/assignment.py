@@ -49,7 +49,7 @@ class _Agent:
 
 @dataclass
 class _Account:
-    """What assignment had been told of an account, counted anew.
+    """What assignment had been reported of an account, counted anew.
 
     held: Open conversation -> its human agent and channel; held_by: the same by agent. left: those whose agent went
     away: they use no place. in_flight: conversation -> the proposal that is not answered, and to whom; offered: the

@@ -36,8 +36,8 @@ def check_reports(history: History) -> Iterator[Violation]:
     for update in _latest(history):
         for measure, count in update.counts.items():
             is_time = update.kind.startswith(("first_response", "resolution"))
-            kind, told = (update.kind.rpartition("_")[0], "all") if is_time else (str(update.kind), measure)
-            found[update.channel, update.agent, kind, told] += count
+            kind, reported = (update.kind.rpartition("_")[0], "all") if is_time else (str(update.kind), measure)
+            found[update.channel, update.agent, kind, reported] += count
     for figure in sorted(expected.keys() | found.keys(), key=str):
         if expected[figure] != found[figure]:
             detail = f"{figure}: {found[figure]}, recounted {expected[figure]}"

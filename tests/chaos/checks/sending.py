@@ -36,8 +36,8 @@ class _Sends:
     accepted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     refused: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
-    told_sent: Counter[str] = field(default_factory=Counter)
-    told_unsent: Counter[str] = field(default_factory=Counter)
+    reported_sent: Counter[str] = field(default_factory=Counter)
+    reported_unsent: Counter[str] = field(default_factory=Counter)
     shown: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
     """Message id -> whether it was marked as a possible repeat, for each time that it joined its conversation."""
 
@@ -67,9 +67,9 @@ class _Sends:
             case SendUnknown(message_id=id):
                 self.unknown.add(id)
             case DeliverySent(message_id=id):
-                self.told_sent[id] += 1
+                self.reported_sent[id] += 1
             case DeliveryUnsent(message_id=id):
-                self.told_unsent[id] += 1
+                self.reported_unsent[id] += 1
             case ConversationMessageSent(message_id=id, repeat=repeat):
                 self.shown[id].append(repeat)
 
@@ -85,17 +85,20 @@ class _Sends:
         if heard > 1 and (id not in self.unknown or not all(self.shown[id])):
             yield f"{kind} repeated without a mark", f"heard {heard} times"
         if heard and not self.accepted[id] and id not in self.unknown:
-            yield f"{kind} heard, but not told", "neither accepted nor of unknown outcome"
+            yield f"{kind} heard, but not reported", "neither accepted nor of unknown outcome"
         if not heard and self.accepted[id]:
-            yield f"{kind} told as accepted, but not heard", ""
-        wrong = (len(self.accepted[id]), self.told_sent[id], len(self.shown[id]))
+            yield f"{kind} reported as accepted, but not heard", ""
+        wrong = (len(self.accepted[id]), self.reported_sent[id], len(self.shown[id]))
         if len(set(wrong)) > 1 or wrong[0] > 1:
-            yield f"{kind} told wrongly", "accepted {}, told as sent {}, in the conversation {} times".format(*wrong)
-        if not self.told_sent[id] and self.told_unsent[id] != 1:
-            yield f"{kind} without an end", f"told as not sent {self.told_unsent[id]} times"
+            yield (
+                f"{kind} reported wrongly",
+                "accepted {}, reported sent {}, in the conversation {} times".format(*wrong),
+            )
+        if not self.reported_sent[id] and self.reported_unsent[id] != 1:
+            yield f"{kind} without an end", f"reported as not sent {self.reported_unsent[id]} times"
         if id in self.unknown:
             became = "never heard" if not heard else "heard once" if heard == 1 else f"heard {heard} times, marked"
-            known = "settled by a receipt or a repeat" if self.told_sent[id] else "left unknown"
+            known = "settled by a receipt or a repeat" if self.reported_sent[id] else "left unknown"
             settled[f"{kind}: {became}, {known}"] += 1
 
 
@@ -124,8 +127,8 @@ def check_sends(history: History, settled: Counter[str]) -> Iterator[Violation]:
         elif entry.template is None and entry.text != wanted.text:
             yield Violation("heard something else", key, f"{entry.id}: not the text that was commanded")
     provider_ids = {entry.message_id for entry in history.sent}
-    for id, told in sends.accepted.items():
-        if not set(told) <= provider_ids:
+    for id, reported in sends.accepted.items():
+        if not set(reported) <= provider_ids:
             yield Violation("accepted under a wrong id", "", id)
 
 
@@ -144,7 +147,7 @@ def check_windows(history: History) -> Iterator[Violation]:
 
 
 def check_receipts(history: History) -> Iterator[Violation]:
-    """Every receipt in webhooks was told once as a status of its message, or as a contradiction."""
+    """Every receipt in webhooks was reported once as a status of its message, or as a contradiction."""
     owners = {entry.message_id: entry for entry in history.sent if entry.message_id}
     wanted: dict[tuple[str, str], str] = {}
     for message, rows in history.callbacks:
@@ -155,16 +158,16 @@ def check_receipts(history: History) -> Iterator[Violation]:
                     yield Violation("receipt of nothing", "", f"{row.provider_message_id} {row.status}")
                 else:
                     wanted[entry.id, row.status] = f"{message.key.decode()}:{entry.contact}"
-    told = Counter[tuple[str, str]]()
+    reported = Counter[tuple[str, str]]()
     for record in history.records(STATUSES):
         if isinstance(record.event, MessageStatusChanged | MessageAnomaly):
-            told[record.event.message_id, record.event.reported] += 1
+            reported[record.event.message_id, record.event.reported] += 1
     for (id, status), key in wanted.items():
-        if not told[id, status]:
+        if not reported[id, status]:
             yield Violation("receipt missing", key, f"{id} {status}")
-    for (id, status), count in told.items():
+    for (id, status), count in reported.items():
         if count > 1:
-            yield Violation("receipt told twice", wanted.get((id, status), ""), f"{id} {status}: {count} times")
+            yield Violation("receipt reported twice", wanted.get((id, status), ""), f"{id} {status}: {count} times")
 
 
 def check_statuses(history: History) -> Iterator[Violation]:
@@ -188,14 +191,14 @@ def check_failures(history: History) -> Iterator[Violation]:
     for record in history.records(STATUSES, MessageStatusChanged):
         if isinstance(record.event, MessageStatusChanged) and record.event.status in _REPORTED_FAILURES:
             failed[record.event.message_id] = record.subject
-    told = Counter(
+    reported = Counter(
         record.event.message_id
         for record in history.records(INBOX, DeliveryFailed)
         if isinstance(record.event, DeliveryFailed)
     )
-    for id in failed.keys() | told.keys():
-        if told[id] != 1 or id not in failed:
-            yield Violation("failure not passed on once", failed.get(id, ""), f"{id}: {told[id]} times")
+    for id in failed.keys() | reported.keys():
+        if reported[id] != 1 or id not in failed:
+            yield Violation("failure not passed on once", failed.get(id, ""), f"{id}: {reported[id]} times")
 
 
 def _may_follow(before: str, status: str) -> bool:

@@ -48,7 +48,7 @@ def text(answer: str) -> AiResult:
 
 
 class Bench:
-    """The stage on one key; time passes only when told."""
+    """The stage on one key; time passes only when asked."""
 
     def __init__(self) -> None:
         self.state = TaskState()
@@ -56,7 +56,7 @@ class Bench:
         self.records = 0
         self.attempts: list[AiRequest] = []
         self.in_flight: AiRequest | None = None
-        self.told: list[Event] = []
+        self.reported: list[Event] = []
 
     def take(self, event: Event) -> list[Event]:
         """What the stage wrote about the event."""
@@ -90,9 +90,9 @@ class Bench:
             self.in_flight = requested.effect.request
             self.attempts.append(self.in_flight)
         assert all((outgoing.topic, outgoing.key) == (INBOX, KEY) for outgoing in made.outgoing)
-        told = [outgoing.record.event for outgoing in made.outgoing]
-        self.told += told
-        return told
+        reported = [outgoing.record.event for outgoing in made.outgoing]
+        self.reported += reported
+        return reported
 
     @property
     def asked(self) -> list[str]:
@@ -103,7 +103,7 @@ class Bench:
         return [name for name in self.state.names(KEY, "") if name and not name.startswith("seen/")]
 
 
-def test_a_request_is_asked_and_its_answer_told() -> None:
+def test_a_request_is_asked_and_its_answer_reported() -> None:
     bench = Bench()
     assert bench.take(requested(1)) == []
     assert [attempt.question for attempt in bench.attempts] == [
@@ -128,7 +128,7 @@ def test_a_request_is_asked_and_its_answer_told() -> None:
         (ERROR, AiFailed(request_id="q1", conversation_id="c1")),
     ],
 )
-def test_a_hand_over_and_a_failure_are_told_at_once(result: AiResult, end: AiEnd) -> None:
+def test_a_hand_over_and_a_failure_are_reported_at_once(result: AiResult, end: AiEnd) -> None:
     bench = Bench()
     bench.take(requested(1))
     assert bench.end(result) == [end]
@@ -143,7 +143,7 @@ def test_questions_are_asked_one_at_a_time_and_in_order() -> None:
     for number in range(1, 13):
         bench.end(text(f"answer {number}"))
     assert bench.asked == [f"q{number}" for number in range(1, 13)]
-    assert [end.text for end in bench.told if isinstance(end, AiAnswered)] == [f"answer {n}" for n in range(1, 13)]
+    assert [end.text for end in bench.reported if isinstance(end, AiAnswered)] == [f"answer {n}" for n in range(1, 13)]
     assert bench.rows() == []
 
 
@@ -273,9 +273,9 @@ def test_every_request_is_asked_in_order_until_it_ends_or_its_conversation_goes(
     while bench.rows():
         drive(text("Yes."))
     first = list(dict.fromkeys(bench.asked))
-    ended = [end.request_id for end in bench.told if isinstance(end, AiEnd)]
+    ended = [end.request_id for end in bench.reported if isinstance(end, AiEnd)]
     assert ended == first == sorted(first, key=lambda id: int(id[1:]))
     assert all(bench.asked.count(id) <= ATTEMPTS for id in first)
-    left = {end.conversation_id for end in bench.told if isinstance(end, AiHandedOver | AiFailed)}
+    left = {end.conversation_id for end in bench.reported if isinstance(end, AiHandedOver | AiFailed)}
     unasked = {n for n in range(len(script)) if f"q{n}" not in first}
     assert all(f"c{script[number][0]}" in left for number in unasked)

@@ -62,7 +62,7 @@ def resolved(reason: str = "resolved", by: str | None = "nadia", **values: objec
     return ConversationStatusChanged(header=header(**values), previous=Status.OPEN, by=by, reason=reason)
 
 
-def told(event: Event, **csat: object) -> list[Emitted]:
+def reported(event: Event, **csat: object) -> list[Emitted]:
     return StageBench(CSAT, channel(**csat)).feed(event, at=NOON, key=KEY)
 
 
@@ -77,7 +77,7 @@ def reason_of(emitted: list[Emitted]) -> str:
 @pytest.mark.parametrize("previous", [Status.OPEN, Status.AI_REPLYING, Status.SNOOZED])
 def test_a_resolution_is_asked_about_with_the_revision_it_was_seen_at(previous: Status) -> None:
     event = ConversationStatusChanged(header=header(), previous=previous, by="nadia", reason="resolved")
-    emitted = told(event)
+    emitted = reported(event)
     assert [(entry.topic, entry.key) for entry in emitted] == [(INBOX, KEY)]
     survey = the(ProposeSurvey, emitted)
     assert (survey.conversation_id, survey.revision) == ("c1", 7)
@@ -94,29 +94,29 @@ def test_two_resolutions_have_surveys_of_their_own_and_a_repeated_decision_the_s
 
 
 def test_disabled_csat_asks_and_writes_nothing() -> None:
-    assert told(resolved(), enabled=False) == []
+    assert reported(resolved(), enabled=False) == []
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.RESOLVED}))
 def test_no_other_change_asks(status: Status) -> None:
     event = ConversationStatusChanged(header=header(status=status), previous=Status.RESOLVED, reason="reopened")
-    assert told(event) == []
+    assert reported(event) == []
 
 
 def test_events_of_a_resolved_conversation_ask_for_no_rating() -> None:
-    assert told(ConversationOpened(header=header())) == []
-    assert told(ConversationMessageReceived(header=header(), message_id="m1", at=NOON, kind="text")) == []
+    assert reported(ConversationOpened(header=header())) == []
+    assert reported(ConversationMessageReceived(header=header(), message_id="m1", at=NOON, kind="text")) == []
 
 
 def test_a_blocked_contact_is_not_asked() -> None:
-    assert reason_of(told(resolved(blocked=True))) == "blocked"
+    assert reason_of(reported(resolved(blocked=True))) == "blocked"
 
 
 def test_an_automatic_resolution_is_asked_about_unless_the_channel_does_not_want_it() -> None:
     event = resolved("auto_resolved", by=None)
-    assert all_of(ProposeSurvey, told(event))
-    assert reason_of(told(event, on_auto_resolve=False)) == "auto_resolved"
-    assert all_of(ProposeSurvey, told(resolved(), on_auto_resolve=False))
+    assert all_of(ProposeSurvey, reported(event))
+    assert reason_of(reported(event, on_auto_resolve=False)) == "auto_resolved"
+    assert all_of(ProposeSurvey, reported(resolved(), on_auto_resolve=False))
 
 
 @pytest.mark.parametrize(
@@ -136,18 +136,18 @@ def test_an_automatic_resolution_is_asked_about_unless_the_channel_does_not_want
 def test_labels_choose_whom_to_ask_and_none_listed_is_no_rule(
     mode: str, listed: list[str], labels: tuple[str, ...], asked: bool
 ) -> None:
-    emitted = told(resolved(labels=labels), labels={"mode": mode, "labels": listed})
+    emitted = reported(resolved(labels=labels), labels={"mode": mode, "labels": listed})
     assert bool(all_of(ProposeSurvey, emitted)) == asked
     if not asked:
         assert reason_of(emitted) == "labels"
 
 
 def test_per_conversation_asks_once_whoever_resolves_again() -> None:
-    assert all_of(ProposeSurvey, told(resolved(), repeat="per_conversation"))
-    assert reason_of(told(resolved(surveys=1, resolution=2), repeat="per_conversation")) == "asked_before"
+    assert all_of(ProposeSurvey, reported(resolved(), repeat="per_conversation"))
+    assert reason_of(reported(resolved(surveys=1, resolution=2), repeat="per_conversation")) == "asked_before"
     # One that failed, or was skipped, is not counted by the header: it was not asked.
-    assert all_of(ProposeSurvey, told(resolved(surveys=0, resolution=2), repeat="per_conversation"))
-    assert all_of(ProposeSurvey, told(resolved(surveys=4, resolution=5)))
+    assert all_of(ProposeSurvey, reported(resolved(surveys=0, resolution=2), repeat="per_conversation"))
+    assert all_of(ProposeSurvey, reported(resolved(surveys=4, resolution=5)))
 
 
 @given(
@@ -163,7 +163,7 @@ def test_a_resolution_leads_to_one_proposal_or_one_reason(
     enabled: bool, blocked: bool, reason: str, labels: set[str], mode: str, surveys: int, repeat: str
 ) -> None:
     csat = {"enabled": enabled, "repeat": repeat, "labels": {"mode": mode, "labels": ["vip"]}, "on_auto_resolve": False}
-    emitted = told(resolved(reason, blocked=blocked, labels=tuple(sorted(labels)), surveys=surveys), **csat)
+    emitted = reported(resolved(reason, blocked=blocked, labels=tuple(sorted(labels)), surveys=surveys), **csat)
     assert len(emitted) == enabled
 
 
@@ -194,22 +194,22 @@ BOOKED = {**SURVEY, "conversation_id": "c1", "channel": "shop", "contact": "3465
     ],
 )
 def test_the_books_say_what_became_of_a_survey(event: Event, booked: CsatEvent) -> None:
-    emitted = told(event)
+    emitted = reported(event)
     assert emitted == [Emitted(CSAT_TOPIC, KEY, booked)]
 
 
 def test_the_end_of_an_answered_survey_is_nothing_new() -> None:
-    assert told(ConversationSurveyEnded(header=header(), **SURVEY, outcome="answered", rating=4)) == []
+    assert reported(ConversationSurveyEnded(header=header(), **SURVEY, outcome="answered", rating=4)) == []
 
 
 def test_the_books_are_kept_where_csat_was_disabled_meanwhile() -> None:
-    emitted = told(ConversationRated(header=header(), **SURVEY, rating=3, message_id="m1"), enabled=False)
+    emitted = reported(ConversationRated(header=header(), **SURVEY, rating=3, message_id="m1"), enabled=False)
     assert the(SurveyAnswered, emitted).rating == 3
 
 
 def test_a_proposal_that_came_too_late_was_skipped() -> None:
     refused = ConversationSurveyRefused(header=header(resolution=3), survey_id="s9", reason="stale_revision")
-    skipped = the(SurveySkipped, told(refused))
+    skipped = the(SurveySkipped, reported(refused))
     assert (skipped.survey_id, skipped.resolution, skipped.reason) == ("s9", 3, "stale_revision")
 
 

@@ -48,7 +48,7 @@ class Bench:
         self.now = NOON
         self.in_flight: str | None = None
         self.attempts: list[SendRequest] = []
-        self.told: list[Event] = []
+        self.reported: list[Event] = []
 
     def take(self, event: Event, second: float | None = None) -> list[Event]:
         """What the stage wrote about the event."""
@@ -86,9 +86,9 @@ class Bench:
             assert effect.id == effect.request.effect_id
             self.in_flight = effect.id
             self.attempts.append(effect.request)
-        told = [outgoing.record.event for outgoing in made.outgoing]
-        self.told += told
-        return told
+        reported = [outgoing.record.event for outgoing in made.outgoing]
+        self.reported += reported
+        return reported
 
     def names(self) -> list[str]:
         return [name for name in self.state.names(KEY, "") if name]
@@ -143,7 +143,7 @@ RETRY = SendResult(answer="retry", code=1000, message="internal", http_status=50
 BROKEN = SendResult(answer="credentials", code=2002, message="expired", http_status=401)
 
 
-def test_an_accepted_message_is_told_to_status_and_to_conversations() -> None:
+def test_an_accepted_message_is_reported_to_status_and_to_conversations() -> None:
     bench = Bench()
     assert bench.take(reply()) == []
     (request,) = bench.attempts
@@ -184,7 +184,7 @@ def test_a_text_whose_call_came_too_late_for_the_window_goes_as_template() -> No
     assert [(attempt.via, attempt.template) for attempt in bench.attempts[1:]] == [("template", TEMPLATE)]
 
 
-def test_a_text_without_a_template_whose_call_came_too_late_is_told_as_not_sent() -> None:
+def test_a_text_without_a_template_whose_call_came_too_late_is_reported_as_not_sent() -> None:
     bench = Bench()
     late, next_one = reply("r1", not_after=NOON + timedelta(seconds=30)), reply("r2")
     bench.take(late)
@@ -233,10 +233,10 @@ def test_text_goes_inside_the_window_a_template_outside_it_and_nothing_without_o
     command: SendCommand, via: str | None
 ) -> None:
     bench = Bench()
-    told = bench.take(command)
+    reported = bench.take(command)
     if via is None:
         assert bench.attempts == []
-        refused, not_sent = told
+        refused, not_sent = reported
         assert isinstance(refused, SendRefused)
         assert (refused.message_id, refused.code) == (command.message_id, 131047)
         assert not_sent == unsent(command, "window_closed", 131047)
@@ -266,8 +266,8 @@ def test_a_message_that_can_no_longer_be_sent_makes_way_for_the_next() -> None:
     bench.take(survey("s1", not_after=NOON + timedelta(seconds=3)))
     bench.take(survey("s2", not_after=NOON + timedelta(seconds=3)))
     bench.take(reply("r1"))
-    told = bench.end(accepted(), 3)
-    assert [event.message_id for event in told if isinstance(event, DeliveryUnsent)] == ["s1", "s2"]
+    reported = bench.end(accepted(), 3)
+    assert [event.message_id for event in reported if isinstance(event, DeliveryUnsent)] == ["s1", "s2"]
     assert bench.attempts[-1].message_id == "r1"
 
 
@@ -278,7 +278,7 @@ def test_a_message_that_can_no_longer_be_sent_makes_way_for_the_next() -> None:
         (SendResult(answer="template_unavailable", code=4001, message="not approved"), "template_unavailable"),
     ],
 )
-def test_a_final_no_is_told_and_the_next_one_goes(result: SendResult, reason: str) -> None:
+def test_a_final_no_is_reported_and_the_next_one_goes(result: SendResult, reason: str) -> None:
     bench = Bench()
     command = survey(not_after=None, template=TEMPLATE)
     bench.take(command)
@@ -306,7 +306,7 @@ def test_retries_come_after_one_second_doubling_to_sixty_and_say_once_that_the_m
     bench.end(accepted())
     assert {request.message_id for request in bench.attempts} == {"r1"}
     assert len({request.effect_id for request in bench.attempts}) == len(bench.attempts)
-    assert [type(event) for event in bench.told] == [SendQueued, SendAccepted, DeliverySent]
+    assert [type(event) for event in bench.reported] == [SendQueued, SendAccepted, DeliverySent]
 
 
 def test_the_provider_says_when_to_come_back() -> None:
@@ -339,10 +339,10 @@ def test_after_a_day_without_a_provider_a_message_is_given_up_and_so_are_those_t
     bench.take(template_reply("r3"), 0.5)
     bench.until(1)
     bench.end(RETRY, day - 2)
-    told = bench.until(day)
-    assert told == []
-    told = bench.end(RETRY, day)
-    assert told == [
+    reported = bench.until(day)
+    assert reported == []
+    reported = bench.end(RETRY, day)
+    assert reported == [
         SendRefused(message_id="r1", code=1000, message="internal"),
         unsent(template_reply("r1"), "provider_unavailable", 1000),
     ]
@@ -371,7 +371,7 @@ def test_an_automatic_text_that_waits_ends_with_its_window() -> None:
         bench.end("postponed", second)
         second += 60
         bench.until(second)
-    assert bench.told[-1] == unsent(greeting(), "window_closed", 131047)
+    assert bench.reported[-1] == unsent(greeting(), "window_closed", 131047)
     assert second == 24 * 3600
 
 
@@ -382,7 +382,7 @@ def test_a_postponed_send_is_tried_again() -> None:
     bench.until(60)
     assert len(bench.attempts) == 2
     bench.end(accepted())
-    assert isinstance(bench.told[-1], DeliverySent)
+    assert isinstance(bench.reported[-1], DeliverySent)
 
 
 @pytest.mark.parametrize("kind", AUTOMATIC)
@@ -411,8 +411,8 @@ def test_the_key_waits_for_the_proof_and_goes_on_with_it() -> None:
     bench.end("unknown")
     bench.take(reply(), 1)
     assert len(bench.attempts) == 1
-    told = bench.take(confirmed("g1"), 5)
-    assert told == [
+    reported = bench.take(confirmed("g1"), 5)
+    assert reported == [
         SendAccepted(message_id="g1", provider_message_id="p7", conversation_id="c1", kind="greeting"),
         DeliverySent(
             message_id="g1",
@@ -435,8 +435,8 @@ def test_a_reply_in_doubt_is_sent_again_once_and_marked() -> None:
     bench.end("unknown")
     bench.until(60)
     assert [request.repeat for request in bench.attempts] == [False, True]
-    told = bench.end(accepted("p2"), 61)
-    assert [event.repeat for event in told if isinstance(event, DeliverySent)] == [True]
+    reported = bench.end(accepted("p2"), 61)
+    assert [event.repeat for event in reported if isinstance(event, DeliverySent)] == [True]
 
 
 def test_a_reply_that_is_in_doubt_twice_ends_so() -> None:
@@ -476,9 +476,9 @@ def test_a_proof_that_comes_while_the_repeat_is_under_way_settles_it_however_it_
     bench.end("unknown")
     bench.until(60)
     assert bench.take(confirmed("r1"), 61) == []
-    told = bench.end(end, 62)
-    assert told[0] == SendAccepted(message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply")
-    assert [type(event) for event in told] == [SendAccepted, DeliverySent]
+    reported = bench.end(end, 62)
+    assert reported[0] == SendAccepted(message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply")
+    assert [type(event) for event in reported] == [SendAccepted, DeliverySent]
     assert bench.in_flight is None
 
 
@@ -493,7 +493,7 @@ def test_a_proof_that_comes_while_the_repeat_waits_ends_the_waiting() -> None:
     assert len(bench.attempts) == 2
 
 
-def test_a_late_proof_is_told_once() -> None:
+def test_a_late_proof_is_reported_once() -> None:
     bench = Bench()
     bench.take(greeting())
     bench.end("unknown")
@@ -561,17 +561,17 @@ def test_whatever_happens_an_automatic_message_reaches_the_provider_once_at_most
                     reached[bench.attempts[-1].message_id] += 1
                 bench.end(end, second)
             case "confirm":
-                in_doubt = [event.message_id for event in bench.told if isinstance(event, SendUnknown)]
+                in_doubt = [event.message_id for event in bench.reported if isinstance(event, SendUnknown)]
                 if in_doubt:
                     bench.take(confirmed(in_doubt[number % len(in_doubt)]), second)
             case "wait":
                 second += 2**number
                 bench.until(second)
     assert all(times <= (1 if id.startswith("g") else 2) for id, times in reached.items())
-    sent = Counter(event.message_id for event in bench.told if isinstance(event, DeliverySent))
+    sent = Counter(event.message_id for event in bench.reported if isinstance(event, DeliverySent))
     assert all(times == 1 for times in sent.values())
     assert set(sent) <= set(reached)
-    unsent_ids = Counter(event.message_id for event in bench.told if isinstance(event, DeliveryUnsent))
+    unsent_ids = Counter(event.message_id for event in bench.reported if isinstance(event, DeliveryUnsent))
     assert all(times == 1 for times in unsent_ids.values())
     first_attempts = list(dict.fromkeys(request.message_id for request in bench.attempts))
     while bench.in_flight is not None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events.conversation import Status
-from tests.support.hours import Desk, channel
+from tests.support.hours import HoursBench, channel
 
 BERLIN = timedelta(hours=1)
 """Ahead of UTC from November to March: no story is longer."""
@@ -25,57 +25,57 @@ class Conversation:
     routed: bool = False
     human_at: datetime | None = None
     waiting: list[datetime] = field(default_factory=list)
-    told: set[date] = field(default_factory=set)
+    notified: set[date] = field(default_factory=set)
 
     def is_due(self, at: datetime, now: datetime) -> bool:
         local = at + BERLIN
         is_open = local.weekday() < 5 and 9 <= local.hour < 17
         human = self.human_at is not None and at < self.human_at + timedelta(minutes=5)
-        if is_open or human or self.status is Status.AI_REPLYING or now - at > WEEK or local.date() in self.told:
+        if is_open or human or self.status is Status.AI_REPLYING or now - at > WEEK or local.date() in self.notified:
             return False
-        self.told.add(local.date())
+        self.notified.add(local.date())
         return True
 
 
 class Story:
     def __init__(self) -> None:
-        self.desk = Desk(channel(), now=NOVEMBER)
+        self.bench = HoursBench(channel(), now=NOVEMBER)
         self.conversations = {"c1": Conversation(routed=True), "c2": Conversation()}
 
     def play(self, name: str, step: str, number: int) -> None:
-        """One step, told to hours; what it sends is what is due."""
-        row, desk = self.conversations[name], self.desk
-        desk.wait(timedelta(minutes=number % 3))
-        desk.set(conversation_id=name, status=row.status, routed=row.routed, last_human_at=row.human_at)
+        """One step, given to hours; what it sends is what is due."""
+        row, bench = self.conversations[name], self.bench
+        bench.wait(timedelta(minutes=number % 3))
+        bench.set(conversation_id=name, status=row.status, routed=row.routed, last_human_at=row.human_at)
         sent, due = 0, 0
         match step:
             case "message" if row.status in (Status.OPEN, Status.AI_REPLYING):
-                at = desk.now - timedelta(minutes=AGES[number])
-                sent = len(desk.message(at=at))
+                at = bench.now - timedelta(minutes=AGES[number])
+                sent = len(bench.message(at=at))
                 if row.routed:
-                    due = row.is_due(at, desk.now)
+                    due = row.is_due(at, bench.now)
                 else:
                     row.waiting.append(at)
             case "route" | "route to the AI agent" if not row.routed:
                 row.routed, row.status = True, Status.OPEN if step == "route" else Status.AI_REPLYING
-                sent = len(desk.routed(row.status))
-                due = sum(row.is_due(at, desk.now) for at in row.waiting)
+                sent = len(bench.routed(row.status))
+                due = sum(row.is_due(at, bench.now) for at in row.waiting)
                 row.waiting.clear()
             case "hand over" if row.status is Status.AI_REPLYING:
                 row.status = Status.OPEN
-                sent, due = len(desk.status(Status.OPEN, "ai_failed")), row.is_due(desk.now, desk.now)
+                sent, due = len(bench.status(Status.OPEN, "ai_failed")), row.is_due(bench.now, bench.now)
             case "human":
-                row.human_at = desk.now - timedelta(minutes=number)
+                row.human_at = bench.now - timedelta(minutes=number)
             case "resolve" if row.status is not Status.RESOLVED:
                 row.status = Status.RESOLVED
-                sent = len(desk.status(Status.RESOLVED, "resolved"))
+                sent = len(bench.status(Status.RESOLVED, "resolved"))
                 row.waiting.clear()
             case "reopen" if row.status is Status.RESOLVED:
                 row.status, row.routed = Status.OPEN, False
-                desk.set(routed=False)
-                sent = len(desk.status(Status.OPEN, "customer_message"))
+                bench.set(routed=False)
+                sent = len(bench.status(Status.OPEN, "customer_message"))
             case "wait":
-                desk.wait(timedelta(hours=(1, 7, 24, 48, 96)[number % 5]))
+                bench.wait(timedelta(hours=(1, 7, 24, 48, 96)[number % 5]))
         assert sent == due
 
 

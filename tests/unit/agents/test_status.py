@@ -41,7 +41,7 @@ class Bench:
     def __init__(self) -> None:
         self.state = TaskState()
         self.records = 0
-        self.told: list[Event] = []
+        self.reported: list[Event] = []
 
     def take(self, event: Event, second: float = 0) -> list[Event]:
         """What the stage wrote about the event."""
@@ -58,9 +58,9 @@ class Bench:
         for name, value in made.rows.items():
             changes.write(KEY, name, value)
         changes.commit(self.state)
-        told = [outgoing.record.event for outgoing in made.outgoing]
-        self.told += told
-        return told
+        reported = [outgoing.record.event for outgoing in made.outgoing]
+        self.reported += reported
+        return reported
 
     def message(self, id: str = "o1") -> Message:
         row = KeyRows(self.state, KEY).get(f"message/{id}", Message)
@@ -71,7 +71,7 @@ class Bench:
         return [name for name in self.state.names(KEY, "") if name]
 
     def confirmations(self) -> list[SendConfirmed]:
-        return [event for event in self.told if isinstance(event, SendConfirmed)]
+        return [event for event in self.reported if isinstance(event, SendConfirmed)]
 
 
 def receipt(
@@ -109,10 +109,10 @@ def test_the_rank_decides_what_stands_and_not_the_order_of_arrival(reported: Seq
     for second, status in enumerate(reported):
         bench.take(receipt(status, second), second)
     assert bench.message().status == stands
-    assert not [event for event in bench.told if isinstance(event, MessageAnomaly)]
+    assert not [event for event in bench.reported if isinstance(event, MessageAnomaly)]
 
 
-def test_the_whole_life_of_a_message_is_told_step_by_step() -> None:
+def test_the_whole_life_of_a_message_is_reported_step_by_step() -> None:
     bench = Bench()
     lived = [
         bench.take(event, second)
@@ -121,11 +121,11 @@ def test_the_whole_life_of_a_message_is_told_step_by_step() -> None:
         )
     ]
     statuses = ["queued", "accepted", *RECEIPTS_IN_RANK]
-    told = [event for (event,) in lived if isinstance(event, MessageStatusChanged)]
-    assert [event.status for event in told] == statuses
-    assert [event.previous for event in told] == [None, *statuses[:-1]]
-    assert told[-1].timestamps == {status: NOON + timedelta(seconds=n) for n, status in enumerate(statuses)}
-    assert told[-1].provider_message_id == "p1"
+    changed = [event for (event,) in lived if isinstance(event, MessageStatusChanged)]
+    assert [event.status for event in changed] == statuses
+    assert [event.previous for event in changed] == [None, *statuses[:-1]]
+    assert changed[-1].timestamps == {status: NOON + timedelta(seconds=n) for n, status in enumerate(statuses)}
+    assert changed[-1].provider_message_id == "p1"
 
 
 def test_each_status_keeps_its_first_timestamp() -> None:
@@ -135,13 +135,13 @@ def test_each_status_keeps_its_first_timestamp() -> None:
     assert bench.message().timestamps == {"sent": NOON + timedelta(seconds=1)}
 
 
-def test_a_late_lower_ranked_status_gets_its_timestamp_and_is_told() -> None:
+def test_a_late_lower_ranked_status_gets_its_timestamp_and_is_reported() -> None:
     bench = Bench()
     bench.take(receipt("delivered", 1), 1)
-    (told,) = bench.take(receipt("sent", 2), 2)
-    assert isinstance(told, MessageStatusChanged)
-    assert (told.reported, told.status, told.previous) == ("sent", "delivered", "delivered")
-    assert told.timestamps == {"delivered": NOON + timedelta(seconds=1), "sent": NOON + timedelta(seconds=2)}
+    (changed,) = bench.take(receipt("sent", 2), 2)
+    assert isinstance(changed, MessageStatusChanged)
+    assert (changed.reported, changed.status, changed.previous) == ("sent", "delivered", "delivered")
+    assert changed.timestamps == {"delivered": NOON + timedelta(seconds=1), "sent": NOON + timedelta(seconds=2)}
 
 
 def test_a_provider_clock_ahead_of_ours_is_clamped_and_a_missing_one_replaced() -> None:
@@ -173,25 +173,25 @@ def test_the_reason_of_the_first_failure_is_kept() -> None:
     )
     bench.take(first)
     bench.take(receipt("sent", 1), 1)
-    (told,) = bench.take(receipt("delivered_failed", 2, code=131000), 2)
-    assert isinstance(told, MessageStatusChanged)
-    assert (told.status, told.error) == ("sent_failed", DeliveryError(code=131049, message="Not now"))
+    (changed,) = bench.take(receipt("delivered_failed", 2, code=131000), 2)
+    assert isinstance(changed, MessageStatusChanged)
+    assert (changed.status, changed.error) == ("sent_failed", DeliveryError(code=131049, message="Not now"))
 
 
 def test_a_refusal_is_a_failure_with_its_reason() -> None:
     bench = Bench()
     bench.take(SendQueued(message_id="o1"))
-    (told,) = bench.take(SendRefused(message_id="o1", code=3003, message="business validation"), 1)
-    assert isinstance(told, MessageStatusChanged)
-    assert (told.status, told.error) == ("refused", DeliveryError(code=3003, message="business validation"))
+    (changed,) = bench.take(SendRefused(message_id="o1", code=3003, message="business validation"), 1)
+    assert isinstance(changed, MessageStatusChanged)
+    assert (changed.status, changed.error) == ("refused", DeliveryError(code=3003, message="business validation"))
 
 
-def test_an_unknown_word_changes_nothing_and_is_told_once() -> None:
+def test_an_unknown_word_changes_nothing_and_is_reported_once() -> None:
     bench = Bench()
     bench.take(receipt("sent", 1), 1)
-    (told,) = bench.take(receipt("banana", 2), 2)
-    assert isinstance(told, MessageStatusChanged)
-    assert (told.reported, told.status, list(told.timestamps)) == ("banana", "sent", ["sent"])
+    (changed,) = bench.take(receipt("banana", 2), 2)
+    assert isinstance(changed, MessageStatusChanged)
+    assert (changed.reported, changed.status, list(changed.timestamps)) == ("banana", "sent", ["sent"])
     assert bench.take(receipt("banana", 3), 3) == []
 
 
@@ -208,8 +208,12 @@ def test_a_receipt_before_its_message_is_known_is_kept_in_order_and_applied() ->
     assert bench.take(receipt("sent", 1, id=None), 1) == []
     assert bench.take(receipt("read", 2, id=None), 2) == []
     assert bench.take(receipt("read", 2, id=None), 3) == []
-    told = bench.take(accepted(), 4)
-    assert [event.reported for event in told if isinstance(event, MessageStatusChanged)] == ["accepted", "sent", "read"]
+    changed = bench.take(accepted(), 4)
+    assert [event.reported for event in changed if isinstance(event, MessageStatusChanged)] == [
+        "accepted",
+        "sent",
+        "read",
+    ]
     assert bench.message().status == "read"
     assert bench.names() == ["message/o1", "provider/p1"]
 
@@ -217,8 +221,8 @@ def test_a_receipt_before_its_message_is_known_is_kept_in_order_and_applied() ->
 def test_a_receipt_with_our_id_tells_whose_the_earlier_ones_were() -> None:
     bench = Bench()
     bench.take(receipt("sent", 1, id=None), 1)
-    told = bench.take(receipt("delivered", 2), 2)
-    assert [event.reported for event in told if isinstance(event, MessageStatusChanged)] == ["sent", "delivered"]
+    changed = bench.take(receipt("delivered", 2), 2)
+    assert [event.reported for event in changed if isinstance(event, MessageStatusChanged)] == ["sent", "delivered"]
     (last,) = bench.take(receipt("read", 3, id=None), 3)
     assert isinstance(last, MessageStatusChanged)
     assert (last.message_id, last.status) == ("o1", "read")
@@ -325,7 +329,7 @@ def test_whatever_comes_the_first_of_failure_and_delivery_stands_and_one_confirm
     for second, event in enumerate(events):
         bench.take(event, second)
     assert len(bench.confirmations()) <= 1
-    changed = [event for event in bench.told if isinstance(event, MessageStatusChanged)]
+    changed = [event for event in bench.reported if isinstance(event, MessageStatusChanged)]
     final = [event.status for event in changed if event.status in FAILURES | DELIVERIES]
     assert not final or len({status in FAILURES for status in final}) == 1
     assert [event.timestamps for event in changed] == sorted((event.timestamps for event in changed), key=len), (

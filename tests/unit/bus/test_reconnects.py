@@ -1,4 +1,4 @@
-"""A broker that can't be reached is tried at a measured pace, and told of once."""
+"""A broker that can't be reached is tried at a measured pace, and reported once."""
 
 import asyncio
 import logging
@@ -47,6 +47,6 @@ async def test_clients_try_a_broker_that_is_away_together_and_ever_more_rarely(
     # Whoever is slow may still be in the round before: of so many tries, one at least is of the next.
     assert tries[CLIENTS] - tries[0] >= RECONNECT_S
     assert tries[2 * CLIENTS] - tries[0] >= 3 * RECONNECT_S
-    why, told = (record.getMessage() for record in caplog.records)
+    why, reported = (record.getMessage() for record in caplog.records)
     assert why.startswith("Unable connect to node with id 1: ")
-    assert told == f"Kafka at 127.0.0.1:{port} can't be reached: trying again until it is"
+    assert reported == f"Kafka at 127.0.0.1:{port} can't be reached: trying again until it is"

@@ -9,7 +9,7 @@ from cli.explain import _as_data, _print
 from deploy.explanations import Decided, decisions
 from schemas.events.assignment import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from schemas.record import Record
-from tests.support.assignment import START, Desk, channel
+from tests.support.assignment import START, AssignmentBench, channel
 
 RULES = [
     {
@@ -21,12 +21,12 @@ RULES = [
 ]
 
 
-def told(desk: Desk) -> list[Record]:
-    """What assignment told of the desk's conversations, as it stands on the topic."""
+def reported(bench: AssignmentBench) -> list[Record]:
+    """What assignment reported of the bench's conversations, as it stands on the topic."""
     found = []
-    for n, event in enumerate(desk.told):
+    for n, event in enumerate(bench.reported):
         assert isinstance(event, AssignmentDecided | AssignmentWaiting | AssignmentReleased)
-        key = desk.talks[event.conversation_id].key
+        key = bench.talks[event.conversation_id].key
         found.append(Record(f"r{n}", "/livedesk/assignment", START + timedelta(minutes=n), key, event))
     return found
 
@@ -37,17 +37,17 @@ def words(found: list[Decided]) -> str:
     return out.getvalue()
 
 
-def desk() -> Desk:
-    made = Desk({"kiosk": channel(assignment={"rules": RULES, "workload_default": 1})})
+def bench() -> AssignmentBench:
+    made = AssignmentBench({"kiosk": channel(assignment={"rules": RULES, "workload_default": 1})})
     made.save("bob", teams="night", workload=0)
     return made
 
 
 def test_explain_says_what_was_tried_and_why_it_went_where_it_did() -> None:
-    account = desk()
+    account = bench()
     account.present("ana", "bob")
     account.route("c1", text="my secret")
-    (decided,) = decisions(told(account), "c1")
+    (decided,) = decisions(reported(account), "c1")
     assert words([decided]).splitlines() == [
         "Conversation c1 of channel kiosk",
         "",
@@ -64,42 +64,42 @@ def test_explain_says_what_was_tried_and_why_it_went_where_it_did() -> None:
 
 
 def test_explain_gives_the_whole_story_of_a_conversation_that_waited() -> None:
-    account = desk()
+    account = bench()
     account.route("c1")
     account.present("ana")
     account.answer_all()
-    waited, served = decisions(told(account), "c1")
+    waited, served = decisions(reported(account), "c1")
     assert (waited.assignee, served.assignee and served.assignee.id) == (None, "ana")
     assert "It waits: no agent can take it now." in words([waited, served])
 
 
 def test_a_proposal_that_came_too_late_is_marked() -> None:
-    account = desk()
+    account = bench()
     account.present("ana")
     account.open("c1")
     account.assign("c1", "cleo")
     account.answer_all()
-    (decided,) = decisions(told(account), "c1")
+    (decided,) = decisions(reported(account), "c1")
     assert decided.refused
     assert "It came too late" in words([decided])
 
 
 def test_a_contact_stands_for_their_latest_conversation() -> None:
-    account = desk()
+    account = bench()
     account.route("old")
     account.resolve("old")
     account.route("new")
     account.talks["new"].key = account.talks["old"].key
-    found = decisions(told(account), account.talks["new"].key)
+    found = decisions(reported(account), account.talks["new"].key)
     assert [decided.conversation for decided in found] == ["new"]
-    assert decisions(told(account), "kiosk:49160") == []
+    assert decisions(reported(account), "kiosk:49160") == []
 
 
 def test_as_data_it_has_the_explanation_whole() -> None:
-    account = desk()
+    account = bench()
     account.present("ana")
     account.route("c1")
-    (decided,) = decisions(told(account), "c1")
+    (decided,) = decisions(reported(account), "c1")
     data = _as_data(decided)
     assert data["assignee"] == {"kind": "human", "id": "ana"}
     assert data["explanation"] == account.explanation()
@@ -107,8 +107,8 @@ def test_as_data_it_has_the_explanation_whole() -> None:
 
 
 def test_codes_of_a_newer_version_are_shown_as_they_are() -> None:
-    account = desk()
+    account = bench()
     account.route("c1")
-    (decided,) = decisions(told(account), "c1")
+    (decided,) = decisions(reported(account), "c1")
     newer = decided._replace(explanation={"because": "full_moon", "reason": "howling", "candidates": "many"})
     assert "full_moon" in words([newer])

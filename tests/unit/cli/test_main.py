@@ -46,17 +46,17 @@ def taken() -> Iterator[int]:
 def test_a_data_folder_that_can_t_be_made(command: list[str], tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.touch()
-    told = livedesk(*command, LIVEDESK_DATA_DIR=place, LIVEDESK_BROKER_PORT=free_port())
-    assert str(place) in told
-    assert "a file stands where a folder should be" in told
-    assert "LIVEDESK_DATA_DIR to a folder of yours" in told
+    output = livedesk(*command, LIVEDESK_DATA_DIR=place, LIVEDESK_BROKER_PORT=free_port())
+    assert str(place) in output
+    assert "a file stands where a folder should be" in output
+    assert "LIVEDESK_DATA_DIR to a folder of yours" in output
 
 
 def test_a_cache_folder_that_can_t_be_made(tmp_path: Path) -> None:
     variables = {"LIVEDESK_DATA_DIR": tmp_path, "LIVEDESK_CACHE_DIR": "/proc/x", "LIVEDESK_BROKER_PORT": free_port()}
-    told = livedesk("broker", "start", **variables)
-    assert told.startswith("/proc/x/kafka-")
-    assert "Set LIVEDESK_CACHE_DIR to a folder of yours" in told
+    output = livedesk("broker", "start", **variables)
+    assert output.startswith("/proc/x/kafka-")
+    assert "Set LIVEDESK_CACHE_DIR to a folder of yours" in output
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_a_cache_folder_that_can_t_be_made(tmp_path: Path) -> None:
     ],
 )
 def test_a_taken_port(command: str, option: str, who: str, taken: int, tmp_path: Path) -> None:
-    told = livedesk(*command.split(), option, str(taken), LIVEDESK_DATA_DIR=tmp_path)
-    assert f"{who} can't listen on 127.0.0.1:{taken}: the port is in use by process {os.getpid()} " in told
-    assert f"another {option}" in told
+    output = livedesk(*command.split(), option, str(taken), LIVEDESK_DATA_DIR=tmp_path)
+    assert f"{who} can't listen on 127.0.0.1:{taken}: the port is in use by process {os.getpid()} " in output
+    assert f"another {option}" in output
 
 
 def test_up_with_one_port_for_two_processes(tmp_path: Path) -> None:
     port = str(free_port())
-    told = livedesk("up", "--control-port", port, "--worker-port", port, LIVEDESK_DATA_DIR=tmp_path)
-    assert f"--control-port and --worker-port both take port {port}." in told
+    output = livedesk("up", "--control-port", port, "--worker-port", port, LIVEDESK_DATA_DIR=tmp_path)
+    assert f"--control-port and --worker-port both take port {port}." in output

@@ -47,7 +47,7 @@ HASTY = replace(COUNT, decide=hasty)
 OTHER = replace(MENDED, name="other")
 
 
-class Desk:
+class Operator:
     """Stages in memory, and an operator who looks after their dead letters."""
 
     def __init__(self, *stages: Stage) -> None:
@@ -113,97 +113,97 @@ class Desk:
 
 
 def test_a_parked_key_is_given_back_in_order_and_goes_on() -> None:
-    desk = Desk(COUNT)
-    desk.feed(1, -2, 3, 4)
-    desk.feed(5, key="good")
-    assert desk.counted() == [(1, 1)]
-    assert desk.counted(key="good") == [(5, 1)]
-    assert [letter.event.reason for letter in desk.letters.by_id.values()] == ["failed", "parked", "parked"]
-    desk.mend(MENDED)
-    desk.replay()
-    desk.feed(6)
-    assert desk.counted() == [(1, 1), (2, 2), (3, 3), (4, 4), (6, 5)]
-    assert desk.waiting() == []
+    operator = Operator(COUNT)
+    operator.feed(1, -2, 3, 4)
+    operator.feed(5, key="good")
+    assert operator.counted() == [(1, 1)]
+    assert operator.counted(key="good") == [(5, 1)]
+    assert [letter.event.reason for letter in operator.letters.by_id.values()] == ["failed", "parked", "parked"]
+    operator.mend(MENDED)
+    operator.replay()
+    operator.feed(6)
+    assert operator.counted() == [(1, 1), (2, 2), (3, 3), (4, 4), (6, 5)]
+    assert operator.waiting() == []
 
 
 def test_a_replayed_record_is_processed_at_its_own_time() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-2)
-    desk.mend(MENDED)
-    desk.replay()
-    [record] = [r for _, r in desk._driver.records if isinstance(r.event, Counted)]
+    operator = Operator(COUNT)
+    operator.feed(-2)
+    operator.mend(MENDED)
+    operator.replay()
+    [record] = [r for _, r in operator._driver.records if isinstance(r.event, Counted)]
     assert record.time == AT + timedelta(minutes=2)
 
 
 def test_a_record_that_is_parked_meanwhile_is_not_overtaken() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-1, 2)
-    desk.mend(MENDED)
-    returns = desk.plan(desk.letters)
-    desk.feed(3)
-    desk.write(returns)
-    assert desk.counted() == []
-    assert desk.waiting() == ["k-1", "k2", "k3"]
-    desk.replay()
-    assert desk.counted() == [(1, 1), (2, 2), (3, 3)]
-    assert desk.waiting() == []
+    operator = Operator(COUNT)
+    operator.feed(-1, 2)
+    operator.mend(MENDED)
+    returns = operator.plan(operator.letters)
+    operator.feed(3)
+    operator.write(returns)
+    assert operator.counted() == []
+    assert operator.waiting() == ["k-1", "k2", "k3"]
+    operator.replay()
+    assert operator.counted() == [(1, 1), (2, 2), (3, 3)]
+    assert operator.waiting() == []
 
 
 def test_by_force_a_busy_key_is_unparked_all_the_same() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-1, 2)
-    desk.mend(MENDED)
-    returns = desk.plan(desk.letters, force=True)
-    desk.feed(3)
-    desk.write(returns)
-    desk.feed(4)
-    assert desk.counted() == [(1, 1), (2, 2), (4, 3)]
-    assert desk.waiting() == ["k3"]
-    desk.replay()
-    assert desk.counted()[-1] == (3, 4)
+    operator = Operator(COUNT)
+    operator.feed(-1, 2)
+    operator.mend(MENDED)
+    returns = operator.plan(operator.letters, force=True)
+    operator.feed(3)
+    operator.write(returns)
+    operator.feed(4)
+    assert operator.counted() == [(1, 1), (2, 2), (4, 3)]
+    assert operator.waiting() == ["k3"]
+    operator.replay()
+    assert operator.counted()[-1] == (3, 4)
 
 
 def test_a_letter_that_fails_again_is_a_letter_again_and_so_is_what_is_behind_it() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-1, -2, 3)
-    desk.replay()
-    assert desk.counted() == []
-    assert desk.waiting() == ["k-1", "k-2", "k3"]
-    desk.feed(4)
-    desk.mend(MENDED)
-    desk.replay()
-    assert desk.counted() == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    operator = Operator(COUNT)
+    operator.feed(-1, -2, 3)
+    operator.replay()
+    assert operator.counted() == []
+    assert operator.waiting() == ["k-1", "k-2", "k3"]
+    operator.feed(4)
+    operator.mend(MENDED)
+    operator.replay()
+    assert operator.counted() == [(1, 1), (2, 2), (3, 3), (4, 4)]
 
 
 def test_the_poison_alone_can_be_left_behind() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-1, 2, 3)
-    [planned] = desk.plan(desk.letters, reason="parked")
+    operator = Operator(COUNT)
+    operator.feed(-1, 2, 3)
+    [planned] = operator.plan(operator.letters, reason="parked")
     assert planned.left == 1
-    desk.write([planned])
-    desk.feed(4)
-    assert desk.counted() == [(2, 1), (3, 2), (4, 3)]
-    assert desk.waiting() == ["k-1"]
+    operator.write([planned])
+    operator.feed(4)
+    assert operator.counted() == [(2, 1), (3, 2), (4, 3)]
+    assert operator.waiting() == ["k-1"]
 
 
 def test_the_topic_s_other_readers_leave_it_out() -> None:
-    desk = Desk(COUNT, OTHER)
-    desk.feed(-1, 2)
-    desk.mend(MENDED, OTHER)
-    desk.replay()
-    assert desk.counted("other") == desk.counted("count") == [(1, 1), (2, 2)]
+    operator = Operator(COUNT, OTHER)
+    operator.feed(-1, 2)
+    operator.mend(MENDED, OTHER)
+    operator.replay()
+    assert operator.counted("other") == operator.counted("count") == [(1, 1), (2, 2)]
 
 
 def test_an_order_for_a_key_that_is_not_parked_changes_nothing() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-1)
-    returns = desk.plan(desk.letters)
-    desk.mend(MENDED)
-    desk.replay()
-    desk.feed(2)
-    desk.write([replace_records(returns[0])])
-    desk.feed(3)
-    assert desk.counted() == [(1, 1), (2, 2), (3, 3)]
+    operator = Operator(COUNT)
+    operator.feed(-1)
+    returns = operator.plan(operator.letters)
+    operator.mend(MENDED)
+    operator.replay()
+    operator.feed(2)
+    operator.write([replace_records(returns[0])])
+    operator.feed(3)
+    assert operator.counted() == [(1, 1), (2, 2), (3, 3)]
 
 
 def replace_records(one: Return) -> Return:
@@ -211,30 +211,30 @@ def replace_records(one: Return) -> Return:
 
 
 def test_a_parked_key_s_timers_wait_and_fire_in_their_place() -> None:
-    desk = Desk(COUNT)
-    desk.feed(1, remind=600)
-    assert desk.next_deadline() == AT + timedelta(minutes=11)
-    desk.feed(-2, 30)
-    assert desk.next_deadline() is None
-    desk.pass_time(AT + timedelta(hours=1))
-    desk.mend(MENDED)
-    desk.replay()
-    assert desk.counted() == [(1, 1), (2, 2), (-1, 2), (30, 3)]
+    operator = Operator(COUNT)
+    operator.feed(1, remind=600)
+    assert operator.next_deadline() == AT + timedelta(minutes=11)
+    operator.feed(-2, 30)
+    assert operator.next_deadline() is None
+    operator.pass_time(AT + timedelta(hours=1))
+    operator.mend(MENDED)
+    operator.replay()
+    assert operator.counted() == [(1, 1), (2, 2), (-1, 2), (30, 3)]
 
 
 def test_a_timer_that_fails_parks_its_key_and_shows() -> None:
-    desk = Desk(HASTY)
-    desk.feed(1, remind=60)
-    desk.pass_time(AT + timedelta(hours=1))
-    desk.feed(90)
-    assert [letter.event.reason for letter in desk.letters.by_id.values()] == ["timer_failed", "parked"]
-    assert desk.next_deadline() is None
-    desk.replay()
-    assert desk.waiting() == ["k90"], "the record behind it fails with the timer"
-    desk.mend(MENDED)
-    desk.replay()
-    assert desk.counted() == [(1, 1), (-1, 1), (90, 2)]
-    assert desk.waiting() == []
+    operator = Operator(HASTY)
+    operator.feed(1, remind=60)
+    operator.pass_time(AT + timedelta(hours=1))
+    operator.feed(90)
+    assert [letter.event.reason for letter in operator.letters.by_id.values()] == ["timer_failed", "parked"]
+    assert operator.next_deadline() is None
+    operator.replay()
+    assert operator.waiting() == ["k90"], "the record behind it fails with the timer"
+    operator.mend(MENDED)
+    operator.replay()
+    assert operator.counted() == [(1, 1), (-1, 1), (90, 2)]
+    assert operator.waiting() == []
 
 
 def letter_of(outcome: Step) -> Letter:
@@ -313,9 +313,9 @@ def test_a_callback_that_intake_refused_goes_back_byte_for_byte(body: bytes) -> 
 
 
 def test_a_letter_goes_by_how_its_id_begins() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-1, 2)
-    letters = desk.letters
+    operator = Operator(COUNT)
+    operator.feed(-1, 2)
+    letters = operator.letters
     first, second = letters.by_id
     assert letters.get(first[:9]).id == first
     with pytest.raises(LiveDeskError, match="No dead letters"):
@@ -326,18 +326,18 @@ def test_a_letter_goes_by_how_its_id_begins() -> None:
 
 
 def test_a_replayed_letter_is_not_replayed_again() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-1)
-    desk.mend(MENDED)
-    desk.replay()
-    [id] = desk.letters.by_id
-    assert desk.letters.chosen(Selection()) == []
+    operator = Operator(COUNT)
+    operator.feed(-1)
+    operator.mend(MENDED)
+    operator.replay()
+    [id] = operator.letters.by_id
+    assert operator.letters.chosen(Selection()) == []
     with pytest.raises(LiveDeskError, match="Replayed already"):
-        desk.letters.chosen(Selection((id,)))
+        operator.letters.chosen(Selection((id,)))
 
 
 def test_a_stage_that_is_gone_is_named() -> None:
-    desk = Desk(COUNT)
-    desk.feed(-1)
+    operator = Operator(COUNT)
+    operator.feed(-1)
     with pytest.raises(LiveDeskError, match="no stage count"):
-        plan(desk.letters, desk.letters.chosen(Selection()), revisions={})
+        plan(operator.letters, operator.letters.chosen(Selection()), revisions={})

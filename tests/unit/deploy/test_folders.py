@@ -1,4 +1,4 @@
-"""What a person is told about a folder that can't be used."""
+"""What a person reads about a folder that can't be used."""
 
 import errno
 import os

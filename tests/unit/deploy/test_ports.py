@@ -1,4 +1,4 @@
-"""What a person is told about a port that can't be had."""
+"""What a person reads about a port that can't be had."""
 
 import asyncio
 import os

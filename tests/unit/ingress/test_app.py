@@ -186,7 +186,7 @@ async def test_ready_while_connected_healthy_always() -> None:
         ("GET", "/", 404, None),
     ],
 )
-async def test_another_path_or_method_is_told_so(method: str, path: str, status: int, allowed: str | None) -> None:
+async def test_another_path_or_method_is_refused(method: str, path: str, status: int, allowed: str | None) -> None:
     async with running() as (ingress, client), client.request(method, ingress.url + path, data=b"") as answer:
         assert (answer.status, answer.headers.get("Allow")) == (status, allowed)
     assert not ingress.callbacks

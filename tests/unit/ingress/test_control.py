@@ -33,7 +33,7 @@ Json = dict[str, JsonValue]
 Answer = tuple[int, Json]
 
 
-class Desk:
+class Control:
     def __init__(self, ingress: Ingress, client: ClientSession) -> None:
         self.ingress, self._client = ingress, client
 
@@ -49,9 +49,9 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def control() -> AsyncIterator[Control]:
     async with running() as (ingress, client):
-        yield Desk(ingress, client)
+        yield Control(ingress, client)
 
 
 def refusal(answer: Answer) -> tuple[int, str, list[str]]:
@@ -65,27 +65,27 @@ def refusal(answer: Answer) -> tuple[int, str, list[str]]:
     return status, str(error["code"]), fields
 
 
-async def test_a_reply_is_written_to_the_inbox_and_accepted(desk: Desk) -> None:
+async def test_a_reply_is_written_to_the_inbox_and_accepted(control: Control) -> None:
     body: JsonValue = {"type": "reply", "id": "r-7", "by": "irene", "text": "On its way."}
-    status, answer = await desk.command(body, contact="+34 622 333 444")
+    status, answer = await control.command(body, contact="+34 622 333 444")
     key = "desk:34622333444"
     assert (status, answer) == (202, {"command_id": "r-7", "conversation_key": key})
-    (record,) = desk.ingress.inbox
+    (record,) = control.ingress.inbox
     command = Reply(command_id="r-7", by="irene", text="On its way.")
     assert record == Record(record.id, "/livedesk/ingress", NOW, key, command, "desk", 1)
-    assert desk.ingress.kafka.records[-1][:2] == ("t.inbox.v1", key.encode())
+    assert control.ingress.kafka.records[-1][:2] == ("t.inbox.v1", key.encode())
 
 
-async def test_a_template_reply_and_a_resolve_get_ids_of_their_own(desk: Desk) -> None:
+async def test_a_template_reply_and_a_resolve_get_ids_of_their_own(control: Control) -> None:
     template: JsonValue = {"name": "back_in_stock", "language": "es", "parameters": ["Lucía"]}
-    first = await desk.command({"type": "reply", "by": "paul", "template": template})
-    second = await desk.command({"type": "resolve", "by": "paul"})
-    events = [record.event for record in desk.ingress.inbox]
+    first = await control.command({"type": "reply", "by": "paul", "template": template})
+    second = await control.command({"type": "resolve", "by": "paul"})
+    events = [record.event for record in control.ingress.inbox]
     ids = [str(answer["command_id"]) for _, answer in (first, second)]
     sent = Template(name="back_in_stock", language="es", parameters=("Lucía",))
     expected = [Reply(command_id=ids[0], by="paul", template=sent), Resolve(command_id=ids[1], by="paul")]
     assert events == expected
-    assert len({*ids, *(record.id for record in desk.ingress.inbox)}) == 4
+    assert len({*ids, *(record.id for record in control.ingress.inbox)}) == 4
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ async def test_a_template_reply_and_a_resolve_get_ids_of_their_own(desk: Desk) -
         ({"type": "mute"}, Mute(command_id="c", by="irene")),
     ],
 )
-async def test_each_type_becomes_its_command(desk: Desk, body: Json, command: Command) -> None:
-    status, _ = await desk.command({**body, "id": "c", "by": "irene"})
-    (record,) = desk.ingress.inbox
+async def test_each_type_becomes_its_command(control: Control, body: Json, command: Command) -> None:
+    status, _ = await control.command({**body, "id": "c", "by": "irene"})
+    (record,) = control.ingress.inbox
     assert (status, record.event) == (202, command)
 
 
@@ -137,11 +137,11 @@ async def test_each_type_becomes_its_command(desk: Desk, body: Json, command: Co
         ("cloud", "ai", "bot"),
     ],
 )
-async def test_an_assignment_to_an_unknown_agent_is_refused(desk: Desk, channel: str, kind: str, id: str) -> None:
+async def test_an_assignment_to_an_unknown_agent_is_refused(control: Control, channel: str, kind: str, id: str) -> None:
     body: Json = {"type": "assign", "by": "irene", "to": {"kind": kind, "id": id}}
-    assert refusal(await desk.command(body, channel=channel)) == (409, "unknown_agent", ["to.id"])
-    assert refusal(await desk.command({**body, "by": "zoe"}, channel=channel))[2] == ["by", "to.id"]
-    assert desk.ingress.inbox == []
+    assert refusal(await control.command(body, channel=channel)) == (409, "unknown_agent", ["to.id"])
+    assert refusal(await control.command({**body, "by": "zoe"}, channel=channel))[2] == ["by", "to.id"]
+    assert control.ingress.inbox == []
 
 
 TEMPLATE: Json = {"name": "n", "language": "es"}
@@ -173,31 +173,33 @@ TEMPLATE: Json = {"name": "n", "language": "es"}
         (["reply"], [""]),
     ],
 )
-async def test_a_command_of_the_wrong_shape_names_its_fields(desk: Desk, body: JsonValue, fields: list[str]) -> None:
-    assert refusal(await desk.command(body)) == (422, "invalid_command", fields)
-    assert desk.ingress.inbox == []
+async def test_a_command_of_the_wrong_shape_names_its_fields(
+    control: Control, body: JsonValue, fields: list[str]
+) -> None:
+    assert refusal(await control.command(body)) == (422, "invalid_command", fields)
+    assert control.ingress.inbox == []
 
 
-async def test_a_command_needs_a_channel_a_contact_and_an_agent_that_there_are(desk: Desk) -> None:
+async def test_a_command_needs_a_channel_a_contact_and_an_agent_that_there_are(control: Control) -> None:
     body: Json = {"type": "resolve", "by": "irene"}
-    assert refusal(await desk.command(body, channel="no")) == (404, "unknown_channel", [])
-    assert refusal(await desk.command(body, contact="someone")) == (422, "invalid_contact", [])
-    assert refusal(await desk.command({**body, "by": "zoe"})) == (409, "unknown_agent", ["by"])
-    assert desk.ingress.inbox == []
+    assert refusal(await control.command(body, channel="no")) == (404, "unknown_channel", [])
+    assert refusal(await control.command(body, contact="someone")) == (422, "invalid_contact", [])
+    assert refusal(await control.command({**body, "by": "zoe"})) == (409, "unknown_agent", ["by"])
+    assert control.ingress.inbox == []
 
 
-async def test_a_command_that_is_not_durable_is_503(desk: Desk) -> None:
-    desk.ingress.kafka.down = True
-    assert refusal(await desk.command({"type": "resolve", "by": "irene"})) == (503, "not_durable", [])
+async def test_a_command_that_is_not_durable_is_503(control: Control) -> None:
+    control.ingress.kafka.down = True
+    assert refusal(await control.command({"type": "resolve", "by": "irene"})) == (503, "not_durable", [])
 
 
-async def test_a_change_is_the_next_revision_and_stamps_what_follows(desk: Desk) -> None:
-    status, body = await desk.change({"greeting": {"enabled": True, "text": "Hola"}, "human_agents": ["irene"]})
+async def test_a_change_is_the_next_revision_and_stamps_what_follows(control: Control) -> None:
+    status, body = await control.change({"greeting": {"enabled": True, "text": "Hola"}, "human_agents": ["irene"]})
     channel = body["channel"]
     assert isinstance(channel, dict)
     assert (status, channel["revision"], channel["greeting"]) == (200, 2, {"enabled": True, "text": "Hola"})
-    await desk.command({"type": "resolve", "by": "irene"})
-    assert desk.ingress.inbox[-1].settings_revision == 2
+    await control.command({"type": "resolve", "by": "irene"})
+    assert control.ingress.inbox[-1].settings_revision == 2
 
 
 @pytest.mark.parametrize(
@@ -212,85 +214,87 @@ async def test_a_change_is_the_next_revision_and_stamps_what_follows(desk: Desk)
     ],
 )
 async def test_a_change_that_cannot_be_used_names_the_field_and_saves_nothing(
-    desk: Desk, change: JsonValue, field: str
+    control: Control, change: JsonValue, field: str
 ) -> None:
-    before = len(desk.ingress.kafka.records)
-    assert refusal(await desk.change(change)) == (422, "invalid_settings", [field])
-    assert len(desk.ingress.kafka.records) == before
+    before = len(control.ingress.kafka.records)
+    assert refusal(await control.change(change)) == (422, "invalid_settings", [field])
+    assert len(control.ingress.kafka.records) == before
 
 
 @pytest.mark.parametrize("spelling", ["+34611000112", "0034 611 000 112", "(+34) 611-000-112"])
-async def test_the_number_of_another_channel_is_refused(desk: Desk, spelling: str) -> None:
-    before = len(desk.ingress.kafka.records)
-    assert refusal(await desk.change({"phone_number": spelling})) == (422, "invalid_settings", ["phone_number"])
-    assert len(desk.ingress.kafka.records) == before
+async def test_the_number_of_another_channel_is_refused(control: Control, spelling: str) -> None:
+    before = len(control.ingress.kafka.records)
+    assert refusal(await control.change({"phone_number": spelling})) == (422, "invalid_settings", ["phone_number"])
+    assert len(control.ingress.kafka.records) == before
 
 
-async def test_a_number_of_another_account_and_in_whatsapp_s_spelling_is_refused(desk: Desk) -> None:
+async def test_a_number_of_another_account_and_in_whatsapp_s_spelling_is_refused(control: Control) -> None:
     other = {"id": "mx", "account": "other", "phone_number": "+5215512345678"}
-    await desk.ingress.writer.save_file(parse_channels_file({"channels": [other]}))
-    assert refusal(await desk.change({"phone_number": "+525512345678"}))[2] == ["phone_number"]
-    assert (await desk.change({"phone_number": "+525512345678"}, channel="mx"))[0] == 200
+    await control.ingress.writer.save_file(parse_channels_file({"channels": [other]}))
+    assert refusal(await control.change({"phone_number": "+525512345678"}))[2] == ["phone_number"]
+    assert (await control.change({"phone_number": "+525512345678"}, channel="mx"))[0] == 200
 
 
-async def test_a_number_that_two_channels_had_before_stands_in_the_way_of_no_other_change(desk: Desk) -> None:
+async def test_a_number_that_two_channels_had_before_stands_in_the_way_of_no_other_change(
+    control: Control,
+) -> None:
     twin = FILE.channels[1].model_copy(update={"phone_number": FILE.channels[0].phone_number})
-    await desk.ingress.writer.save_file(FILE.model_copy(update={"channels": (twin,)}))
-    assert (await desk.change({"name": "Front"}))[0] == 200
-    assert (await desk.change({"phone_number": "+34611000113"}))[0] == 200
+    await control.ingress.writer.save_file(FILE.model_copy(update={"channels": (twin,)}))
+    assert (await control.change({"name": "Front"}))[0] == 200
+    assert (await control.change({"phone_number": "+34611000113"}))[0] == 200
 
 
-async def test_changes_at_once_are_one_revision_each(desk: Desk) -> None:
+async def test_changes_at_once_are_one_revision_each(control: Control) -> None:
     names = [f"name {number}" for number in range(12)]
-    answers = await asyncio.gather(*(desk.change({"name": name}) for name in names))
+    answers = await asyncio.gather(*(control.change({"name": name}) for name in names))
     assert {status for status, _ in answers} == {200}
-    desk_now = desk.ingress.directory.find("desk")
+    desk_now = control.ingress.directory.find("desk")
     assert desk_now is not None
     assert desk_now.revision == 13
-    keys = [key for topic, key, _, _ in desk.ingress.kafka.records if topic == "t.channels.v1"]
+    keys = [key for topic, key, _, _ in control.ingress.kafka.records if topic == "t.channels.v1"]
     assert len(keys) == len(set(keys))
 
 
-async def test_credentials_are_encrypted_when_stored_and_never_shown(desk: Desk) -> None:
-    status, changed = await desk.change({"dev_key": "k-new", "dev_secret": "s-new"})
-    _, listed = await desk.send("GET", "/v1/channels")
+async def test_credentials_are_encrypted_when_stored_and_never_shown(control: Control) -> None:
+    status, changed = await control.change({"dev_key": "k-new", "dev_secret": "s-new"})
+    _, listed = await control.send("GET", "/v1/channels")
     assert status == 200
-    stored = b"".join(value for _, _, value, _ in desk.ingress.kafka.records)
+    stored = b"".join(value for _, _, value, _ in control.ingress.kafka.records)
     for secret in ("s-desk", "s-new", "k-desk", "k-new"):
         assert secret not in f"{changed} {listed}"
         assert secret.encode() not in stored
-    now = desk.ingress.directory.find("desk")
+    now = control.ingress.directory.find("desk")
     assert now is not None
     assert now.dev_secret is not None
     assert now.dev_secret.get_secret_value() == "s-new"
 
 
-async def test_the_list_tells_where_callbacks_go(desk: Desk) -> None:
-    status, listed = await desk.send("GET", "/v1/channels")
+async def test_the_list_tells_where_callbacks_go(control: Control) -> None:
+    status, listed = await control.send("GET", "/v1/channels")
     channels = listed["channels"]
     assert isinstance(channels, list)
     paths = {channel["id"]: channel["webhook_path"] for channel in channels if isinstance(channel, dict)}
     assert status == 200
-    assert paths["desk"] == desk.ingress.webhook("desk").removeprefix(desk.ingress.url)
+    assert paths["desk"] == control.ingress.webhook("desk").removeprefix(control.ingress.url)
     assert list(paths) == ["cloud", "desk"]
 
 
-async def test_pages_in_a_browser_of_this_machine_are_kept_out(desk: Desk) -> None:
-    assert refusal(await desk.send("GET", "/v1/channels", Host="rebound.example"))[:2] == (403, "not_local")
+async def test_pages_in_a_browser_of_this_machine_are_kept_out(control: Control) -> None:
+    assert refusal(await control.send("GET", "/v1/channels", Host="rebound.example"))[:2] == (403, "not_local")
     form = {"Content-Type": "text/plain"}
-    assert refusal(await desk.send("PATCH", "/v1/channels/desk/settings", {}, **form))[:2] == (415, "not_json")
+    assert refusal(await control.send("PATCH", "/v1/channels/desk/settings", {}, **form))[:2] == (415, "not_json")
 
 
-async def test_whatever_goes_wrong_is_explained_in_json(desk: Desk) -> None:
-    url = desk.ingress.control_url + "/v1/channels/desk/settings"
+async def test_whatever_goes_wrong_is_explained_in_json(control: Control) -> None:
+    url = control.ingress.control_url + "/v1/channels/desk/settings"
     async with ClientSession() as client:
         for data in (b'{"name": ', b'{"name": "\\ud800"}'):
             async with client.patch(url, data=data, headers={"Content-Type": "application/json"}) as answer:
                 assert refusal((answer.status, await answer.json()))[:2] == (400, "invalid_json")
-    assert refusal(await desk.change(["name"]))[:2] == (400, "invalid_json")
-    assert refusal(await desk.change({}, channel="no"))[:2] == (404, "unknown_channel")
-    assert refusal(await desk.send("GET", "/v2"))[:2] == (404, "not_found")
-    assert refusal(await desk.send("DELETE", "/v1/channels"))[:2] == (405, "method_not_allowed")
+    assert refusal(await control.change(["name"]))[:2] == (400, "invalid_json")
+    assert refusal(await control.change({}, channel="no"))[:2] == (404, "unknown_channel")
+    assert refusal(await control.send("GET", "/v2"))[:2] == (404, "not_found")
+    assert refusal(await control.send("DELETE", "/v1/channels"))[:2] == (405, "method_not_allowed")
 
 
 def edited(**changes: object) -> ChannelsFile:

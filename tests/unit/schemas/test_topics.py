@@ -127,7 +127,7 @@ def test_topics_as_they_should_be_show_no_difference() -> None:
     assert (plan.missing, plan.differences) == ((), ())
 
 
-def test_every_difference_is_told() -> None:
+def test_every_difference_is_reported() -> None:
     spec = topic_spec(INBOX, PREFIX, 6, 1)
     absent = topic_spec(CHANNELS, PREFIX, 6, 1)
     other = {**spec.config, "cleanup.policy": "compact", "retention.ms": "1000", "max.message.bytes": "2000"}

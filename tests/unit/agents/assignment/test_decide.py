@@ -9,31 +9,31 @@ from schemas.events.assignment import AssignmentDecided, AssignmentWaiting
 from schemas.events.conversation import Status
 from schemas.events.inbox import ProposeAssignee
 from schemas.events.people import AgentDeleted
-from tests.support.assignment import BOT, PREFIXES_OF_CONVERSATIONS, Desk, channel, human, team
+from tests.support.assignment import BOT, PREFIXES_OF_CONVERSATIONS, AssignmentBench, channel, human, team
 
 SEQUENTIAL: dict[str, Any] = {"strategy": "sequential"}
 
 
-def desk(*present: str, **settings: Any) -> Desk:
+def bench(*present: str, **settings: Any) -> AssignmentBench:
     """One channel, and who is online from the start."""
-    made = Desk({"kiosk": channel(**settings)})
+    made = AssignmentBench({"kiosk": channel(**settings)})
     made.present(*present)
     return made
 
 
-def limits(desk: Desk, **workload: int) -> None:
+def limits(bench: AssignmentBench, **workload: int) -> None:
     for agent, limit in workload.items():
-        desk.save(agent, workload=limit)
+        bench.save(agent, workload=limit)
 
 
 # --- proposals -----------------------------------------------------------------------------------------------------
 
 
 def test_somebody_is_proposed_and_said_why() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.open("c1")
     ((_, proposal),) = account.proposed
-    (decided,) = account.told
+    (decided,) = account.reported
     assert isinstance(decided, AssignmentDecided)
     assert (proposal.assignee, proposal.revision) == (human("ana"), 1)
     assert (decided.assignee, decided.proposal_id) == (proposal.assignee, proposal.proposal_id)
@@ -42,10 +42,10 @@ def test_somebody_is_proposed_and_said_why() -> None:
 
 
 def test_a_conversation_waits_by_a_proposal_without_an_assignee() -> None:
-    account = desk()
+    account = bench()
     account.open("c1")
     ((_, proposal),) = account.proposed
-    (waiting,) = account.told
+    (waiting,) = account.reported
     assert isinstance(waiting, AssignmentWaiting)
     assert proposal.assignee is None
     assert (waiting.explanation["decision"], waiting.explanation["because"]) == ("nobody", "nobody_available")
@@ -53,7 +53,7 @@ def test_a_conversation_waits_by_a_proposal_without_an_assignee() -> None:
 
 
 def test_a_newer_request_waits_for_the_answer_to_the_proposal_in_flight() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.open("c1")
     account.resolve("c1")
     account.reopen("c1")
@@ -66,7 +66,7 @@ def test_a_newer_request_waits_for_the_answer_to_the_proposal_in_flight() -> Non
 
 
 def test_a_refused_proposal_of_what_is_over_is_not_repeated() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.open("c1")
     account.resolve("c1")
     account.answer_all()
@@ -75,7 +75,7 @@ def test_a_refused_proposal_of_what_is_over_is_not_repeated() -> None:
 
 
 def test_a_person_s_assignment_is_never_overwritten() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.open("c1")
     account.assign("c1", "bob")
     account.answer_all()
@@ -85,7 +85,7 @@ def test_a_person_s_assignment_is_never_overwritten() -> None:
 
 
 def test_a_stale_answer_of_another_proposal_changes_nothing() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.open("c1")
     proposal = account.proposed[0]
     account.answer_all()
@@ -112,7 +112,7 @@ AI: dict[str, Any] = {"enabled": True, "agents": [{"id": "bot"}, {"id": "other"}
 
 def test_the_first_rule_that_applies_wins_even_over_the_ai_agent() -> None:
     rules = [rule("human:cleo", about("refund")), rule("human:bob", about("invoice")), rule("human:ana")]
-    account = desk("ana", "bob", "cleo", ai=AI, assignment={"rules": rules})
+    account = bench("ana", "bob", "cleo", ai=AI, assignment={"rules": rules})
     assert account.route("c1", text="My INVOICE, please") == "bob"
     explanation = account.explanation()
     assert (explanation["decision"], explanation["because"]) == ("rule", "rule_matched")
@@ -124,31 +124,31 @@ def test_the_first_rule_that_applies_wins_even_over_the_ai_agent() -> None:
 
 def test_a_rule_whose_target_can_t_take_it_is_skipped_and_the_explanation_says_so() -> None:
     rules = [rule("human:cleo"), rule("human:zoe"), rule("team:night"), rule("team:empty"), rule("ai:bot")]
-    account = desk("ana", ai={**AI, "enabled": False}, assignment={"rules": rules})
+    account = bench("ana", ai={**AI, "enabled": False}, assignment={"rules": rules})
     account.save("bob", teams="night")
     assert account.route("c1") == "ana"
-    told = account.explanation()
-    assert [entry["why"] for entry in told["rules"]] == [
+    reported = account.explanation()
+    assert [entry["why"] for entry in reported["rules"]] == [
         "not_online",
         "not_member",
         "nobody_available",
         "no_members",
         "disabled",
     ]
-    assert told["decision"] == "workload"
-    assert told["ai"] == {"agent": "bot", "why": "disabled"}
+    assert reported["decision"] == "workload"
+    assert reported["ai"] == {"agent": "bot", "why": "disabled"}
 
 
 @pytest.mark.parametrize("strategy", ["workload", "sequential"])
 def test_a_rule_s_target_has_its_limit_by_workload_only(strategy: str) -> None:
-    account = desk("ana", "bob", assignment={"strategy": strategy, "rules": [rule("human:ana")]})
+    account = bench("ana", "bob", assignment={"strategy": strategy, "rules": [rule("human:ana")]})
     limits(account, ana=1)
     assert account.route("c1") == "ana"
     assert account.route("c2") == ("bob" if strategy == "workload" else "ana")
 
 
 def test_a_rule_to_a_team_takes_the_member_whose_turn_it_is() -> None:
-    account = desk("ana", "bob", "cleo", assignment={"strategy": "sequential", "rules": [rule("team:day")]})
+    account = bench("ana", "bob", "cleo", assignment={"strategy": "sequential", "rules": [rule("team:day")]})
     account.save("bob", teams="day")
     account.save("cleo", teams="night day")
     assert [account.route(f"c{n}") for n in range(4)] == ["bob", "cleo", "bob", "cleo"]
@@ -156,7 +156,7 @@ def test_a_rule_to_a_team_takes_the_member_whose_turn_it_is() -> None:
 
 
 def test_a_rule_to_a_person_takes_no_turn() -> None:
-    account = desk("ana", "bob", assignment={**SEQUENTIAL, "rules": [rule("human:ana", about("ana"))]})
+    account = bench("ana", "bob", assignment={**SEQUENTIAL, "rules": [rule("human:ana", about("ana"))]})
     assert [account.route(f"c{n}", text=text) for n, text in enumerate(["", "ana", "", ""])] == [
         "ana",
         "ana",
@@ -166,7 +166,7 @@ def test_a_rule_to_a_person_takes_no_turn() -> None:
 
 
 def test_a_rule_may_name_an_ai_agent_that_is_not_the_first() -> None:
-    account = desk("ana", ai=AI, assignment={"rules": [rule("ai:other", about("other"))]})
+    account = bench("ana", ai=AI, assignment={"rules": [rule("ai:other", about("other"))]})
     assert account.route("c1", text="the other one") == "other"
     assert account.route("c2", text="hello") == "bot"
     assert account.explanation()["decision"] == "ai"
@@ -175,7 +175,7 @@ def test_a_rule_may_name_an_ai_agent_that_is_not_the_first() -> None:
 
 @pytest.mark.parametrize("reason", ["handed_over", "ai_failed", "unassigned"])
 def test_rules_and_ai_agents_are_for_new_and_reopened_conversations_only(reason: Any) -> None:
-    account = desk("ana", "bob", ai=AI, assignment={**SEQUENTIAL, "rules": [rule("human:bob", about("bob"))]})
+    account = bench("ana", "bob", ai=AI, assignment={**SEQUENTIAL, "rules": [rule("human:bob", about("bob"))]})
     assert account.route("c1", text="hello") == "bot"
     account.alter("c1", Status.OPEN, None)
     account.request("c1", reason, text="bob")
@@ -185,7 +185,7 @@ def test_rules_and_ai_agents_are_for_new_and_reopened_conversations_only(reason:
 
 
 def test_a_waiting_conversation_goes_by_rules_but_to_no_ai_agent() -> None:
-    account = desk(assignment={"rules": [rule("human:bob")]})
+    account = bench(assignment={"rules": [rule("human:bob")]})
     assert account.route("c1") is None
     account.change("kiosk", ai=AI)
     assert not account.proposed
@@ -198,7 +198,7 @@ def test_a_waiting_conversation_goes_by_rules_but_to_no_ai_agent() -> None:
 # --- reopening -----------------------------------------------------------------------------------------------------
 
 
-def reopened(account: Desk, *, by_person: bool = False) -> str | None:
+def reopened(account: AssignmentBench, *, by_person: bool = False) -> str | None:
     account.resolve("c1")
     account.reopen("c1", by_person=by_person)
     account.answer_all()
@@ -206,7 +206,7 @@ def reopened(account: Desk, *, by_person: bool = False) -> str | None:
 
 
 def test_reopened_by_its_customer_it_goes_to_the_former_agent_before_other_humans() -> None:
-    account = desk("ana", "bob")
+    account = bench("ana", "bob")
     assert account.route("c1") == "ana"
     account.route("c2"), account.route("c3")
     assert reopened(account) == "ana"
@@ -214,7 +214,7 @@ def test_reopened_by_its_customer_it_goes_to_the_former_agent_before_other_human
 
 
 def test_a_reopened_conversation_does_not_count_against_its_former_agent_s_limit() -> None:
-    account = desk("ana", "bob")
+    account = bench("ana", "bob")
     limits(account, ana=1)
     assert account.route("c1") == "ana"
     assert reopened(account) == "ana"
@@ -223,7 +223,7 @@ def test_a_reopened_conversation_does_not_count_against_its_former_agent_s_limit
 
 
 def test_a_former_agent_who_is_away_or_at_the_limit_is_passed_over() -> None:
-    account = desk("ana", "bob")
+    account = bench("ana", "bob")
     limits(account, ana=1)
     assert account.route("c1") == "ana"
     account.resolve("c1")
@@ -239,7 +239,7 @@ def test_a_former_agent_who_is_away_or_at_the_limit_is_passed_over() -> None:
 
 
 def test_reopened_by_its_customer_a_team_s_conversation_goes_to_the_team_before_others() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.route("c1")
     account.give_to_team("c1", "night")
     account.answer_all()
@@ -253,14 +253,14 @@ def test_reopened_by_its_customer_a_team_s_conversation_goes_to_the_team_before_
 
 
 def test_rules_and_the_ai_agent_go_before_the_former_agent() -> None:
-    account = desk("ana", "bob")
+    account = bench("ana", "bob")
     assert account.route("c1") == "ana"
     account.change("kiosk", ai=AI)
     assert reopened(account) == "bot"
 
 
 def test_reopened_by_a_person_it_is_kept_by_its_agent_who_is_online_whatever_the_limit() -> None:
-    account = desk("ana", "bob")
+    account = bench("ana", "bob")
     assert account.route("c1") == "ana"
     limits(account, ana=0)
     assert reopened(account, by_person=True) == "ana"
@@ -268,7 +268,7 @@ def test_reopened_by_a_person_it_is_kept_by_its_agent_who_is_online_whatever_the
 
 
 def test_reopened_by_a_person_it_goes_to_somebody_else_if_its_agent_is_away() -> None:
-    account = desk("ana", "bob", ai=AI)
+    account = bench("ana", "bob", ai=AI)
     account.open("c1")
     account.assign("c1", "ana")
     account.answer_all()
@@ -283,7 +283,7 @@ def test_reopened_by_a_person_it_goes_to_somebody_else_if_its_agent_is_away() ->
 
 @pytest.mark.parametrize("state", ["busy", "idle", "offline"])
 def test_only_who_is_online_is_available_and_open_conversations_stay(state: Any) -> None:
-    account = desk("ana")
+    account = bench("ana")
     assert account.route("c1") == "ana"
     account.present("ana", state=state)
     assert account.holder("c1") == "ana"
@@ -292,7 +292,7 @@ def test_only_who_is_online_is_available_and_open_conversations_stay(state: Any)
 
 
 def test_presence_by_heartbeat_holds_for_90_seconds() -> None:
-    account = desk()
+    account = bench()
     account.present("ana", source="heartbeat")
     account.wait(timedelta(seconds=60))
     account.present("ana", source="heartbeat")
@@ -306,7 +306,7 @@ def test_presence_by_heartbeat_holds_for_90_seconds() -> None:
 
 
 def test_each_agent_s_heartbeats_expire_on_their_own() -> None:
-    account = desk()
+    account = bench()
     for agent in ("ana", "bob", "cleo"):
         account.present(agent, source="heartbeat")
         account.wait(timedelta(seconds=10))
@@ -321,7 +321,7 @@ def test_each_agent_s_heartbeats_expire_on_their_own() -> None:
 
 
 def test_a_person_s_choice_stays_whatever_the_heartbeats_say() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.present("bob", state="busy")
     account.present("ana", "bob", source="heartbeat")
     account.wait(timedelta(hours=9))
@@ -330,7 +330,7 @@ def test_a_person_s_choice_stays_whatever_the_heartbeats_say() -> None:
 
 
 def test_a_late_heartbeat_makes_nobody_of_a_deleted_agent() -> None:
-    account = desk(members=("ana",))
+    account = bench(members=("ana",))
     account.delete("ana")
     account.present("ana", source="heartbeat")
     account.change("kiosk", human_agents=["ana"])
@@ -345,7 +345,7 @@ def test_a_late_heartbeat_makes_nobody_of_a_deleted_agent() -> None:
 
 
 def test_by_workload_the_lowest_load_comes_first_and_equals_rotate() -> None:
-    account = desk("ana", "bob", "cleo")
+    account = bench("ana", "bob", "cleo")
     assert [account.route(f"c{n}") for n in range(4)] == ["ana", "bob", "cleo", "ana"]
     account.resolve("c1")
     assert account.route("c4") == "bob"
@@ -356,14 +356,14 @@ def test_by_workload_the_lowest_load_comes_first_and_equals_rotate() -> None:
 
 
 def test_the_load_is_that_of_the_whole_account() -> None:
-    account = Desk({"kiosk": channel(members=("ana", "bob")), "shop": channel("shop", members=("ana",))})
+    account = AssignmentBench({"kiosk": channel(members=("ana", "bob")), "shop": channel("shop", members=("ana",))})
     account.present("ana", "bob")
     assert account.route("c1", "shop") == "ana"
     assert [account.route("c2"), account.route("c3"), account.route("c4")] == ["bob", "ana", "bob"]
 
 
 def test_proposals_without_an_answer_take_places() -> None:
-    account = desk("ana", "bob")
+    account = bench("ana", "bob")
     limits(account, ana=1, bob=1)
     for id in ("c1", "c2", "c3"):
         account.open(id)
@@ -372,7 +372,7 @@ def test_proposals_without_an_answer_take_places() -> None:
 
 @pytest.mark.parametrize(("limit", "taken"), [(0, 0), (2, 2), ("default", 1), (None, 4)])
 def test_the_agent_s_limit_goes_before_the_channel_s_default(limit: Any, taken: int) -> None:
-    account = desk("ana", members=("ana",), assignment={"workload_default": 1})
+    account = bench("ana", members=("ana",), assignment={"workload_default": 1})
     account.save("ana", workload=limit)
     found = [account.route(f"c{n}") for n in range(4)]
     assert found == ["ana"] * taken + [None] * (4 - taken)
@@ -380,7 +380,7 @@ def test_the_agent_s_limit_goes_before_the_channel_s_default(limit: Any, taken: 
 
 @pytest.mark.parametrize("status", [Status.SNOOZED, Status.AI_REPLYING, Status.RESOLVED, Status.CLOSED])
 def test_only_open_conversations_use_a_slot(status: Status) -> None:
-    account = desk("ana", assignment={"workload_default": 1})
+    account = bench("ana", assignment={"workload_default": 1})
     assert account.route("c1") == "ana"
     assert account.route("c2") is None
     account.alter("c1", status, human("ana"))
@@ -390,7 +390,7 @@ def test_only_open_conversations_use_a_slot(status: Status) -> None:
 
 
 def test_a_person_s_assignment_takes_a_slot() -> None:
-    account = desk("ana", assignment={"workload_default": 1})
+    account = bench("ana", assignment={"workload_default": 1})
     account.open("c1")
     account.assign("c1", "ana")
     assert account.route("c2") is None
@@ -400,12 +400,12 @@ def test_a_person_s_assignment_takes_a_slot() -> None:
 
 
 def test_sequential_goes_round_and_ignores_limits() -> None:
-    account = desk("ana", "bob", "cleo", assignment={**SEQUENTIAL, "workload_default": 1})
+    account = bench("ana", "bob", "cleo", assignment={**SEQUENTIAL, "workload_default": 1})
     assert [account.route(f"c{n}") for n in range(6)] == ["ana", "bob", "cleo", "ana", "bob", "cleo"]
 
 
 def test_an_absent_agent_keeps_their_turn() -> None:
-    account = desk("ana", "bob", "cleo", assignment=SEQUENTIAL)
+    account = bench("ana", "bob", "cleo", assignment=SEQUENTIAL)
     assert account.route("c1") == "ana"
     account.present("bob", state="offline")
     assert [account.route("c2"), account.route("c3")] == ["cleo", "ana"]
@@ -414,14 +414,14 @@ def test_an_absent_agent_keeps_their_turn() -> None:
 
 
 def test_a_newcomer_is_served_within_one_turn_and_not_flooded() -> None:
-    account = desk("ana", "bob", "cleo", members=("ana", "bob"), assignment=SEQUENTIAL)
+    account = bench("ana", "bob", "cleo", members=("ana", "bob"), assignment=SEQUENTIAL)
     assert [account.route("c1"), account.route("c2"), account.route("c3")] == ["ana", "bob", "ana"]
     account.change("kiosk", human_agents=["cleo", "ana", "bob"])
     assert [account.route(f"d{n}") for n in range(5)] == ["bob", "ana", "cleo", "bob", "ana"]
 
 
 def test_an_agent_who_left_and_comes_back_is_a_newcomer() -> None:
-    account = desk("ana", "bob", assignment=SEQUENTIAL, members=("ana", "bob"))
+    account = bench("ana", "bob", assignment=SEQUENTIAL, members=("ana", "bob"))
     assert account.route("c1") == "ana"
     account.change("kiosk", human_agents=["ana"])
     account.change("kiosk", human_agents=["bob", "ana"])
@@ -430,7 +430,7 @@ def test_an_agent_who_left_and_comes_back_is_a_newcomer() -> None:
 
 @pytest.mark.parametrize("order", [(0, 0), (1, 0)])
 def test_refused_proposals_return_their_turns_in_whatever_order(order: tuple[int, int]) -> None:
-    account = desk("ana", "bob", assignment=SEQUENTIAL, members=("ana", "bob"))
+    account = bench("ana", "bob", assignment=SEQUENTIAL, members=("ana", "bob"))
     assert account.route("c1") == "ana"
     account.present("bob", state="offline")
     for id in ("c2", "c3"):
@@ -444,7 +444,7 @@ def test_refused_proposals_return_their_turns_in_whatever_order(order: tuple[int
 
 
 def test_a_turn_that_stands_is_not_returned_with_an_earlier_one() -> None:
-    account = desk("ana", members=("ana", "bob"), assignment=SEQUENTIAL)
+    account = bench("ana", members=("ana", "bob"), assignment=SEQUENTIAL)
     account.open("c1")
     account.open("c2")
     account.resolve("c1")
@@ -455,7 +455,7 @@ def test_a_turn_that_stands_is_not_returned_with_an_earlier_one() -> None:
 
 
 def test_a_person_s_assignment_takes_no_turn() -> None:
-    account = desk("ana", "bob", assignment=SEQUENTIAL, members=("ana", "bob"))
+    account = bench("ana", "bob", assignment=SEQUENTIAL, members=("ana", "bob"))
     account.open("c1")
     account.assign("c1", "bob")
     account.answer_all()
@@ -469,7 +469,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_a_full_fair_window_passes_an_agent_over_until_a_slot_comes_back() -> None:
-    account = desk("ana", assignment={**SEQUENTIAL, **FAIR})
+    account = bench("ana", assignment={**SEQUENTIAL, **FAIR})
     for n in range(2):
         assert account.route(f"c{n}") == "ana"
         account.resolve(f"c{n}")
@@ -487,7 +487,7 @@ def test_a_full_fair_window_passes_an_agent_over_until_a_slot_comes_back() -> No
 
 
 def test_a_refused_assignment_does_not_count_in_the_window() -> None:
-    account = desk("ana", assignment=FAIR)
+    account = bench("ana", assignment=FAIR)
     assert account.route("c1") == "ana"
     account.open("c2")
     account.open("c3")
@@ -499,7 +499,7 @@ def test_a_refused_assignment_does_not_count_in_the_window() -> None:
 
 def test_the_window_is_the_channel_s_own_and_holds_for_rules_too() -> None:
     settings = {**FAIR, "rules": [rule("human:ana")]}
-    account = Desk({"kiosk": channel(assignment=settings), "shop": channel("shop", assignment=settings)})
+    account = AssignmentBench({"kiosk": channel(assignment=settings), "shop": channel("shop", assignment=settings)})
     account.present("ana")
     assert [account.route(f"c{n}") for n in range(3)] == ["ana", "ana", None]
     assert account.explanation()["rules"][0]["why"] == "fair_window"
@@ -507,7 +507,7 @@ def test_the_window_is_the_channel_s_own_and_holds_for_rules_too() -> None:
 
 
 def test_a_wider_or_shorter_window_serves_who_waits() -> None:
-    account = desk("ana", assignment=FAIR)
+    account = bench("ana", assignment=FAIR)
     assert [account.route(f"c{n}") for n in range(3)] == ["ana", "ana", None]
     account.wait(MINUTE)
     account.change("kiosk", assignment={"fair_window": {"limit": 2, "window": "1m"}})
@@ -522,7 +522,7 @@ def test_a_wider_or_shorter_window_serves_who_waits() -> None:
 
 
 def test_waiting_conversations_are_served_oldest_first_over_all_channels() -> None:
-    account = Desk({"kiosk": channel(), "shop": channel("shop")})
+    account = AssignmentBench({"kiosk": channel(), "shop": channel("shop")})
     for n, id in enumerate(("c1", "c2", "c3", "c4")):
         assert account.route(id, ("kiosk", "shop")[n % 2]) is None
     account.save("ana", workload=3)
@@ -535,7 +535,7 @@ def test_waiting_conversations_are_served_oldest_first_over_all_channels() -> No
 
 
 def test_somebody_who_appears_while_the_answer_is_out_gets_it_then() -> None:
-    account = desk()
+    account = bench()
     account.open("c1")
     account.present("ana")
     account.answer_all()
@@ -544,7 +544,7 @@ def test_somebody_who_appears_while_the_answer_is_out_gets_it_then() -> None:
 
 @pytest.mark.parametrize("change", ["member", "limit", "default", "saved"])
 def test_waiting_conversations_are_served_by_whatever_makes_room(change: str) -> None:
-    account = desk("ana", "bob", members=("ana",), assignment={"workload_default": 0})
+    account = bench("ana", "bob", members=("ana",), assignment={"workload_default": 0})
     if change == "limit":
         account.save("ana", workload=0)
     assert account.route("c1") is None
@@ -560,7 +560,7 @@ def test_waiting_conversations_are_served_by_whatever_makes_room(change: str) ->
 
 
 def test_a_person_may_take_what_waits() -> None:
-    account = desk()
+    account = bench()
     assert account.route("c1") is None
     account.assign("c1", "bob")
     account.present("ana")
@@ -569,7 +569,7 @@ def test_a_person_may_take_what_waits() -> None:
 
 
 def test_a_resolved_or_snoozed_conversation_does_not_wait() -> None:
-    account = desk()
+    account = bench()
     account.route("c1"), account.route("c2")
     account.resolve("c1")
     account.snooze("c2")
@@ -582,7 +582,7 @@ def test_a_resolved_or_snoozed_conversation_does_not_wait() -> None:
 
 
 def test_a_team_s_queue_goes_to_its_members_only() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.save("bob", teams="night")
     assert account.route("c1") == "ana"
     account.give_to_team("c1", "night")
@@ -597,7 +597,7 @@ def test_a_team_s_queue_goes_to_its_members_only() -> None:
 
 
 def test_given_to_a_team_while_it_waits_for_anybody_it_is_only_the_team_s() -> None:
-    account = desk()
+    account = bench()
     assert account.route("c1") is None
     account.alter("c1", Status.OPEN, team("night"))
     account.present("ana")
@@ -608,7 +608,7 @@ def test_given_to_a_team_while_it_waits_for_anybody_it_is_only_the_team_s() -> N
 
 
 def test_a_team_s_conversation_that_a_person_reopens_is_still_the_team_s() -> None:
-    account = desk("ana")
+    account = bench("ana")
     account.save("bob", teams="night")
     account.route("c1")
     account.give_to_team("c1", "night")
@@ -620,7 +620,7 @@ def test_a_team_s_conversation_that_a_person_reopens_is_still_the_team_s() -> No
 
 
 def test_reopened_by_its_customer_a_team_s_conversation_is_anybody_s() -> None:
-    account = desk()
+    account = bench()
     account.route("c1")
     account.give_to_team("c1", "night")
     account.answer_all()
@@ -636,7 +636,7 @@ def test_reopened_by_its_customer_a_team_s_conversation_is_anybody_s() -> None:
 @pytest.mark.parametrize("manual", [True, False])
 @pytest.mark.parametrize("deleted", [True, False])
 def test_an_agent_who_leaves_gives_up_their_open_conversations(deleted: bool, manual: bool) -> None:
-    account = desk("ana", "bob", members=("ana", "bob"))
+    account = bench("ana", "bob", members=("ana", "bob"))
     account.open("c1")
     if manual:
         account.assign("c1", "ana")
@@ -649,7 +649,7 @@ def test_an_agent_who_leaves_gives_up_their_open_conversations(deleted: bool, ma
 
 
 def test_without_anybody_else_they_wait() -> None:
-    account = desk("ana", members=("ana", "bob"))
+    account = bench("ana", members=("ana", "bob"))
     account.route("c1")
     account.delete("ana")
     account.answer_all()
@@ -660,7 +660,7 @@ def test_without_anybody_else_they_wait() -> None:
 
 
 def test_accepted_for_an_agent_who_left_meanwhile_it_is_proposed_anew() -> None:
-    account = desk("ana", "bob", members=("ana", "bob"))
+    account = bench("ana", "bob", members=("ana", "bob"))
     account.open("c1")
     account.change("kiosk", human_agents=["bob"])
     assert account.answer().accepted
@@ -670,7 +670,7 @@ def test_accepted_for_an_agent_who_left_meanwhile_it_is_proposed_anew() -> None:
 
 @pytest.mark.parametrize("how", ["wake", "reopen"])
 def test_a_conversation_that_returns_to_an_agent_who_left_goes_to_another(how: str) -> None:
-    account = desk("ana", "bob", members=("ana", "bob"))
+    account = bench("ana", "bob", members=("ana", "bob"))
     assert account.route("c1") == "ana"
     account.snooze("c1") if how == "wake" else account.resolve("c1")
     account.delete("ana")
@@ -680,7 +680,7 @@ def test_a_conversation_that_returns_to_an_agent_who_left_goes_to_another(how: s
 
 
 def test_a_conversation_kept_by_who_leaves_before_the_answer_is_proposed_anew() -> None:
-    account = desk("ana", "bob", members=("ana", "bob"))
+    account = bench("ana", "bob", members=("ana", "bob"))
     assert account.route("c1") == "ana"
     account.resolve("c1")
     account.reopen("c1", by_person=True)
@@ -690,7 +690,7 @@ def test_a_conversation_kept_by_who_leaves_before_the_answer_is_proposed_anew() 
 
 
 def test_an_agent_who_is_back_before_the_answer_keeps_a_person_s_assignment() -> None:
-    account = desk("bob", members=("ana", "bob"))
+    account = bench("bob", members=("ana", "bob"))
     account.open("c1")
     account.assign("c1", "ana")
     account.change("kiosk", human_agents=["bob"])
@@ -702,7 +702,7 @@ def test_an_agent_who_is_back_before_the_answer_keeps_a_person_s_assignment() ->
 
 
 def test_a_proposal_that_is_refused_with_nothing_newer_is_not_repeated() -> None:
-    account = desk("bob", members=("ana", "bob"))
+    account = bench("bob", members=("ana", "bob"))
     account.open("c1")
     account.assign("c1", "ana")
     account.answer_all()
@@ -715,7 +715,7 @@ def test_a_proposal_that_is_refused_with_nothing_newer_is_not_repeated() -> None
 
 
 def test_an_agent_who_left_a_channel_keeps_conversations_of_others() -> None:
-    account = Desk({"kiosk": channel(), "shop": channel("shop", members=("ana",))})
+    account = AssignmentBench({"kiosk": channel(), "shop": channel("shop", members=("ana",))})
     account.present("ana")
     account.route("c1", "shop"), account.route("c2")
     account.change("kiosk", human_agents=["bob"])
@@ -723,11 +723,11 @@ def test_an_agent_who_left_a_channel_keeps_conversations_of_others() -> None:
     assert (account.holder("c1"), account.holder("c2")) == ("ana", None)
 
 
-# --- what is told and kept -------------------------------------------------------------------------------------------
+# --- what is reported and kept ---------------------------------------------------------------------------------------
 
 
 def test_the_ai_agent_uses_no_slot() -> None:
-    account = desk("ana", ai=AI)
+    account = bench("ana", ai=AI)
     assert account.route("c1") == BOT.id
     assert not list(account.rows(*PREFIXES_OF_CONVERSATIONS))
     account.hand_over("c1")
@@ -741,9 +741,9 @@ def test_an_explanation_is_short_and_holds_no_customer_s_words_or_number() -> No
         rule("human:zoe", {"field": "contact.phone", "op": "equals", "value": "+4915199887766"}, name=f"rule {n}")
         for n in range(50)
     ]
-    account = desk(members=members, assignment={"rules": [*rules, rule("human:zoe", about("x" * 900))]})
+    account = bench(members=members, assignment={"rules": [*rules, rule("human:zoe", about("x" * 900))]})
     account.open("c1", text="the secret of the customer", contact_name="Ms Customer")
-    (event,) = account.told
+    (event,) = account.reported
     assert isinstance(event, AssignmentWaiting)
     text = event.model_dump_json()
     assert len(text) < 8 << 10
@@ -752,7 +752,7 @@ def test_an_explanation_is_short_and_holds_no_customer_s_words_or_number() -> No
 
 
 def test_when_all_is_over_no_place_and_no_row_is_left() -> None:
-    account = desk("ana", "bob")
+    account = bench("ana", "bob")
     for n in range(6):
         account.route(f"c{n}")
     for n in range(6):
@@ -762,7 +762,7 @@ def test_when_all_is_over_no_place_and_no_row_is_left() -> None:
 
 
 def test_each_proposal_has_its_own_id() -> None:
-    account = desk("ana")
+    account = bench("ana")
     seen: set[str] = set()
     for n in range(20):
         account.open(f"c{n}")

@@ -15,7 +15,7 @@ from schemas.events.inbox import ProposeAssignee
 from schemas.events.people import PresenceState
 from schemas.settings.channel import ChannelSettings
 from streams.state import META, KeyRows, TaskState
-from tests.support.assignment import ACCOUNT, PREFIXES_OF_CONVERSATIONS, Desk, channel, human, random_history
+from tests.support.assignment import ACCOUNT, PREFIXES_OF_CONVERSATIONS, AssignmentBench, channel, human, random_history
 
 AGENTS = ("ana", "bob", "cleo")
 TALKS = 6
@@ -24,7 +24,7 @@ ANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthChe
 
 
 @dataclass
-class LawfulDesk(Desk):
+class LawfulBench(AssignmentBench):
     """Looks at every proposal as somebody would who knows all, and counts by hand."""
 
     presence: dict[str, str] = field(default_factory=dict)
@@ -204,16 +204,16 @@ assignments = st.fixed_dictionaries(
 bots = st.sampled_from([{}, {"enabled": True, "agents": [{"id": "bot"}]}])
 
 
-def lawful(kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], online: int) -> LawfulDesk:
+def lawful(kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], online: int) -> LawfulBench:
     channels = {
         "kiosk": channel(members=AGENTS, assignment=kiosk, ai=ai),
         "shop": channel("shop", AGENTS, assignment=shop),
     }
-    desk = LawfulDesk(channels)
+    bench = LawfulBench(channels)
     for agent in AGENTS[:online]:
-        desk.presence[agent] = "online"
-        desk.present(agent)
-    return desk
+        bench.presence[agent] = "online"
+        bench.present(agent)
+    return bench
 
 
 @ANY
@@ -221,12 +221,12 @@ def lawful(kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], onli
 def test_proposed_agents_can_take_it_and_no_conversation_waits_for_an_agent_who_could(
     kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], history: list[tuple[str, int]]
 ) -> None:
-    desk = lawful(kiosk, shop, ai, online=len(history) % 4)
+    bench = lawful(kiosk, shop, ai, online=len(history) % 4)
     for step, number in history:
-        desk.play(step, number)
+        bench.play(step, number)
         if step == "settle":
-            desk.check()
-    desk.check()
+            bench.check()
+    bench.check()
 
 
 @ANY
@@ -234,21 +234,21 @@ def test_proposed_agents_can_take_it_and_no_conversation_waits_for_an_agent_who_
 def test_no_place_is_ever_leaked(
     kiosk: dict[str, Any], shop: dict[str, Any], ai: dict[str, Any], history: list[tuple[str, int]]
 ) -> None:
-    desk = lawful(kiosk, shop, ai, online=len(history) % 4)
+    bench = lawful(kiosk, shop, ai, online=len(history) % 4)
     for step, number in history:
-        desk.play(step, number)
+        bench.play(step, number)
         for agent in AGENTS:
-            row = KeyRows(desk.state, ACCOUNT).get(f"agent/{agent}", Agent)
-            assert desk.load(agent) <= (row.load if row is not None else 0)
-    for id, talk in desk.talks.items():
+            row = KeyRows(bench.state, ACCOUNT).get(f"agent/{agent}", Agent)
+            assert bench.load(agent) <= (row.load if row is not None else 0)
+    for id, talk in bench.talks.items():
         if talk.status in (Status.OPEN, Status.SNOOZED, Status.AI_REPLYING):
-            desk.resolve(id)
-    desk.settle()
-    desk.wait(timedelta(hours=1))
-    assert not list(desk.rows(*PREFIXES_OF_CONVERSATIONS, "grant/", "fair/"))
-    assert not any(row.load for row in desk.rows_of("agent/", Agent))
-    assert not any(row.waiting for row in desk.rows_of("channel/", Channel))
-    assert desk.timers() == set()
+            bench.resolve(id)
+    bench.settle()
+    bench.wait(timedelta(hours=1))
+    assert not list(bench.rows(*PREFIXES_OF_CONVERSATIONS, "grant/", "fair/"))
+    assert not any(row.load for row in bench.rows_of("agent/", Agent))
+    assert not any(row.waiting for row in bench.rows_of("channel/", Channel))
+    assert bench.timers() == set()
 
 
 # --- the round robin -----------------------------------------------------------------------------------------------
@@ -259,18 +259,18 @@ MOVES = ("message", "accept", "refuse", "presence", "join", "person")
 @ANY
 @given(random_history(MOVES))
 def test_sequential_is_a_round_robin_as_though_what_was_refused_had_never_been(moves: list[tuple[str, int]]) -> None:
-    desk = Desk({"kiosk": channel(members=AGENTS[:2], assignment={"strategy": "sequential"})})
+    bench = AssignmentBench({"kiosk": channel(members=AGENTS[:2], assignment={"strategy": "sequential"})})
     online: set[str] = set()
     served: dict[str, list[int]] = {}  # the turns of each agent that stand, by a clock of our own
     in_flight: dict[str, tuple[str, int]] = {}
     for clock, (move, number) in enumerate(moves):
-        agent, members = AGENTS[number % 3], desk.channels["kiosk"].human_agents
+        agent, members = AGENTS[number % 3], bench.channels["kiosk"].human_agents
         match move:
             case "message":
                 for place, member in enumerate(members):
                     served.setdefault(member, [clock * 10 + place])
-                desk.open(f"c{clock}")
-                proposal = desk.proposed[-1][1]
+                bench.open(f"c{clock}")
+                proposal = bench.proposed[-1][1]
                 able = [member for member in members if member in online]
                 expected = min(able, key=lambda member: max(served[member]), default=None)
                 assert (None if proposal.assignee is None else proposal.assignee.id) == expected
@@ -280,30 +280,30 @@ def test_sequential_is_a_round_robin_as_though_what_was_refused_had_never_been(m
                     in_flight[proposal.proposal_id] = (expected, turn)
                 else:
                     # It would be served by whoever appears; here only direct proposals are looked at.
-                    desk.resolve(f"c{clock}")
-                    desk.answer(len(desk.proposed) - 1)
-            case "accept" if desk.proposed:
-                index = number % len(desk.proposed)
-                in_flight.pop(desk.proposed[index][1].proposal_id)
-                desk.answer(index)
-            case "refuse" if desk.proposed:
-                index = number % len(desk.proposed)
-                proposal = desk.proposed[index][1]
+                    bench.resolve(f"c{clock}")
+                    bench.answer(len(bench.proposed) - 1)
+            case "accept" if bench.proposed:
+                index = number % len(bench.proposed)
+                in_flight.pop(bench.proposed[index][1].proposal_id)
+                bench.answer(index)
+            case "refuse" if bench.proposed:
+                index = number % len(bench.proposed)
+                proposal = bench.proposed[index][1]
                 who, turn = in_flight.pop(proposal.proposal_id)
                 served[who].remove(turn)
-                desk.resolve(proposal.conversation_id)
-                desk.answer(index)
+                bench.resolve(proposal.conversation_id)
+                bench.answer(index)
             case "presence":
                 online ^= {agent}
-                desk.present(agent, state="online" if agent in online else "offline")
+                bench.present(agent, state="online" if agent in online else "offline")
             case "join" if len(members) < 3:
-                desk.change("kiosk", human_agents=list(AGENTS))
-            case "person" if agent in members and desk.proposed:
-                proposal = desk.proposed[0][1]
+                bench.change("kiosk", human_agents=list(AGENTS))
+            case "person" if agent in members and bench.proposed:
+                proposal = bench.proposed[0][1]
                 who, turn = in_flight.pop(proposal.proposal_id)
                 served[who].remove(turn)
-                desk.assign(proposal.conversation_id, agent)
-                desk.answer(0)
+                bench.assign(proposal.conversation_id, agent)
+                bench.answer(0)
 
 
 # --- ten thousand wait -----------------------------------------------------------------------------------------------
@@ -326,81 +326,81 @@ class CountingReader:
             yield name
 
 
-def crowd(size: int) -> Desk:
+def crowd(size: int) -> AssignmentBench:
     """An account in which so many conversations wait, every tenth for a team."""
-    desk = Desk({"kiosk": channel(members=AGENTS)})
+    bench = AssignmentBench({"kiosk": channel(members=AGENTS)})
     for n in range(size):
-        desk.open(f"c{n:05}", text="x" * 100)
+        bench.open(f"c{n:05}", text="x" * 100)
         if n % 10 == 0:
-            desk.answer_all()
-            desk.give_to_team(f"c{n:05}", "night")
-        desk.answer_all()
-    return desk
+            bench.answer_all()
+            bench.give_to_team(f"c{n:05}", "night")
+        bench.answer_all()
+    return bench
 
 
 def test_with_10_000_waiting_a_decision_reads_few_rows_and_no_row_is_large() -> None:
-    desk = crowd(10_000)
-    assert len(list(desk.rows("waiting/"))) == 10_000
-    assert max(len(value) for _, _, value in desk.state.rows()) < 8 << 10
-    reader = desk.reader = CountingReader(desk.state)
+    bench = crowd(10_000)
+    assert len(list(bench.rows("waiting/"))) == 10_000
+    assert max(len(value) for _, _, value in bench.state.rows()) < 8 << 10
+    reader = bench.reader = CountingReader(bench.state)
 
     def reads() -> int:
         reader.count, before = 0, reader.count
         return before
 
-    desk.save("ana", workload=3)
-    desk.present("ana")
-    desk.answer_all()
-    assert [desk.holder(f"c{n:05}") for n in range(4)] == ["night", "ana", "ana", "ana"]
+    bench.save("ana", workload=3)
+    bench.present("ana")
+    bench.answer_all()
+    assert [bench.holder(f"c{n:05}") for n in range(4)] == ["night", "ana", "ana", "ana"]
     assert reads() < 500
-    desk.resolve("c00002")
-    desk.answer_all()
-    assert desk.holder("c00004") == "ana"
+    bench.resolve("c00002")
+    bench.answer_all()
+    assert bench.holder("c00004") == "ana"
     assert reads() < 200
-    desk.open("new")
-    desk.answer_all()
-    assert desk.holder("new") is None
+    bench.open("new")
+    bench.answer_all()
+    assert bench.holder("new") is None
     assert reads() < 100
-    desk.save("bob", teams="night", workload=1)
-    desk.present("bob")
-    desk.answer_all()
-    assert desk.holder("c00000") == "bob"
+    bench.save("bob", teams="night", workload=1)
+    bench.present("bob")
+    bench.answer_all()
+    assert bench.holder("c00000") == "bob"
     assert reads() < 200
-    desk.change("kiosk", human_agents=["ana", "bob"])
+    bench.change("kiosk", human_agents=["ana", "bob"])
     assert reads() < 200
 
 
 def test_somebody_without_a_limit_gets_them_all_in_parts_and_their_conversations_leave_in_parts() -> None:
-    desk = crowd(1_000)
-    desk.save("ana", workload=None, teams="night")
-    desk.present("ana")
-    assert len(desk.proposed) == MAX_PROPOSALS
+    bench = crowd(1_000)
+    bench.save("ana", workload=None, teams="night")
+    bench.present("ana")
+    assert len(bench.proposed) == MAX_PROPOSALS
     for _ in range(6):
-        desk.answer_all()
-        desk.wait(timedelta(milliseconds=1))
-        assert desk.last is not None
-        assert len(desk.last.outgoing) <= 4 * MAX_PROPOSALS
-    assert not list(desk.rows("waiting/"))
-    desk.change("kiosk", human_agents=["bob"])
-    assert len(desk.proposed) == MAX_PROPOSALS
+        bench.answer_all()
+        bench.wait(timedelta(milliseconds=1))
+        assert bench.last is not None
+        assert len(bench.last.outgoing) <= 4 * MAX_PROPOSALS
+    assert not list(bench.rows("waiting/"))
+    bench.change("kiosk", human_agents=["bob"])
+    assert len(bench.proposed) == MAX_PROPOSALS
     for _ in range(6):
-        desk.answer_all()
-        desk.wait(timedelta(milliseconds=1))
-    assert not list(desk.rows("held/ana/", "removal/"))
-    assert len(list(desk.rows("waiting/"))) == 1_000
-    assert max(len(value) for _, _, value in desk.state.rows()) < 8 << 10
+        bench.answer_all()
+        bench.wait(timedelta(milliseconds=1))
+    assert not list(bench.rows("held/ana/", "removal/"))
+    assert len(list(bench.rows("waiting/"))) == 1_000
+    assert max(len(value) for _, _, value in bench.state.rows()) < 8 << 10
 
 
 def test_an_agent_who_comes_back_while_conversations_are_taken_keeps_the_rest() -> None:
-    desk = crowd(600)
-    desk.save("ana", workload=None, teams="night")
-    desk.present("ana")
+    bench = crowd(600)
+    bench.save("ana", workload=None, teams="night")
+    bench.present("ana")
     for _ in range(4):
-        desk.answer_all()
-        desk.wait(timedelta(milliseconds=1))
-    desk.change("kiosk", human_agents=["bob"])
-    desk.change("kiosk", human_agents=["ana", "bob"])
-    desk.wait(timedelta(seconds=1))
-    desk.answer_all()
-    assert not list(desk.rows("waiting/", "removal/"))
-    assert {desk.holder(id) for id in desk.talks} == {"ana"}
+        bench.answer_all()
+        bench.wait(timedelta(milliseconds=1))
+    bench.change("kiosk", human_agents=["bob"])
+    bench.change("kiosk", human_agents=["ana", "bob"])
+    bench.wait(timedelta(seconds=1))
+    bench.answer_all()
+    assert not list(bench.rows("waiting/", "removal/"))
+    assert {bench.holder(id) for id in bench.talks} == {"ana"}

@@ -33,7 +33,7 @@ from schemas.events.inbox import DeliverySent, DeliveryUnsent, ProposeAssignee, 
 from schemas.events.sending import SendMessage
 from schemas.settings.channel import Csat
 from streams.state import KeyRows
-from tests.support.conversation import ANA, BEN, BOT, HELLO, KEY, NIGHT_BOT, SALES, Desk, channel, minutes
+from tests.support.conversation import ANA, BEN, BOT, HELLO, KEY, NIGHT_BOT, SALES, ConversationBench, channel, minutes
 from tests.support.stage import Emitted, all_of, the, types
 
 TEXTS = ("Moin", "5", "4/5", "⭐⭐")
@@ -49,9 +49,9 @@ class Story:
     def __init__(self, *, single: bool) -> None:
         options = {"single": single, "csat": QUICK, "auto_resolve_after": timedelta(hours=5), "goodbye": "Bye"}
         self.choices = [channel(**options, ai=ai) for ai in (True, False)]  # type: ignore[arg-type]
-        self.desk = Desk(self.choices[0])
+        self.bench = ConversationBench(self.choices[0])
         self.count = 0
-        self.told: list[Event] = []
+        self.reported: list[Event] = []
         self.requests: list[AssignmentRequested] = []
         self.resolved: list[ConversationStatusChanged] = []
         self.asked: list[AiRequested] = []
@@ -60,7 +60,7 @@ class Story:
     def play(self, step: str, number: int) -> list[Emitted]:
         self.count += 1
         emitted = self._play(step, number)
-        self.told += [entry.event for entry in emitted]
+        self.reported += [entry.event for entry in emitted]
         self.requests += all_of(AssignmentRequested, emitted)
         self.asked += all_of(AiRequested, emitted)
         self.to_send += all_of(SendMessage, emitted)
@@ -68,53 +68,53 @@ class Story:
         return emitted
 
     def _play(self, step: str, number: int) -> list[Emitted]:
-        desk, id = self.desk, f"{step}-{self.count}"
+        bench, id = self.bench, f"{step}-{self.count}"
         match step:
             case "message":
                 return self._message(id, number)
             case "notice":
-                return desk.notice(id)
+                return bench.notice(id)
             case "reply":
-                return desk.reply(id, by=("ana", "ben")[number % 2])
+                return bench.reply(id, by=("ana", "ben")[number % 2])
             case "template":
-                return desk.reply(id, text=None, template=HELLO)
+                return bench.reply(id, text=None, template=HELLO)
             case "resolve":
-                return desk.resolve(id)
+                return bench.resolve(id)
             case "reopen":
-                return desk.reopen()
+                return bench.reopen()
             case "snooze":
-                return desk.snooze(None if number % 2 else desk.now + timedelta(hours=number + 1))
+                return bench.snooze(None if number % 2 else bench.now + timedelta(hours=number + 1))
             case "assign":
-                return desk.assign(ASSIGNEES[number % len(ASSIGNEES)])
+                return bench.assign(ASSIGNEES[number % len(ASSIGNEES)])
             case "hand over":
-                return desk.hand_over()
+                return bench.hand_over()
             case "label":
-                return desk.label((str(number % 3),), (str(number % 2),))
+                return bench.label((str(number % 3),), (str(number % 2),))
             case "mind":
-                return (desk.note, desk.block, desk.unblock, desk.mute)[number % 4]()
+                return (bench.note, bench.block, bench.unblock, bench.mute)[number % 4]()
             case "settings":
-                desk.bench.settings = self.choices[number % 2]
+                bench.stage.settings = self.choices[number % 2]
                 return []
             case "wait":
-                return desk.wait(timedelta(hours=number))
+                return bench.wait(timedelta(hours=number))
             case "propose" if self.requests:
                 return self._propose(self.requests[-1 - number % min(3, len(self.requests))], number)
             case "survey" if self.resolved:
                 return self._survey(self.resolved[-1 - number % min(3, len(self.resolved))], id)
             case "ai" if self.asked:
-                ends = (desk.ai_answers, desk.ai_answers, desk.ai_hands_over, desk.ai_fails)
+                ends = (bench.ai_answers, bench.ai_answers, bench.ai_hands_over, bench.ai_fails)
                 return ends[number % 4](self.asked.pop(0))
             case "deliver" if self.to_send:
                 return self._deliver(self.to_send.pop(0), number)
         return []
 
     def _message(self, id: str, number: int) -> list[Emitted]:
-        desk = self.desk
-        survey = next(iter(desk_rows(desk, "survey/", Survey)), None)
+        bench = self.bench
+        survey = next(iter(desk_rows(bench, "survey/", Survey)), None)
         quotes = survey.id if survey is not None and number % 3 == 0 else None
-        at = desk.now - minutes(number % 7)
-        emitted = desk.message(id, text=TEXTS[number % len(TEXTS)], sent_at=at, quotes=quotes)
-        assert desk.message(id) == []
+        at = bench.now - minutes(number % 7)
+        emitted = bench.message(id, text=TEXTS[number % len(TEXTS)], sent_at=at, quotes=quotes)
+        assert bench.message(id) == []
         return emitted
 
     def _propose(self, request: AssignmentRequested, number: int) -> list[Emitted]:
@@ -124,7 +124,7 @@ class Story:
             revision=request.revision,
             assignee=HOLDERS[number % len(HOLDERS)],
         )
-        emitted = self.desk.feed(proposal)
+        emitted = self.bench.feed(proposal)
         answer = the(ProposalAnswered, emitted)
         assert answer.proposal_id == proposal.proposal_id
         if not answer.accepted:
@@ -136,7 +136,7 @@ class Story:
     def _survey(self, resolved: ConversationStatusChanged, id: str) -> list[Emitted]:
         header = resolved.header
         proposal = ProposeSurvey(survey_id=id, conversation_id=header.conversation_id, revision=header.revision)
-        emitted = self.desk.feed(proposal)
+        emitted = self.bench.feed(proposal)
         answers = [e for e in all_of(ConversationEvent, emitted) if not isinstance(e, ConversationMessageReceived)]
         assert [type(e) for e in answers] in ([ConversationSurveyRequested], [ConversationSurveyRefused])
         return emitted
@@ -145,9 +145,9 @@ class Story:
         id, conversation, kind = message.message_id, message.conversation_id, message.kind
         if number % 3:
             sent = DeliverySent(message_id=id, conversation_id=conversation, kind=kind, via="session")
-            return self.desk.feed(sent)
+            return self.bench.feed(sent)
         reason = UNSENT[number // 3 % len(UNSENT)]
-        return self.desk.feed(DeliveryUnsent(message_id=id, conversation_id=conversation, kind=kind, reason=reason))
+        return self.bench.feed(DeliveryUnsent(message_id=id, conversation_id=conversation, kind=kind, reason=reason))
 
 
 STEPS = (
@@ -162,10 +162,10 @@ STEPS = (
 def test_whatever_happens(steps: list[tuple[str, int]], single: bool) -> None:
     story, laws = Story(single=single), Laws()
     for step, number in steps:
-        laws.check_told(story.play(step, number), story.desk.now)
-        laws.check_told(story.desk.wait(minutes(1)), story.desk.now)
-        check_rows(story.desk, story.told)
-    said_once(story.told)
+        laws.check_reported(story.play(step, number), story.bench.now)
+        laws.check_reported(story.bench.wait(minutes(1)), story.bench.now)
+        check_rows(story.bench, story.reported)
+    said_once(story.reported)
 
 
 class Laws:
@@ -176,7 +176,7 @@ class Laws:
         self.last_customer_at: datetime | None = None
         self.open_surveys: set[str] = set()
 
-    def check_told(self, emitted: list[Emitted], now: datetime) -> None:
+    def check_reported(self, emitted: list[Emitted], now: datetime) -> None:
         """All that one step led to, in order."""
         for entry in emitted:
             event = entry.event
@@ -241,10 +241,10 @@ class Laws:
                 self.open_surveys.remove(id)
 
 
-def check_rows(desk: Desk, told: list[Event]) -> None:
+def check_rows(bench: ConversationBench, reported: list[Event]) -> None:
     """The state fits together, and nothing in it is left over."""
-    rows, surveys = desk.rows, desk_rows(desk, "survey/", Survey)
-    contact = desk.bench.row(KEY, "contact", Contact)
+    rows, surveys = bench.rows, desk_rows(bench, "survey/", Survey)
+    contact = bench.stage.row(KEY, "contact", Contact)
     assert sum(row.status in LIVE for row in rows) <= 1
     for row in rows:
         open_surveys = [one for one in surveys if one.conversation == row.number]
@@ -252,59 +252,59 @@ def check_rows(desk: Desk, told: list[Event]) -> None:
         assert row.number == contact.latest or row.status is Status.RESOLVED or open_surveys
     assert {one.conversation for one in surveys} <= {row.number for row in rows}
     ends = sorted([row.ends_at for row in rows if row.ends_at] + [one.ends_at for one in surveys])
-    assert [due.at for due in desk_rows(desk, "due/", Deadline)] == ends
-    assert ("due" in desk.bench.timers(KEY)) == bool(ends)
-    assert "wake" not in desk.bench.timers(KEY) or rows[-1].status is Status.SNOOZED
-    assert "auto_resolve" not in desk.bench.timers(KEY) or rows[-1].status is Status.OPEN
-    assert max(desk.bench.row_sizes(), default=0) < 8 * 1024
+    assert [due.at for due in desk_rows(bench, "due/", Deadline)] == ends
+    assert ("due" in bench.stage.timers(KEY)) == bool(ends)
+    assert "wake" not in bench.stage.timers(KEY) or rows[-1].status is Status.SNOOZED
+    assert "auto_resolve" not in bench.stage.timers(KEY) or rows[-1].status is Status.OPEN
+    assert max(bench.stage.row_sizes(), default=0) < 8 * 1024
     if rows and rows[-1].status is Status.OPEN and not rows[-1].routed:
-        requests = [e for e in told if isinstance(e, AssignmentRequested) and e.conversation_id == rows[-1].id]
+        requests = [e for e in reported if isinstance(e, AssignmentRequested) and e.conversation_id == rows[-1].id]
         assert requests[-1].revision == rows[-1].revision
-    if desk_rows(desk, "held/", HeldMessage):
+    if desk_rows(bench, "held/", HeldMessage):
         assert rows[-1].status in LIVE
         assert not rows[-1].routed
-    if desk_rows(desk, "asked/", Asked):
+    if desk_rows(bench, "asked/", Asked):
         assert rows[-1].status is Status.AI_REPLYING
 
 
-def desk_rows(desk: Desk, prefix: str, model: type[RowT]) -> list[RowT]:
-    return [row for _, row in KeyRows(desk.bench.state, KEY).scan(prefix, model)]
+def desk_rows(bench: ConversationBench, prefix: str, model: type[RowT]) -> list[RowT]:
+    return [row for _, row in KeyRows(bench.stage.state, KEY).scan(prefix, model)]
 
 
-def said_once(told: list[Event]) -> None:
+def said_once(reported: list[Event]) -> None:
     def once(said: Iterable[object]) -> None:
         listed = list(said)
         assert len(listed) == len(set(listed))
 
-    once(e.message_id for e in told if isinstance(e, ConversationMessageReceived))
-    once(e.message_id for e in told if isinstance(e, SendMessage))
-    once(e.message_id for e in told if isinstance(e, AiRequested))
-    once(e.header.conversation_id for e in told if isinstance(e, ConversationRouted) and e.first)
-    once((e.conversation_id, e.revision, e.routed, e.automatic) for e in told if isinstance(e, ConversationChanged))
-    once((e.header.conversation_id, e.resolution) for e in told if isinstance(e, ConversationSurveyRequested))
-    once(e.survey_id for e in told if isinstance(e, ConversationSurveySent))
+    once(e.message_id for e in reported if isinstance(e, ConversationMessageReceived))
+    once(e.message_id for e in reported if isinstance(e, SendMessage))
+    once(e.message_id for e in reported if isinstance(e, AiRequested))
+    once(e.header.conversation_id for e in reported if isinstance(e, ConversationRouted) and e.first)
+    once((e.conversation_id, e.revision, e.routed, e.automatic) for e in reported if isinstance(e, ConversationChanged))
+    once((e.header.conversation_id, e.resolution) for e in reported if isinstance(e, ConversationSurveyRequested))
+    once(e.survey_id for e in reported if isinstance(e, ConversationSurveySent))
 
 
 def test_the_state_stays_small() -> None:
-    desk = Desk()
+    bench = ConversationBench()
     for number in range(10_000):
-        desk.message(f"m{number}", text="x" * 4096, name="n" * 256)
+        bench.message(f"m{number}", text="x" * 4096, name="n" * 256)
         if number == 100:
-            desk.propose(ANA)
-        desk.wait(timedelta(seconds=100))
-    assert max(desk.bench.row_sizes()) < 8 * 1024
-    assert len(desk.bench.row_names(KEY, "seen/")) <= 8 * 24 * 36
-    assert desk.bench.row_names(KEY, "held/") == []
+            bench.propose(ANA)
+        bench.wait(timedelta(seconds=100))
+    assert max(bench.stage.row_sizes()) < 8 * 1024
+    assert len(bench.stage.row_names(KEY, "seen/")) <= 8 * 24 * 36
+    assert bench.stage.row_names(KEY, "held/") == []
 
 
 def test_the_state_of_many_short_conversations_stays_small() -> None:
-    desk = Desk()
+    bench = ConversationBench()
     for number in range(400):
-        desk.message(f"m{number}", text="5" if number % 3 else "Moin")
-        desk.resolve(f"c{number}")
-        desk.ask_survey(f"s{number}")
-        desk.unsent(f"s{number}", "survey", "refused") if number % 2 else desk.sent(f"s{number}", "survey")
-        desk.wait(timedelta(seconds=200))
-    assert max(desk.bench.row_sizes()) < 8 * 1024
-    desk.wait(timedelta(days=50))
-    assert desk.bench.row_names(KEY) == ["contact"]
+        bench.message(f"m{number}", text="5" if number % 3 else "Moin")
+        bench.resolve(f"c{number}")
+        bench.ask_survey(f"s{number}")
+        bench.unsent(f"s{number}", "survey", "refused") if number % 2 else bench.sent(f"s{number}", "survey")
+        bench.wait(timedelta(seconds=200))
+    assert max(bench.stage.row_sizes()) < 8 * 1024
+    bench.wait(timedelta(days=50))
+    assert bench.stage.row_names(KEY) == ["contact"]

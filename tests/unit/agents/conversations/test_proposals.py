@@ -14,24 +14,24 @@ from schemas.events.conversation import (
     ConversationStatusChanged,
     Status,
 )
-from tests.support.conversation import ANA, BEN, BOT, START, Desk, channel, minutes
+from tests.support.conversation import ANA, BEN, BOT, START, ConversationBench, channel, minutes
 from tests.support.stage import all_of, the, types
 
 OPEN, AI = Status.OPEN, Status.AI_REPLYING
 DAY = timedelta(days=1)
 
 
-def single() -> Desk:
-    return Desk(channel(single=True))
+def single() -> ConversationBench:
+    return ConversationBench(channel(single=True))
 
 
 # --- assignment proposes -------------------------------------------------------------------------------------------
 
 
 def test_an_accepted_proposal_assigns_and_routes() -> None:
-    desk = Desk()
-    desk.message("m1")
-    emitted = desk.propose(ANA)
+    bench = ConversationBench()
+    bench.message("m1")
+    emitted = bench.propose(ANA)
     routed, answer = the(ConversationRouted, emitted), the(ProposalAnswered, emitted)
     assert (routed.first, routed.explanation) == (True, {"decision": "test"})
     assert (routed.header.routed, routed.header.assignee, routed.header.status) == (True, ANA, OPEN)
@@ -41,29 +41,29 @@ def test_an_accepted_proposal_assigns_and_routes() -> None:
 
 
 def test_an_accepted_proposal_of_nobody_routes_and_changes_nothing_else() -> None:
-    desk = Desk()
-    desk.message("m1")
-    emitted = desk.propose(None)
+    bench = ConversationBench()
+    bench.message("m1")
+    emitted = bench.propose(None)
     assert types(emitted) == [ConversationRouted.type, ProposalAnswered.type]
     header = the(ConversationRouted, emitted).header
     assert (header.routed, header.assignee, header.revision) == (True, None, 1)
 
 
 def test_an_accepted_ai_agent_replies_from_then_on() -> None:
-    desk = Desk()
-    desk.message("m1")
-    emitted = desk.propose(BOT)
+    bench = ConversationBench()
+    bench.message("m1")
+    emitted = bench.propose(BOT)
     assert the(ConversationStatusChanged, emitted).header.status is AI
     assert the(ConversationRouted, emitted).header.status is AI
 
 
 def test_a_proposal_of_whoever_had_it_before_the_reopening_is_no_new_assignment() -> None:
-    desk = single()
-    desk.message("m1")
-    desk.propose(ANA)
-    desk.resolve("c1")
-    desk.message("m2")
-    emitted = desk.propose(ANA)
+    bench = single()
+    bench.message("m1")
+    bench.propose(ANA)
+    bench.resolve("c1")
+    bench.message("m2")
+    emitted = bench.propose(ANA)
     assert types(emitted) == [ConversationRouted.type, ProposalAnswered.type]
     assert not the(ConversationRouted, emitted).first
 
@@ -94,53 +94,53 @@ def test_a_proposal_of_whoever_had_it_before_the_reopening_is_no_new_assignment(
 def test_a_proposal_that_no_longer_fits_is_answered_with_the_reason(
     meanwhile: list[str], conversation: str | None, revision: int, reason: str
 ) -> None:
-    desk = Desk()
-    desk.message("m1")
+    bench = ConversationBench()
+    bench.message("m1")
     happens: dict[str, Callable[[], object]] = {
-        "resolve": lambda: desk.resolve("c1"),
-        "ai": lambda: desk.propose(BOT),
-        "reply": lambda: desk.reply("o1"),
-        "snooze": lambda: desk.snooze(),
+        "resolve": lambda: bench.resolve("c1"),
+        "ai": lambda: bench.propose(BOT),
+        "reply": lambda: bench.reply("o1"),
+        "snooze": lambda: bench.snooze(),
     }
     for step in meanwhile:
         happens[step]()
-    before = desk.latest
-    emitted = desk.propose(ANA, revision=revision, conversation=conversation)
+    before = bench.latest
+    emitted = bench.propose(ANA, revision=revision, conversation=conversation)
     assert types(emitted) == [ProposalAnswered.type]
     answer = the(ProposalAnswered, emitted)
     assert (answer.accepted, answer.reason) == (False, reason)
-    assert desk.latest == before
+    assert bench.latest == before
 
 
 def test_a_waiting_conversation_is_assigned_later_and_routed_once() -> None:
-    desk = Desk()
-    desk.message("m1")
-    desk.propose(None)
-    emitted = desk.propose(ANA)
+    bench = ConversationBench()
+    bench.message("m1")
+    bench.propose(None)
+    emitted = bench.propose(ANA)
     assert types(emitted) == [ConversationAssigned.type, ConversationChanged.type, ProposalAnswered.type]
     assert the(ConversationAssigned, emitted).explanation == {"decision": "test"}
     assert the(ProposalAnswered, emitted).revision == 2
-    assert types(desk.propose(None, revision=1)) == [ProposalAnswered.type]
+    assert types(bench.propose(None, revision=1)) == [ProposalAnswered.type]
 
 
 def test_a_conversation_of_somebody_who_left_is_proposed_anew() -> None:
-    desk = Desk()
-    desk.message("m1")
-    desk.propose(ANA)
-    desk.bench.settings = channel(members=("ben",))
-    emitted = desk.propose(BEN)
+    bench = ConversationBench()
+    bench.message("m1")
+    bench.propose(ANA)
+    bench.stage.settings = channel(members=("ben",))
+    emitted = bench.propose(BEN)
     assert the(ConversationAssigned, emitted).previous == ANA
     assert the(ProposalAnswered, emitted).accepted
-    assert the(ConversationAssigned, desk.propose(None)).header.assignee is None
+    assert the(ConversationAssigned, bench.propose(None)).header.assignee is None
 
 
 def test_a_reopened_conversation_that_nobody_can_take_leaves_its_former_agent() -> None:
-    desk = single()
-    desk.message("m1")
-    desk.propose(ANA)
-    desk.resolve("c1")
-    desk.message("m2")
-    emitted = desk.propose(None)
+    bench = single()
+    bench.message("m1")
+    bench.propose(ANA)
+    bench.resolve("c1")
+    bench.message("m2")
+    emitted = bench.propose(None)
     assert types(emitted) == [
         ConversationAssigned.type,
         ConversationChanged.type,
@@ -152,50 +152,50 @@ def test_a_reopened_conversation_that_nobody_can_take_leaves_its_former_agent() 
 
 
 def test_a_request_says_what_rules_judge() -> None:
-    desk = Desk()
-    desk.closed()
-    emitted = desk.message("m1", text="Preis?", name="Jo", sent_at=desk.now - minutes(1))
+    bench = ConversationBench()
+    bench.closed()
+    emitted = bench.message("m1", text="Preis?", name="Jo", sent_at=bench.now - minutes(1))
     request = the(AssignmentRequested, emitted)
     assert (request.text, request.message_kind, request.contact_name) == ("Preis?", "text", "Jo")
-    assert (request.at, request.returning, request.former) == (desk.now - minutes(1), True, None)
+    assert (request.at, request.returning, request.former) == (bench.now - minutes(1), True, None)
 
 
 def test_a_reopening_by_its_customer_names_whoever_had_it() -> None:
-    desk = single()
-    desk.message("m1")
-    desk.propose(ANA)
-    desk.label(("vip",))
-    desk.resolve("c1")
-    request = the(AssignmentRequested, desk.message("m2"))
+    bench = single()
+    bench.message("m1")
+    bench.propose(ANA)
+    bench.label(("vip",))
+    bench.resolve("c1")
+    request = the(AssignmentRequested, bench.message("m2"))
     assert (request.reason, request.former, request.labels, request.returning) == ("reopened", ANA, ("vip",), True)
 
 
 def test_a_message_between_opening_and_routing_waits_for_the_one_first_routing() -> None:
-    desk = Desk()
-    desk.message("m1")
-    desk.message("m2")
-    routed = the(ConversationRouted, desk.propose())
+    bench = ConversationBench()
+    bench.message("m1")
+    bench.message("m2")
+    routed = the(ConversationRouted, bench.propose())
     assert (routed.first, routed.header.messages_in) == (True, 2)
-    assert not all_of(ConversationRouted, desk.message("m3"))
+    assert not all_of(ConversationRouted, bench.message("m3"))
 
 
 def test_a_conversation_reopened_before_its_routing_has_no_first_one() -> None:
-    desk = single()
-    desk.message("m1")
-    desk.resolve("c1")
-    desk.message("m2")
-    assert not the(ConversationRouted, desk.propose()).first
+    bench = single()
+    bench.message("m1")
+    bench.resolve("c1")
+    bench.message("m2")
+    assert not the(ConversationRouted, bench.propose()).first
 
 
 # --- delivery says what came of it ---------------------------------------------------------------------------------
 
 
 def test_an_accepted_reply_is_said_and_timed() -> None:
-    desk = Desk()
-    desk.message("m1")
-    desk.reply("o1")
-    desk.wait(minutes(1))
-    sent = the(ConversationMessageSent, desk.sent("o1"))
+    bench = ConversationBench()
+    bench.message("m1")
+    bench.reply("o1")
+    bench.wait(minutes(1))
+    sent = the(ConversationMessageSent, bench.sent("o1"))
     assert (sent.at, sent.kind, sent.by, sent.text, sent.via, sent.repeat) == (
         START + minutes(1),
         "reply",
@@ -208,29 +208,29 @@ def test_an_accepted_reply_is_said_and_timed() -> None:
 
 
 def test_automatic_messages_are_counted_apart() -> None:
-    desk = Desk()
-    desk.message("m1")
-    header = the(ConversationMessageSent, desk.sent("g1", "greeting")).header
+    bench = ConversationBench()
+    bench.message("m1")
+    header = the(ConversationMessageSent, bench.sent("g1", "greeting")).header
     assert (header.messages_automatic, header.messages_out, header.last_human_at) == (1, 0, None)
 
 
 def test_a_sent_message_joins_its_own_conversation_while_that_has_a_row() -> None:
-    desk = Desk()
-    desk.message("m1")
-    first = desk.latest.id
-    desk.resolve("c1")
-    desk.message("m2")
-    assert the(ConversationMessageSent, desk.sent("o1", conversation=first)).header.conversation_id == first
-    desk.wait(DAY)
-    sent = the(ConversationMessageSent, desk.sent("o2", conversation=first))
-    assert sent.header.conversation_id == desk.latest.id != first
-    assert desk.statuses == [OPEN]
+    bench = ConversationBench()
+    bench.message("m1")
+    first = bench.latest.id
+    bench.resolve("c1")
+    bench.message("m2")
+    assert the(ConversationMessageSent, bench.sent("o1", conversation=first)).header.conversation_id == first
+    bench.wait(DAY)
+    sent = the(ConversationMessageSent, bench.sent("o2", conversation=first))
+    assert sent.header.conversation_id == bench.latest.id != first
+    assert bench.statuses == [OPEN]
 
 
 def test_an_end_of_a_send_without_any_conversation_is_ignored() -> None:
-    desk = Desk()
-    assert desk.sent("o1", conversation="gone") == []
-    assert len(desk.bench.state) == 0
+    bench = ConversationBench()
+    assert bench.sent("o1", conversation="gone") == []
+    assert len(bench.stage.state) == 0
 
 
 @pytest.mark.parametrize(
@@ -241,25 +241,25 @@ def test_an_end_of_a_send_without_any_conversation_is_ignored() -> None:
     ],
 )
 def test_an_unsent_message_becomes_a_note(kind: str, reason: str, code: int | None, text: str) -> None:
-    desk = Desk()
-    desk.message("m1")
-    note = the(ConversationNoteAdded, desk.unsent("o1", kind, reason, code))
+    bench = ConversationBench()
+    bench.message("m1")
+    note = the(ConversationNoteAdded, bench.unsent("o1", kind, reason, code))
     assert (note.text, note.reason) == (text, reason)
 
 
 def test_an_unknown_end_is_no_note() -> None:
-    desk = Desk()
-    desk.message("m1")
-    assert desk.unsent("o1", "greeting", "unknown") == []
+    bench = ConversationBench()
+    bench.message("m1")
+    assert bench.unsent("o1", "greeting", "unknown") == []
 
 
 def test_the_note_is_not_repeated_until_the_customer_writes_again() -> None:
-    desk = Desk()
-    desk.message("m1")
+    bench = ConversationBench()
+    bench.message("m1")
     kinds = ["goodbye", "survey", "reply", "reply"]
-    noted = [len(desk.unsent(f"x{n}", kind, "window_closed")) for n, kind in enumerate(kinds)]
+    noted = [len(bench.unsent(f"x{n}", kind, "window_closed")) for n, kind in enumerate(kinds)]
     assert noted == [1, 0, 1, 1]
-    desk.message("m1")
-    assert desk.unsent("x8", "goodbye", "window_closed") == []
-    desk.message("m2")
-    assert len(desk.unsent("x9", "goodbye", "window_closed")) == 1
+    bench.message("m1")
+    assert bench.unsent("x8", "goodbye", "window_closed") == []
+    bench.message("m2")
+    assert len(bench.unsent("x9", "goodbye", "window_closed")) == 1

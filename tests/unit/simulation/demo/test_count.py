@@ -67,7 +67,7 @@ def test_a_good_run_passes_every_check(run: Run) -> None:
 REPORTS_SAY = "the reports say what was counted"
 
 GREETED = "whoever began while it was open, and with people, was greeted once"
-UNAVAILABLE = "whoever wrote while it was closed was told so once a day"
+UNAVAILABLE = "whoever wrote while it was closed got one notice a day"
 CHOSEN = "every conversation is with whom assignment chose"
 SURVEYED = "every resolution was followed by one survey, where it may"
 SENT_ONCE = "every message was sent once"
@@ -180,7 +180,7 @@ def test_a_conversation_that_stays_open_is_named(run: Run) -> None:
     assert found[REPORTS_SAY] == "shop closed: 2, not 1"
 
 
-def test_a_callback_that_was_not_acknowledged_is_told_and_not_missed(run: Run) -> None:
+def test_a_callback_that_was_not_acknowledged_is_reported_and_not_missed(run: Run) -> None:
     run.bodies.append(b'{"rows": []}')
     run.attempts.append(posted(run.bodies.pop(), 503))
     assert wrong(run.summary()) == {"every callback was acknowledged": "503 1"}
@@ -201,9 +201,9 @@ def test_a_missing_status_is_named(run: Run) -> None:
     assert wrong(run.summary()) == {"every accepted message has all its statuses": "reply-352621000111 lacks sent"}
 
 
-def test_a_status_told_twice_is_named(run: Run) -> None:
+def test_a_status_reported_twice_is_named(run: Run) -> None:
     run.put(STATUSES, status("greeting-352621000111", "delivered"), "shop:352621000111")
-    assert wrong(run.summary()) == {"no status is told twice": "greeting-352621000111 delivered"}
+    assert wrong(run.summary()) == {"no status is reported twice": "greeting-352621000111 delivered"}
 
 
 def test_a_failure_by_receipt_without_its_note_is_named(run: Run) -> None:
@@ -216,7 +216,7 @@ def test_a_survey_that_failed_and_is_still_counted_as_sent_is_named(run: Run) ->
     assert "shop surveys sent: 1, not None" in wrong(run.summary())[REPORTS_SAY]
 
 
-def test_a_dead_letter_is_told_with_its_reason(run: Run) -> None:
+def test_a_dead_letter_is_reported_with_its_reason(run: Run) -> None:
     run.put(DEAD_LETTERS, DeadLettered(reason="missing_contact", stage="intake", topic="webhooks", body="{}"))
     summary = run.summary()
     assert wrong(summary) == {"there are no dead letters": "missing_contact 1"}

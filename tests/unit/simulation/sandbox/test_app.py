@@ -39,7 +39,7 @@ class Options(TypedDict, total=False):
 
 @dataclass
 class Receiver:
-    """A callback address that answers as told, 200 once it has run out."""
+    """A callback address that answers by a script, 200 once it has run out."""
 
     answers: list[int] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)

@@ -14,7 +14,7 @@ from schemas.topics import CONVERSATIONS, CSAT, GATED, STATUSES
 from simulation.scenario.format import parse_scenario
 from simulation.scenario.play import play
 
-TOLD = frozenset(topic.name for topic in (CONVERSATIONS, GATED, CSAT, STATUSES))
+REPORTED = frozenset(topic.name for topic in (CONVERSATIONS, GATED, CSAT, STATUSES))
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 AGENTS = [{"id": "nora", "state": "online"}, {"id": "otto", "state": "online"}]
 CHANNEL = {
@@ -66,22 +66,22 @@ def steps(histories: Sequence[Mapping[int, dict[str, Any]]], order: Sequence[int
 async def stories(histories: Sequence[Mapping[int, dict[str, Any]]], order: Sequence[int]) -> Mapping[str, object]:
     """What is written about each customer, in order, apart from ids and who holds the conversation."""
     data = {"agents": AGENTS, "channels": [CHANNEL], "steps": steps(histories, order)}
-    told: dict[str, list[object]] = defaultdict(list)
+    reported: dict[str, list[object]] = defaultdict(list)
     async for outcome in play([parse_scenario(data, "interleaved")], with_records=True):
         assert outcome.problems == ()
         assert outcome.finished is not None
         result = outcome.finished.result.as_json()
         records: Any = result["records"]
         for record in records:
-            if record["topic"] in TOLD:
+            if record["topic"] in REPORTED:
                 event = record["event"]
                 header = event["data"].get("header", event["data"].get("data", {}).get("header", {}))
                 shown = {name: header.get(name) for name in ("status", "resolution", "messages_in", "unread", "labels")}
-                told[record["key"]].append((record["topic"], event["type"], event["time"], shown))
+                reported[record["key"]].append((record["topic"], event["type"], event["time"], shown))
         sent: Any = result["sent"]
         for message in sent:
-            told[message["contact"]].append((message["at"], message["kind"], message["text"], message["via"]))
-    return told
+            reported[message["contact"]].append((message["at"], message["kind"], message["text"], message["via"]))
+    return reported
 
 
 @given(histories, st.randoms(use_true_random=False))

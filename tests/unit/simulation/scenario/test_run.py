@@ -185,7 +185,7 @@ async def test_a_probe_tells_whether_the_channel_is_open_by_its_newest_settings(
     ]
 
 
-async def test_the_ai_agent_answers_as_it_is_told_to() -> None:
+async def test_the_ai_agent_answers_by_its_script() -> None:
     ai: JsonValue = {"enabled": True, "agents": [{"id": "bot"}]}
     channel: JsonValue = {"id": "shop", "phone_number": "+34910222333", "human_agents": ["nadia"], "ai": ai}
 
@@ -237,8 +237,10 @@ async def test_surveys_and_what_the_reports_make_of_them() -> None:
         channels=[channel],
     )
 
-    told = [tuple(of(one, name) for name in ("contact", "state", "rating", "agent")) for one in _list(found["surveys"])]
-    assert told == [(CONTACT, "answered", 2, "nadia"), ("34655010288", "requested", None, "nadia")]
+    reported = [
+        tuple(of(one, name) for name in ("contact", "state", "rating", "agent")) for one in _list(found["surveys"])
+    ]
+    assert reported == [(CONTACT, "answered", 2, "nadia"), ("34655010288", "requested", None, "nadia")]
     assert found["report"] == {
         "shop": {"surveys_sent": 1, "answers": 1, "satisfaction_pct": 0.0, "response_rate_pct": 100.0}
     }

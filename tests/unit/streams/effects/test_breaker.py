@@ -10,7 +10,7 @@ from streams.effects.contract import Done, Outcome, Postponed, Unknown
 
 
 class Provider:
-    """Answers as told, and counts."""
+    """Answers by a script, and counts."""
 
     def __init__(self) -> None:
         self.answer: Outcome = Postponed()

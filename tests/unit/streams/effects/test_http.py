@@ -299,7 +299,7 @@ async def test_the_log_holds_neither_texts_nor_numbers_nor_secrets(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    server.send = answering(400, {"code": 3002, "message": "4915200000042 can't be told: Guten Tag"})
+    server.send = answering(400, {"code": 3002, "message": "4915200000042 can't be reached: Guten Tag"})
     await perform(server.url)
     server.send = hang_up
     await perform(server.url)

@@ -1,4 +1,4 @@
-"""What a fetch is told to be of: the consumer's assignment, whatever the group's coordinator is about."""
+"""What a fetch is reported to be of: the consumer's assignment, whatever the group's coordinator is about."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +50,7 @@ class Consumer:
 
 def thread_of(consumer: Consumer) -> ConsumerThread:
     thread = object.__new__(ConsumerThread)
-    thread._consumer, thread._told, thread._assignment, thread._number = consumer, {}, None, 0
+    thread._consumer, thread._fetched_to, thread._assignment, thread._number = consumer, {}, None, 0
     return thread
 
 
@@ -65,7 +65,7 @@ async def test_a_fetch_is_of_the_assignment_however_far_the_group_is_ahead() -> 
     consumer.assign()
     consumer.at(5)
     first = await fetch(thread)
-    # A join is answered, and the next assignment not there yet: what is told now is still of the last one.
+    # A join is answered, and the next assignment not there yet: what is reported now is still of the last one.
     consumer._coordinator.generation = 2
     consumer.at(8)
     second = await fetch(thread)

@@ -138,7 +138,7 @@ async def test_records_that_are_fetched_again_are_taken_once(task: Task) -> None
 
 
 async def test_a_task_takes_nothing_of_another_assignment(task: Task) -> None:
-    # The last assignment's position, told when its records have been dropped, would pass over them.
+    # The last assignment's position, reported when its records have been dropped, would pass over them.
     task.deliver(Fetched(0, [], 8, assignment=2, after=None))
     task.deliver(fetched(range(0, 5), None))
     assert taken(task, 100) == list(range(5))

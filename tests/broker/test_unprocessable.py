@@ -1,4 +1,4 @@
-"""What can't be processed is set aside on dead-letters, whole, and everything else goes on."""
+"""What can't be processed is set aside on dead-letters, whole, and everything else is processed."""
 
 import asyncio
 import base64

@@ -15,7 +15,7 @@ PRESENCE_EVERY_S: Final = 0.8
 CHANGE_EVERY_S: Final = 2.5
 
 
-class Change(NamedTuple):
+class ControlRequest(NamedTuple):
     """A request to the control API. path: after /v1."""
 
     method: str
@@ -23,7 +23,7 @@ class Change(NamedTuple):
     body: Mapping[str, object] = {}
 
 
-class Desk:
+class Administration:
     """rng: what comes when."""
 
     def __init__(self, control_url: str, rng: random.Random) -> None:
@@ -60,7 +60,7 @@ class Desk:
             await asyncio.sleep(CHANGE_EVERY_S)
 
 
-def draw_change(rng: random.Random) -> tuple[Change, ...]:
+def draw_change(rng: random.Random) -> tuple[ControlRequest, ...]:
     """Something that an administrator does."""
     account, channel = rng.choice(ACCOUNTS), f"wa{rng.randrange(4)}"
     match rng.randrange(9):
@@ -79,17 +79,17 @@ def draw_change(rng: random.Random) -> tuple[Change, ...]:
             return (_settings(channel, {"csat": {"labels": {"mode": "except", "labels": ["vip"]}}}),)
         case 6:
             method, agent = rng.choice(("PUT", "DELETE")), rng.choice(("a4", "a5"))
-            return (Change(method, f"/channels/{channel}/agents/{agent}"),)
+            return (ControlRequest(method, f"/channels/{channel}/agents/{agent}"),)
         case 7:
             workload = rng.choice((None, "default", rng.randint(1, 9)))
             person = {"name": "Bo", "workload": workload, "teams": rng.choice((["day"], []))}
-            return (Change("PUT", f"/accounts/{account}/agents/a3", person),)
+            return (ControlRequest("PUT", f"/accounts/{account}/agents/a3", person),)
     agent = f"/accounts/{account}/agents/a6"
     if rng.random() < 0.4:
-        return (Change("DELETE", agent),)
-    presence = Change("PUT", f"{agent}/presence", {"state": "online"})
-    return Change("PUT", agent, {"name": "Flo"}), Change("PUT", f"{agent}/memberships"), presence
+        return (ControlRequest("DELETE", agent),)
+    presence = ControlRequest("PUT", f"{agent}/presence", {"state": "online"})
+    return ControlRequest("PUT", agent, {"name": "Flo"}), ControlRequest("PUT", f"{agent}/memberships"), presence
 
 
-def _settings(channel: str, change: Mapping[str, object]) -> Change:
-    return Change("PATCH", f"/channels/{channel}/settings", change)
+def _settings(channel: str, change: Mapping[str, object]) -> ControlRequest:
+    return ControlRequest("PATCH", f"/channels/{channel}/settings", change)

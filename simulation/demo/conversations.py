@@ -1,4 +1,4 @@
-"""The conversations as the agents' desk shows them while the demo runs: to be asked, and to be waited for."""
+"""The conversations as agents see them while the demo runs: to be asked, and to be waited for."""
 
 import asyncio
 from collections import Counter
@@ -16,7 +16,7 @@ from schemas.events.receipts import MessageStatusChanged
 from schemas.record import Record
 
 
-class Desk:
+class Conversations:
     """The conversations by contact; in the demo a customer has one. Fed with conversations and statuses."""
 
     def __init__(self) -> None:
