@@ -16,6 +16,7 @@ NOT_RUNNING = 3
 
 app = typer.Typer(
     rich_markup_mode=None,
+    add_completion=False,
     no_args_is_help=True,
     help="Run a single-node Apache Kafka on this machine. It needs no Docker. "
     "For more than one machine use a cluster: set KAFKA_BOOTSTRAP_SERVERS.",

@@ -15,7 +15,10 @@ from deploy.settings import Settings
 from schemas.record import format_time
 
 app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Records that could not be processed: list, show, replay."
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Records that could not be processed: list, show, replay.",
 )
 
 StageOption = Annotated[str | None, typer.Option("--stage", help="Only those of this stage.")]

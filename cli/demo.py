@@ -24,6 +24,10 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
 def demo(
     context: typer.Context,
     customers: Annotated[int, typer.Option(min=1, max=500, help="How many customers write.")] = 36,

@@ -14,7 +14,12 @@ from deploy.kafka.committed import committed_reader
 from deploy.settings import Settings
 from schemas.record import Record
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Why a conversation was assigned as it was.")
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Why a conversation was assigned as it was."""
 
 
 @app.command("assignment")

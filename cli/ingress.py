@@ -15,7 +15,10 @@ from deploy.processes.logs import configure_logging
 from deploy.settings import Settings
 from schemas.settings.channels_file import ChannelsFile
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+
+@app.command()
 def ingress(
     context: typer.Context,
     host: Annotated[

@@ -1,43 +1,60 @@
 """The `livedesk` command: what it is composed of, and how it reports errors."""
 
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Never
+from typing import Annotated, Any, Final, Never
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from cli import broker, dead_letters, explain, reports, scenario, topics
-from cli.demo import demo
-from cli.ingress import ingress
-from cli.replay import replay
-from cli.sandbox import sandbox
-from cli.up import up
-from cli.worker import worker
 from deploy.errors import LiveDeskError
 from deploy.folders import folder_error
 from deploy.processes.logs import quiet_expected_states
 from deploy.settings import load_settings
 
+COMMANDS: Final = (
+    "broker",
+    "topics",
+    "scenario",
+    "dead-letters",
+    "explain",
+    "reports",
+    "up",
+    "demo",
+    "ingress",
+    "worker",
+    "replay",
+    "sandbox",
+)
+
+
+class Commands(TyperGroup):
+    """Imports a command (the `app` of `cli.{command}`) only when it is used: together they take a second."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """See click."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """See click."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = get_command(import_module(f"cli.{cmd_name.replace('-', '_')}").app)
+        command.name = cmd_name
+        return command
+
+
 app = typer.Typer(
+    cls=Commands,
     rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="The event pipeline behind a LiveDesk WhatsApp channel: callbacks in, conversations and greetings out. "
     "Settings come from the environment: KAFKA_BOOTSTRAP_SERVERS and LIVEDESK_*.",
 )
-app.add_typer(broker.app, name="broker")
-app.add_typer(topics.app, name="topics")
-app.add_typer(scenario.app, name="scenario")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(explain.app, name="explain")
-app.add_typer(reports.app, name="reports")
-app.command()(up)
-app.command()(demo)
-app.command()(ingress)
-app.command()(worker)
-app.command()(replay)
-app.command()(sandbox)
 
 
 def _print_version(wanted: bool) -> None:

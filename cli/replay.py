@@ -18,7 +18,10 @@ from deploy.settings import Settings
 from deploy.stage_log import Progress, read_settings, read_stage
 from streams.replay.check import Difference, Report, check
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+
+@app.command()
 def replay(
     context: typer.Context,
     stages: Annotated[list[str] | None, typer.Argument(help="Stages to replay.", show_default=False)] = None,

@@ -18,9 +18,13 @@ from deploy.kafka.committed import committed_reader
 from deploy.reports import OUTCOMES, By, Figures, Filter, Times, in_percent, read_partials, summed
 from deploy.settings import Settings
 
-app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Figures: conversations, times, satisfaction, messages."
-)
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Figures: conversations, times, satisfaction, messages."""
+
 
 DAY: Final = ["%Y-%m-%d"]
 

@@ -21,6 +21,10 @@ from simulation.sandbox.stand_in import Faults, Provider
 ACCOUNTS = TypeAdapter(tuple[Account, ...])
 
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8900,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

@@ -22,9 +22,12 @@ from simulation.scenario.play import Outcome, Perform, Verdict, in_memory, play
 from simulation.scenario.run import Finished
 from simulation.scenario.timeline import tables, timeline
 
-app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Try out settings on scenarios: what would the pipeline do?"
-)
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Try out settings on scenarios: what would the pipeline do?"""
 
 
 @app.command("run")

@@ -15,7 +15,10 @@ from schemas.topics import INBOX, Topic, state_topic
 from streams.topology import TOPOLOGY, all_topics
 
 app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="The topics of the pipeline: create them in Kafka, list them."
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="The topics of the pipeline: create them in Kafka, list them.",
 )
 
 

@@ -35,6 +35,10 @@ LOOK_SECONDS = 2.0
 """How often it is seen whether Kafka still runs, and whether there are dead letters."""
 
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
 def up(
     context: typer.Context,
     channels: Annotated[

@@ -30,6 +30,10 @@ def chosen_stages(names: Sequence[str] | None, *, all_stages: bool) -> list[Stag
     return [STAGES[name] for name in names]
 
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
 def worker(
     context: typer.Context,
     stages: Annotated[

@@ -104,7 +104,9 @@ def commands() -> dict[tuple[str, ...], TyperCommand | TyperGroup]:
         assert isinstance(command, TyperCommand | TyperGroup)
         found[path] = command
         if isinstance(command, TyperGroup):
-            waiting += [((*path, name), below) for name, below in command.commands.items()]
+            context = typer.Context(command)
+            names = command.list_commands(context)
+            waiting += [((*path, name), command.get_command(context, name)) for name in names]
     return found
 
 

@@ -12,7 +12,7 @@ import typer
 
 from cli.sandbox import load_accounts, one_account, parse_faults
 
-RUN = "import typer; from cli.sandbox import sandbox; typer.run(sandbox)"
+RUN = "from cli.sandbox import app; app()"
 
 
 def test_accounts_are_read_from_a_file(tmp_path: Path) -> None:
