@@ -134,11 +134,12 @@ def survey_answered_by(draft: Draft, event: MessageReceived) -> tuple[Survey, An
             if quoted & {survey.id, survey.provider_message_id}:
                 answer = read_answer(event.text, quotes_survey=True)
                 return None if answer is None else (survey, answer)
-    answer = read_answer(event.text)
-    newest = None if answer is None else next(draft.surveys(), None)
-    if newest is None or answer is None or draft.is_live or quoted & set(draft.contact.ended_surveys):
+    if draft.is_live or quoted & set(draft.contact.ended_surveys):
         return None
-    return newest, answer
+    newest = next(draft.surveys(), None)
+    # Last, as it looks at every character.
+    answer = None if newest is None else read_answer(event.text)
+    return None if newest is None or answer is None else (newest, answer)
 
 
 def rate(draft: Draft, survey: Survey, answer: Answer, event: MessageReceived, at: datetime) -> Draft:
