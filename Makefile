@@ -4,6 +4,9 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
+# Tests start hundreds of processes: without its compiled files Python reads every module anew each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?=
 PY := .venv/bin/python
 INSTALLED := .venv/installed
@@ -39,9 +42,10 @@ help:
 demo: $(INSTALLED)
 	@$(PY) -m cli.main demo
 
-# By file, as the tests of a file share what is slow to start; those that need Kafka wait much, and are collected first.
+# By file, as the tests of a file share what is slow to start. Those that need Kafka are collected first, and wait much:
+# three at once keep two cores busy.
 test: $(INSTALLED)
-	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 quick: $(INSTALLED)
 	@$(PY) -m pytest -n auto tests/unit tests/scenarios tests/contract
