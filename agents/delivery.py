@@ -170,8 +170,9 @@ def _answered(builder: _DecisionBuilder, head: Head, result: SendResult) -> None
             _unsent(builder, head, result.answer, result.code, result.message)
             _next(builder)
         case SendResult(answer="window_closed"):
-            # The answer is known now: the template goes, if there is one.
-            if not _attempt(builder, head):
+            # By the provider's clock, whatever ours says: the template goes, if there is one.
+            command = head.command.model_copy(update={"not_after": None})
+            if not _attempt(builder, head.model_copy(update={"command": command})):
                 _next(builder)
         case SendResult(answer="credentials"):
             # Nothing is lost while a channel's credentials are broken, so that the pause is no outage.

@@ -6,6 +6,7 @@ from typing import Final
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
 from providers.provider import (
     BadRow,
+    Callback,
     CallbackRow,
     InboundMessage,
     InboundNotice,
@@ -36,8 +37,8 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:  # 
     """Every row of the callback on its topic, in the order of the rows; one that can't be used is a dead letter."""
     match event:
         case WebhookReceived(provider=name) if provider := PROVIDERS.get(name):
-            callback = provider.parse(event.body, ctx.settings(ctx.key).phone_number)
-            return Decision(emit=_split(callback, event, ctx.key))
+            callback = Callback(event.body, event.query, frozenset(event.elsewhere))
+            return Decision(emit=_split(provider.parse(callback, ctx.settings(ctx.key)), event, ctx.key))
         case WebhookReceived():
             return Decision(emit=(_dead_letter("unknown_provider", "provider", event.body, event, ctx.key),))
     return NOTHING

@@ -28,8 +28,13 @@ def _kafka_connection(validated: dict[str, Any]) -> KafkaConnection:
     return KafkaConnection(**{"bootstrap_servers": embedded, **given})
 
 
-PROVIDER_URLS: Final[Mapping[str, str]] = {"engagelab": "engagelab_url"}
-"""The setting that holds each provider's base URL."""
+PROVIDER_URLS: Final[Mapping[str, str]] = {
+    "engagelab": "engagelab_url",
+    "whatsapp_cloud": "whatsapp_cloud_url",
+    "twilio": "twilio_url",
+    "twilio/content": "twilio_content_url",
+}
+"""The setting that holds each provider's base URL, or that of one of its services."""
 
 
 class Settings(BaseSettings):
@@ -75,6 +80,27 @@ class Settings(BaseSettings):
         pattern=r"^https?://",
         description="EngageLab's REST API, or the sandbox that stands in for it.",
     )
+    whatsapp_cloud_url: str = Field(
+        default="https://graph.facebook.com",
+        pattern=r"^https?://",
+        description="Meta's Graph API, or the sandbox that stands in for it.",
+    )
+    twilio_url: str = Field(
+        default="https://api.twilio.com",
+        pattern=r"^https?://",
+        description="Twilio's REST API, or the sandbox that stands in for it.",
+    )
+    twilio_content_url: str = Field(
+        default="https://content.twilio.com",
+        pattern=r"^https?://",
+        description="Twilio's Content API, which has the templates.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^?#]+$",
+        description="Where providers reach ingress from outside. Twilio signs callbacks with it, and reports statuses "
+        "to it: without it neither works behind a proxy.",
+    )
     ai_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
@@ -106,7 +132,7 @@ class Settings(BaseSettings):
 
     @property
     def provider_urls(self) -> Mapping[str, str]:
-        """Base URLs of the providers' REST APIs, by the provider's name."""
+        """Base URLs of the providers' REST APIs, by name, with its service where it has several."""
         return {provider: getattr(self, name) for provider, name in PROVIDER_URLS.items()}
 
     @field_validator("secret_key")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -11,7 +12,7 @@ from bus.publisher import NotDurable, Publish
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.metrics import Metrics
 from providers.address import WEBHOOKS_PATH
-from providers.provider import Provider
+from providers.provider import Provider, WebhookAnswer, WebhookRequest
 from providers.registry import PROVIDERS
 from schemas.codec import callback_headers
 from schemas.settings.channel import ChannelSettings
@@ -30,13 +31,17 @@ def build_server(
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
     max_body_bytes: int,
+    public_url: str | None = None,
 ) -> web.Server:
     """The public listener's server, for the running loop. ready: whether /readyz says so. prefix: of the topics' names.
+
+    public_url: where the providers reach it, which some of them sign; a path in it may come with a request, or not.
 
     aiohttp's low-level server: finding a route and what else an Application does is a tenth of a callback's CPU time.
     """
     metrics = Metrics()
     webhooks = _Webhooks(directory, publisher, recheck, WEBHOOKS.full_name(prefix), clock, new_id, metrics)
+    address = _PublicAddress(public_url)
 
     def show_ready() -> web.Response:
         return _answer("ready") if ready() else _answer("not connected to Kafka", 503)
@@ -44,15 +49,19 @@ def build_server(
     def show_metrics() -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    providers = {f"{WEBHOOKS_PATH}/{name}": provider for name, provider in PROVIDERS.items()}
     pages = {"/healthz": lambda: _answer("ok"), "/readyz": show_ready, "/metrics": show_metrics}
 
     async def answer(request: web.BaseRequest) -> web.Response:
-        base, _, token = request.path.rpartition("/")
-        provider = providers.get(base)
-        if provider is not None and token:
-            return await webhooks.post(request, provider, token) if request.method == "POST" else _not_allowed("POST")
-        page = pages.get(request.path)
+        path, _, query = request.raw_path.partition("?")
+        path = path.removeprefix(address.path)
+        if path.startswith(WEBHOOKS_PATH):
+            _, _, name, token, *below = [*path.split("/"), "", ""]
+            provider = PROVIDERS.get(name)
+            if provider is not None and token and below in (["", ""], ["status", "", ""]):
+                if request.method not in provider.methods:
+                    return _not_allowed(", ".join(provider.methods))
+                return await webhooks.take(request, provider, token, address.url(request), query)
+        page = pages.get(path)
         if page is None:
             return _answer("not_found", 404)
         return page() if request.method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
@@ -64,6 +73,22 @@ def build_server(
 
     # No access log: it would hold the webhook tokens.
     return web.Server(answer, request_factory=request_of, access_log=None)
+
+
+class _PublicAddress:
+    """Where the providers reach the listener, through whatever stands before it."""
+
+    def __init__(self, public_url: str | None) -> None:
+        self._base = (public_url or "").rstrip("/")
+        parts = urlsplit(self._base)
+        self._origin, self.path = f"{parts.scheme}://{parts.netloc}", parts.path
+
+    def url(self, request: web.BaseRequest) -> str:
+        """The address that the provider called: byte for byte, as it may be signed."""
+        if not self._base:
+            return f"{request.scheme}://{request.host}{request.raw_path}"
+        kept = self.path and request.raw_path.startswith(self.path + "/")
+        return (self._origin if kept else self._base) + request.raw_path
 
 
 class _Webhooks:
@@ -80,8 +105,10 @@ class _Webhooks:
         self._directory, self._publisher, self._recheck, self._topic = directory, publisher, recheck, topic
         self._clock, self._new_id, self._metrics = clock, new_id, metrics
 
-    async def post(self, request: web.BaseRequest, provider: Provider, token: str) -> web.Response:
-        """One callback. Its JSON is intake's business: broken JSON is kept, for nobody would send it again."""
+    async def take(
+        self, request: web.BaseRequest, provider: Provider, token: str, url: str, query: str
+    ) -> web.Response:
+        """One request. A callback's content is intake's business: a broken one is kept, for nobody sends it again."""
         channel = self._directory.find_by_token(provider.name, token)
         if channel is None:
             current = await self._recheck()
@@ -95,18 +122,29 @@ class _Webhooks:
             return self._without_record(channel, "too_large", 413)
         except (web.RequestPayloadError, ValueError):
             return self._without_record(channel, "unreadable", 400)
-        echo = provider.handshake(body)
-        if echo is not None:
-            self._metrics.callbacks.labels(channel.id, "handshake").inc()
-            return web.Response(text=echo, headers={"X-Content-Type-Options": "nosniff"})
+        called = WebhookRequest(request.method, url, request.headers, body)
+        screened = provider.screen(called, channel)
+        if screened is not None:
+            self._metrics.callbacks.labels(channel.id, screened.outcome).inc()
+            return _response(screened.answer)
         content_type = request.headers.get("Content-Type")
         if content_type is not None and not provider.accepts(content_type):
             return self._without_record(channel, "wrong_type", 415)
-        return await self._record(channel, provider, request, body)
+        kept = tuple(_kept_headers(request, provider.kept_headers))
+        for addressed, elsewhere in self._directory.addressed(provider, channel, called):
+            if not await self._record(addressed, provider, body, kept, query, elsewhere):
+                return self._without_record(addressed, "not_durable", 503)
+        return _response(provider.acknowledgement)
 
     async def _record(
-        self, channel: ChannelSettings, provider: Provider, request: web.BaseRequest, body: bytes
-    ) -> web.Response:
+        self,
+        channel: ChannelSettings,
+        provider: Provider,
+        body: bytes,
+        kept: Iterable[tuple[str, str]],
+        query: str,
+        elsewhere: Iterable[str],
+    ) -> bool:
         loop = asyncio.get_running_loop()
         started = loop.time()
         headers = callback_headers(
@@ -115,14 +153,16 @@ class _Webhooks:
             provider.name,
             channel.id,
             channel.revision,
-            _kept_headers(request, provider.kept_headers),
+            kept,
+            query=query,
+            elsewhere=elsewhere,
         )
         try:
             await self._publisher.publish(self._topic, channel.id.encode(), body, headers)
         except NotDurable:
-            return self._without_record(channel, "not_durable", 503)
+            return False
         self._metrics.add_durable(channel.id, loop.time() - started, len(body))
-        return _answer("ok")
+        return True
 
     def _without_record(self, channel: ChannelSettings | None, outcome: str, status: int) -> web.Response:
         self._metrics.callbacks.labels("" if channel is None else channel.id, outcome).inc()
@@ -144,6 +184,11 @@ def _not_allowed(methods: str) -> web.Response:
     answer = _answer("method_not_allowed", 405)
     answer.headers["Allow"] = methods
     return answer
+
+
+def _response(answer: WebhookAnswer) -> web.Response:
+    headers = {"X-Content-Type-Options": "nosniff"}
+    return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type, headers=headers)
 
 
 def _answer(message: str, status: int = 200) -> web.Response:

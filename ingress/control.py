@@ -38,7 +38,7 @@ from schemas.ids import conversation_key
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import Agent
-from schemas.settings.credentials import CREDENTIALS
+from schemas.settings.credentials import ENCRYPTED
 from schemas.settings.errors import FieldError, InvalidSettings
 from schemas.settings.types import Id, SettingsModel
 from schemas.topics import INBOX
@@ -173,7 +173,7 @@ class _Settings:
         return _json({"presence": presence.model_dump()}, 202)
 
     def _shown(self, channel: ChannelSettings) -> dict[str, object]:
-        shown: dict[str, object] = channel.model_dump(mode="json", exclude={*CREDENTIALS})
+        shown: dict[str, object] = channel.model_dump(mode="json", exclude={*ENCRYPTED})
         shown["webhook_path"] = webhook_path(channel.provider, self._directory.token_of(channel.id))
         return shown
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from ingress.journal import account_of
 from providers.address import token_hash
+from providers.provider import Provider, WebhookRequest
+from providers.registry import PROVIDERS
 from schemas.events.people import AgentDeleted, AgentSaved
 from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings, Directory
@@ -32,11 +34,17 @@ class ChannelDirectory(SettingsMemory):
         super().__init__(decrypt)
         self.token_of = token_of
         self._by_token: dict[bytes, str] = {}
+        self._by_address: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._agents: defaultdict[str, dict[str, Agent]] = defaultdict(dict)
 
     def add(self, settings: ChannelSettings) -> None:
         """Store one revision; the channel's token leads to it from its first one on."""
+        before = self.find(settings.id)
         super().add(settings)
+        for address in () if before is None else _addresses(before):
+            self._by_address[address].discard(settings.id)
+        for address in _addresses(settings):
+            self._by_address[address].add(settings.id)
         self._by_token.setdefault(token_hash(self.token_of(settings.id)), settings.id)
 
     def apply_person(self, key: bytes, value: bytes | None) -> None:
@@ -71,6 +79,22 @@ class ChannelDirectory(SettingsMemory):
         settings = self._newest.get(self._by_token.get(token_hash(token), ""))
         return settings if settings is not None and settings.provider == provider else None
 
+    def addressed(
+        self, provider: Provider, channel: ChannelSettings, request: WebhookRequest
+    ) -> list[tuple[ChannelSettings, frozenset[str]]]:
+        """The channels that a callback of the channel's address is about, each with what is another's of it.
+
+        One that the provider did not sign for, too, gets nothing: it is somebody else's.
+        """
+        named = provider.addressees(request.body)
+        if not named:
+            return [(channel, frozenset())]
+        ids = set[str]().union(*(self._by_address.get((provider.name, one), ()) for one in named)) - {channel.id}
+        others = [one for id in sorted(ids) if provider.screen(request, one := self.channel(id)) is None]
+        known = named & frozenset[str]().union(*map(provider.addresses, others))
+        found = [(channel, known - provider.addresses(channel))]
+        return found + [(other, named - provider.addresses(other)) for other in others]
+
     def find_agent(self, account: str, agent_id: str) -> Agent | None:
         """The account's human agent of that id."""
         return self._agents[account].get(agent_id)
@@ -90,6 +114,10 @@ class ChannelDirectory(SettingsMemory):
         """Whom the account's settings and commands may name."""
         agents = self._agents[account]
         return Directory(frozenset(agents), frozenset(team for agent in agents.values() for team in agent.teams))
+
+
+def _addresses(settings: ChannelSettings) -> list[tuple[str, str]]:
+    return [(settings.provider, address) for address in PROVIDERS[settings.provider].addresses(settings)]
 
 
 class Recheck:

@@ -8,7 +8,21 @@ from typing import Final
 
 import orjson
 
-from providers.reading import Json, clipped, deeper_than, finite, part_of, string
+from providers.provider import BadRowReason, Media
+from providers.reading import (
+    MAX_ID,
+    MAX_LABEL,
+    Json,
+    RowError,
+    clipped,
+    deeper_than,
+    finite,
+    label,
+    part_of,
+    string,
+    text_of,
+)
+from providers.reading import MAX_TEXT as MAX_INBOUND_TEXT
 from schemas.events.content import (
     MAX_ANSWERS,
     MAX_ITEMS,
@@ -30,6 +44,11 @@ from schemas.settings.types import MAX_TEXT as MAX_MESSAGE_TEXT
 WINDOW_CLOSED: Final = 131047
 """The code of a text outside the 24-hour window."""
 MAX_ANSWERS_DEPTH: Final = 16
+MEDIA_TYPES: Final = frozenset({"image", "audio", "voice", "video", "document", "sticker"})
+NOTICES: Final = frozenset({"reaction", "edit", "revoke", "system"})
+"""Types of message that are no message of the customer's."""
+
+_MAX_LINK: Final = 4_096
 _CAPTIONED: Final = frozenset({"image", "video", "document"})
 
 
@@ -59,6 +78,48 @@ def read_content(kind: str, message: Json, quotes: str | None = None) -> Content
 
 
 _NOTHING: Final = Content()
+
+
+def message_type(message: Json, default: str = "unknown") -> str:
+    """The message's type. What is not supported may say what it is: an edit then is no message either."""
+    type_ = label(message, "type") or default
+    if type_ in ("unsupported", "unknown"):
+        meant = string(part_of(message, type_).get("type"))
+        return meant if meant in NOTICES else type_
+    return type_
+
+
+def message_text(type_: str, part: Json) -> str | None:
+    """What the customer wrote or chose, in words: texts for rules. part: of the type. Raises RowError."""
+    text = _words(type_, part)
+    if text is not None and len(text) > MAX_INBOUND_TEXT:
+        raise RowError(BadRowReason.TEXT_TOO_LONG, type_)
+    return text
+
+
+def _words(type_: str, part: Json) -> str | None:
+    if type_ == "text":
+        body = part.get("body")
+        if body is None or isinstance(body, str):
+            return body
+        if isinstance(body, int | float) and not isinstance(body, bool):
+            return str(body)
+        # A text is all that such a message has: better put aside than shown empty.
+        raise RowError(BadRowReason.WRONG_TYPE, "body")
+    if type_ in MEDIA_TYPES:
+        return string(part.get("caption"))
+    if type_ == "interactive":
+        return string(part_of(part, "button_reply").get("title")) or string(part_of(part, "list_reply").get("title"))
+    return string(part.get("text")) if type_ in ("button", "order") else None
+
+
+def read_media(part: Json) -> Media | None:
+    """The file that came with a message."""
+    link = text_of(part, "link", _MAX_LINK) or text_of(part, "url", _MAX_LINK)
+    id_ = text_of(part, "id", MAX_ID)
+    if link is None and id_ is None:
+        return None
+    return Media(link, id_, text_of(part, "mime_type", MAX_LABEL), clipped(part.get("filename"), MAX_LABEL))
 
 
 def _text(part: Json, field: str) -> str | None:

@@ -3,16 +3,36 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import JsonValue
 
-from schemas.effects import SendRequest, SendResult
+from schemas.effects import SendAnswer, SendRequest, SendResult
 from schemas.events.content import Content
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 InboundEvent: TypeAlias = Literal["received", "reply", "order"]
+
+
+ErrorClass: TypeAlias = Literal[
+    "retry", "throttled", "credentials", "account", "window_closed", "recipient", "template", "request"
+]
+"""What a provider's error code means: try later; too fast; the channel's credentials are broken; its account is
+restricted; a text outside the 24-hour window; this recipient, this template or this message can't be sent.
+"""
+
+ANSWERS: Final[Mapping[ErrorClass, SendAnswer]] = {
+    "retry": "retry",
+    "throttled": "retry",
+    "credentials": "credentials",
+    "account": "credentials",
+    "window_closed": "window_closed",
+    "recipient": "refused",
+    "template": "template_unavailable",
+    "request": "refused",
+}
+"""How an attempt ends that was answered with a code of the class. A restricted account pauses the channel, too."""
 
 
 class BadRowReason(StrEnum):
@@ -33,6 +53,7 @@ class BadRowReason(StrEnum):
     TEXT_TOO_LONG = "text_too_long"
     TOO_DEEP = "too_deep"
     TOO_MANY_ROWS = "too_many_rows"
+    GROUP = "group"
     WRONG_TYPE = "wrong_type"
 
 
@@ -138,6 +159,18 @@ CallbackRow: TypeAlias = InboundMessage | InboundNotice | Receipt | Notification
 
 
 @dataclass(frozen=True, slots=True)
+class Callback:
+    """A stored callback. query: of the address that it was posted to, as it came, without "?".
+
+    elsewhere: numbers and accounts whose rows are in another channel's record of the same request.
+    """
+
+    body: bytes = field(repr=False)
+    query: str = field(default="", repr=False)
+    elsewhere: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedCallback:
     """One result per row, in the order of the rows; one BadRow where the body has no rows that can be read."""
 
@@ -145,14 +178,49 @@ class ParsedCallback:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A request to a channel's webhook address.
+
+    url: as the provider called it: the configured public address, then path and query as they stood in the request
+    line. headers: by name, in whatever case.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAnswer:
+    """The answer to such a request."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A request that is no callback to store. outcome: for the metrics: handshake, forbidden, bad_signature."""
+
+    outcome: Literal["handshake", "forbidden", "bad_signature"]
+    answer: WebhookAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """An HTTP request below a base URL. Its headers may hold credentials."""
+    """An HTTP request below a base URL. Its headers may hold credentials.
+
+    service: of the provider, where it has several base URLs.
+    """
 
     method: Literal["GET", "POST"]
     path: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     params: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +237,25 @@ class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
 
     name: in settings, records and webhook addresses. kept_headers: of a callback, in lower case, stored with it.
-    accepts: whether a callback may have that Content-Type. handshake: the answer to a body that only tries out the
-    address; None: it is a callback. parse: a callback's body, read for the channel's own phone number.
-    plan_send: the call that sends a message, or why it can't be written. read_send: what its answer means; None: it is
-    unknown whether the message was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
+    accepts: whether a callback may have that Content-Type. screen: the answer to a request that only tries out the
+    address, or that the provider did not sign; None: it is a callback. methods: of requests. acknowledgement: the
+    answer to a callback that is stored. addressees: the ids of all numbers and accounts in a callback's body, where
+    one may hold several; addresses: those that are the channel's. parse: a callback, read for the channel.
+    plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
+    address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
+    was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
     """
 
     name: str
     kept_headers: tuple[str, ...]
     accepts: Callable[[str], bool]
-    handshake: Callable[[bytes], str | None]
-    parse: Callable[[bytes, str], ParsedCallback]
-    plan_send: Callable[[SendRequest, ChannelSettings], Call | SendResult]
+    screen: Callable[[WebhookRequest, ChannelSettings], Screened | None]
+    parse: Callable[[Callback, ChannelSettings], ParsedCallback]
+    plan_send: Callable[[SendRequest, ChannelSettings, str | None], Call | SendResult]
     read_send: Callable[[Answer], SendResult | None]
     plan_lookup: Callable[[Template, ChannelSettings], Call | SendResult]
     read_lookup: Callable[[Template, Answer], SendResult | None]
+    methods: tuple[str, ...] = ("POST",)
+    acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")
+    addressees: Callable[[bytes], frozenset[str]] = lambda _body: frozenset()
+    addresses: Callable[[ChannelSettings], frozenset[str]] = lambda _settings: frozenset()

@@ -1,10 +1,33 @@
-"""Reads fields of JSON that comes from outside: what is not as expected is None, and nothing raises."""
+"""Reads what comes from outside: fields of JSON, and the contacts and numbers in them.
 
+What is not as expected is None; only what an identity rests on raises RowError.
+"""
+
+import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+import orjson
+
+from providers.provider import BadRow, BadRowReason
+from schemas.contact import InvalidContact, canonical_number, contact_id
+from schemas.settings.phone import InvalidPhoneNumber
+
 Json: TypeAlias = Mapping[str, object]
+
+MAX_ROWS: Final = 1_000
+"""Rows of one callback: each may become a record of the one transaction. A body with more is put aside whole."""
+
+MAX_ID: Final = 256
+MAX_DEPTH: Final = 64
+"""How deep a notification's data may nest: it is written inside other records, and JSON writers give up past 200."""
+
+MAX_TEXT: Final = 65_536
+"""Characters that WhatsApp lets a customer write in one message."""
+
+MAX_ERROR: Final = 1_024
 
 MAX_LABEL: Final = 256
 """Characters of a name or label, and of a number that is written as text."""
@@ -69,3 +92,113 @@ def _children(value: object) -> list[object]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
+
+
+# --- rows of a callback --------------------------------------------------------------------------------------------
+
+
+class RowError(Exception):
+    """A row, or a whole body, that can't be used. detail: the field, never its value."""
+
+    def __init__(self, reason: BadRowReason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def bad_row(self, row: object, body: bytes) -> BadRow:
+        """The row as it is put aside; the body where the row nests deeper than orjson writes."""
+        try:
+            return BadRow(self.reason, self.detail, orjson.dumps(row))
+        except TypeError:
+            return BadRow(self.reason, self.detail, body)
+
+
+_ESCAPE: Final = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def decode_json(body: bytes) -> object:
+    """The body's JSON, mended where that loses no message. Raises RowError."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    # Half an emoji, a stray byte, NaN or a control character must not cost the customers their messages: the standard
+    # library's parser reads what orjson refuses. Numbers too big for 64 bits become floats, as orjson makes them.
+    text = _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], body.decode("utf-8-sig", "replace"))
+    try:
+        return json.loads(text, strict=False, parse_constant=_no_number, parse_int=_integer, parse_float=_float)
+    except (ValueError, RecursionError):
+        raise RowError(BadRowReason.INVALID_JSON, "body") from None
+
+
+def _no_number(_name: str) -> None:
+    return None
+
+
+def _integer(literal: str) -> int | float | None:
+    if len(literal) > 20:
+        return _float(literal)
+    number = int(literal)
+    return number if -(2**63) <= number < 2**64 else float(number)
+
+
+def _float(literal: str) -> float | None:
+    number = float(literal)
+    return number if math.isfinite(number) else None
+
+
+def identifier(part: Json, field: str) -> str | None:
+    """An id that an identity rests on: refused where present but unusable. "0" means no id (EngageLab's OTP)."""
+    value = part.get(field)
+    if value is None or value == "" or value == "0" or (value == 0 and type(value) is int):
+        return None
+    return label(part, field)
+
+
+def label(part: Json, field: str) -> str | None:
+    """A short text; None where absent or blank. Raises RowError where it is anything else."""
+    value = part.get(field)
+    if value is None:
+        return None
+    found = string(value)
+    if (found is None and not isinstance(value, str)) or (found is not None and len(found) > MAX_ID):
+        raise RowError(BadRowReason.WRONG_TYPE, field)
+    return found
+
+
+def object_of(part: Json, field: str) -> Json:
+    """An object; an empty one where absent. Raises RowError where it is anything else."""
+    value = part.get(field)
+    if value is not None and not isinstance(value, dict):
+        raise RowError(BadRowReason.WRONG_TYPE, field)
+    return value or {}
+
+
+def contact_in(part: Json, field: str) -> str | None:
+    """The contact that the field names, as contact_id gives it."""
+    text = string(part.get(field))
+    return contact_from(text) if text else None
+
+
+def contact_from(text: str) -> str | None:
+    """The contact that the text names, as contact_id gives it."""
+    try:
+        return contact_id(text)
+    except InvalidContact:
+        return None
+
+
+def number_from(text: str) -> str | None:
+    """The canonical phone number in the text."""
+    try:
+        return canonical_number(text)
+    except InvalidPhoneNumber:
+        return None
+
+
+def unusable_contact(part: Json, field: str) -> RowError:
+    """Why the field names no contact: it is blank, or something else."""
+    blank = part.get(field) is None or (isinstance(part[field], str) and string(part[field]) is None)
+    return RowError(BadRowReason.MISSING_CONTACT if blank else BadRowReason.WRONG_TYPE, field)

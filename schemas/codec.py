@@ -24,7 +24,14 @@ def to_kafka(topic: Topic, record: Record) -> tuple[bytes, list[tuple[str, bytes
         raise TypeError(f"{topic.name} carries callbacks only")
     channel = record.channel or record.subject
     return event.body, callback_headers(
-        record.id, record.time, event.provider, channel, record.settings_revision, event.request_headers.items()
+        record.id,
+        record.time,
+        event.provider,
+        channel,
+        record.settings_revision,
+        event.request_headers.items(),
+        query=event.query,
+        elsewhere=event.elsewhere,
     )
 
 
@@ -35,6 +42,9 @@ def callback_headers(
     channel: str,
     settings_revision: int,
     request_headers: Iterable[tuple[str, str]],
+    *,
+    query: str = "",
+    elsewhere: Iterable[str] = (),
 ) -> list[tuple[str, bytes]]:
     """A callback's envelope. request_headers: names in lower case.
 
@@ -47,6 +57,10 @@ def callback_headers(
         ("channel", channel.encode()),
         ("settings-revision", b"%d" % settings_revision),
     ]
+    if query:
+        headers.append(("query", query.encode()))
+    if elsewhere:
+        headers.append(("elsewhere", ",".join(elsewhere).encode()))
     headers += [(_REQUEST_HEADER + name, value.encode()) for name, value in request_headers]
     return headers
 
@@ -67,6 +81,8 @@ def from_kafka(topic: Topic, value: bytes | None, headers: Headers) -> Record:
                 for name, content in named.items()
                 if name.startswith(_REQUEST_HEADER)
             },
+            query=named.get("query", ""),
+            elsewhere=tuple(filter(None, named.get("elsewhere", "").split(","))),
         )
         return Record(
             id=named["delivery-id"],

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from schemas.events.conversation import Template
 
 Via = Literal["session", "template"]
+SendAnswer = Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
 MAX_ANSWER = 64 << 10
 """Characters of an AI agent's answer: it goes in as many messages as it needs."""
 
@@ -51,13 +52,14 @@ class SendResult(BaseModel):
 
     accepted: provider_message_id is there. refused: for good. credentials: those of the channel are broken. retry:
     surely not sent, later it may be; after retry_after_s seconds where the provider says so. template_unavailable:
-    not approved, or nobody could say. window_closed: it was too late for the text, which was not sent. code: the
+    not approved, or nobody could say. window_closed: it was too late for the text, which was not sent: by our clock or
+    by the provider's word. code: the
     provider's, 0 for none; http_status: 0 where there was no answer.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    answer: Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
+    answer: SendAnswer
     provider_message_id: str | None = None
     code: int = 0
     message: str = ""

@@ -20,10 +20,10 @@ from deploy.processes.managed import ManagedProcess
 from deploy.secrets import Secrets
 from deploy.settings import PROVIDER_URLS, Settings
 from providers.address import webhook_path
-from providers.registry import PROVIDERS
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from simulation.sandbox.app import AI_PATH
+from simulation.sandbox.stand_in import STANDS_IN_FOR
 from streams.runtime.dead_letters import dead_letters_by_stage
 from streams.topology import all_topics
 
@@ -179,7 +179,7 @@ class Stack:
                 "callback_url": self.webhook_url(channel),
             }
             for channel in self.channels.channels
-            if channel.provider in PROVIDERS and channel.dev_key and channel.dev_secret
+            if channel.provider in STANDS_IN_FOR and channel.dev_key and channel.dev_secret
         ]
         path = self._folder / "sandbox-accounts.json"
         path.touch(mode=0o600)

@@ -120,6 +120,7 @@ class IngressServer:
             clock=self._clock,
             new_id=self._new_id,
             max_body_bytes=self._settings.max_body_bytes,
+            public_url=self._settings.public_url,
         )
         control = build_control_app(
             self._directory,

@@ -14,7 +14,9 @@ from agents.stage import Stage
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
+from providers.address import webhook_path
 from schemas.effects import AiRequest, SendRequest
+from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
 from streams.effects.ai import AiClient
 from streams.effects.breaker import Breaker
@@ -38,9 +40,18 @@ async def open_environment(
 ) -> AsyncIterator[Environment]:
     """What the tasks share, for as long as the block runs. send_seconds: until a send counts as unknown."""
     store, metrics = SettingsStore(secrets.decrypt), Metrics()
+
+    def webhook_url(channel: ChannelSettings) -> str | None:
+        if settings.public_url is None:
+            return None
+        path = webhook_path(channel.provider, secrets.webhook_token(channel.id))
+        return settings.public_url.rstrip("/") + path
+
     async with _session() as session, _session() as ai_session:
         transport = HttpTransport(session)
-        sender = Sender(transport, store.newest, clock, settings.provider_urls, total_s=send_seconds)
+        sender = Sender(
+            transport, store.newest, clock, settings.provider_urls, webhook_url=webhook_url, total_s=send_seconds
+        )
         breaker = Breaker(sender.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
         metrics.watch_paused(lambda: breaker.open)
         ai = AiClient(HttpTransport(ai_session), settings.ai_url)

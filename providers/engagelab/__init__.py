@@ -2,16 +2,16 @@
 
 from providers.engagelab.callbacks import parse_callback
 from providers.engagelab.sending import plan_lookup, plan_send, read_lookup, read_send
-from providers.engagelab.webhook import KEPT_HEADERS, accepts, handshake
+from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
 from providers.provider import Provider
 
 ENGAGELAB = Provider(
     name="engagelab",
     kept_headers=KEPT_HEADERS,
     accepts=accepts,
-    handshake=handshake,
-    parse=parse_callback,
-    plan_send=plan_send,
+    screen=screen,
+    parse=lambda callback, settings: parse_callback(callback.body, settings.phone_number),
+    plan_send=lambda request, settings, _webhook_url: plan_send(request, settings),
     read_send=read_send,
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,

@@ -4,6 +4,9 @@ from typing import Final
 
 import orjson
 
+from providers.provider import Screened, WebhookAnswer, WebhookRequest
+from schemas.settings.channel import ChannelSettings
+
 KEPT_HEADERS: Final = ("content-type", "user-agent", "x-callback-id")
 MAX_ECHO_BYTES: Final = 4096
 
@@ -12,6 +15,12 @@ def accepts(content_type: str) -> bool:
     """Whether a callback may have that Content-Type: JSON."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type in ("application/json", "text/json") or media_type.endswith("+json")
+
+
+def screen(request: WebhookRequest, _settings: ChannelSettings) -> Screened | None:
+    """The answer to a request that only tries out the address; None: it is a callback. Nothing is signed."""
+    echo = handshake(request.body)
+    return None if echo is None else Screened("handshake", WebhookAnswer(body=echo.encode()))
 
 
 def handshake(body: bytes) -> str | None:

@@ -9,13 +9,19 @@ from schemas.event import Event
 
 
 class WebhookReceived(Event):
-    """A callback, byte for byte, as the provider posted it. Travels raw, its attributes in Kafka headers."""
+    """A callback, byte for byte, as the provider posted it. Travels raw, its attributes in Kafka headers.
+
+    query: of the address that it was posted to. elsewhere: ids of numbers and accounts whose rows are in another
+    channel's record of the same request.
+    """
 
     type: ClassVar[str] = "webhook.received"
 
     provider: str
     body: bytes
     request_headers: dict[str, str] = {}
+    query: str = ""
+    elsewhere: tuple[str, ...] = ()
 
 
 class NotificationReceived(Event):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from schemas.contact import canonical_number
 from schemas.settings.business_hours import BusinessHours
 from schemas.settings.credentials import (
-    CREDENTIALS,
+    ENCRYPTED,
     Credentials,
     credential_errors,
     decrypt_credentials,
@@ -228,7 +228,7 @@ def _validated(data: object) -> ChannelSettings:
 
 
 def _data(settings: ChannelSettings) -> dict[str, object]:
-    return {**settings.model_dump(), **{name: getattr(settings, name) for name in CREDENTIALS}}
+    return {**settings.model_dump(), **{name: getattr(settings, name) for name in ENCRYPTED}}
 
 
 def _merged(current: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The providers that a channel may have, and the channel's credentials at its provider."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
@@ -8,37 +9,98 @@ from pydantic import Field, SecretStr, StringConstraints
 from schemas.settings.errors import FieldError
 from schemas.settings.types import SettingsModel
 
-CREDENTIALS: Final = ("dev_key", "dev_secret")
-"""The fields that are stored encrypted, and shown to nobody."""
+ProviderName = Literal["engagelab", "whatsapp_cloud", "twilio"]
+Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
 class Credentials(SettingsModel):
     """The part of a channel's settings that its provider's accounts are reached with.
 
-    dev_secret is in no dump and no repr.
+    Secrets are in no dump and no repr. EngageLab: dev_key, dev_secret. WhatsApp Cloud: phone_number_id, access_token,
+    app_secret (signs callbacks), verify_token (of ours, for the handshake), api_version. Twilio: account_sid,
+    auth_token (signs callbacks), api_key and api_key_secret (send in its place), messaging_service_sid, signing_key (of
+    a Webhooks Rule).
     """
 
-    provider: Literal["engagelab", "whatsapp_cloud", "twilio"] = "engagelab"
+    provider: ProviderName = "engagelab"
     dev_key: Annotated[str, StringConstraints(min_length=1)] | None = Field(default=None, repr=False)
-    dev_secret: Annotated[SecretStr, Field(min_length=1)] | None = Field(default=None, exclude=True, repr=False)
+    dev_secret: Secret | None = Field(default=None, exclude=True, repr=False)
+    phone_number_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")] | None = None
+    access_token: Secret | None = Field(default=None, exclude=True, repr=False)
+    app_secret: Secret | None = Field(default=None, exclude=True, repr=False)
+    verify_token: Secret | None = Field(default=None, exclude=True, repr=False)
+    api_version: Annotated[str, StringConstraints(pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$")] = "v25.0"
+    account_sid: Annotated[str, StringConstraints(pattern=r"^AC[0-9a-fA-F]{32}$")] | None = None
+    auth_token: Secret | None = Field(default=None, exclude=True, repr=False)
+    api_key: Annotated[str, StringConstraints(pattern=r"^SK[0-9a-fA-F]{32}$")] | None = None
+    api_key_secret: Secret | None = Field(default=None, exclude=True, repr=False)
+    messaging_service_sid: Annotated[str, StringConstraints(pattern=r"^MG[0-9a-fA-F]{32}$")] | None = None
+    signing_key: Secret | None = Field(default=None, exclude=True, repr=False)
+
+
+SECRETS: Final = (
+    "dev_secret",
+    "access_token",
+    "app_secret",
+    "verify_token",
+    "auth_token",
+    "api_key_secret",
+    "signing_key",
+)
+ENCRYPTED: Final = ("dev_key", *SECRETS)
+"""The fields that are stored encrypted, and shown to nobody."""
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a provider's channel needs. fields: all that are its; together: given all or none."""
+
+    fields: tuple[str, ...]
+    together: tuple[str, ...]
+
+
+_NEEDS: Final[Mapping[ProviderName, _Needs]] = {
+    "engagelab": _Needs(("dev_key", "dev_secret"), ("dev_key", "dev_secret")),
+    "whatsapp_cloud": _Needs(
+        ("phone_number_id", "access_token", "app_secret", "verify_token"),
+        ("phone_number_id", "access_token", "app_secret", "verify_token"),
+    ),
+    "twilio": _Needs(
+        ("account_sid", "auth_token", "api_key", "api_key_secret", "messaging_service_sid", "signing_key"),
+        ("account_sid", "auth_token"),
+    ),
+}
 
 
 def encrypt_credentials(credentials: Credentials, encrypt: Callable[[str], str]) -> dict[str, str | None]:
     """Each credential as encrypted text, as it is stored; None: it is not given."""
-    secret = credentials.dev_secret
-    return {
-        "dev_key": encrypt(credentials.dev_key) if credentials.dev_key else None,
-        "dev_secret": encrypt(secret.get_secret_value()) if secret else None,
-    }
+    return {name: encrypt(plain) if (plain := _plain(credentials, name)) else None for name in ENCRYPTED}
 
 
 def decrypt_credentials(data: Mapping[str, object], decrypt: Callable[[str], str]) -> dict[str, str]:
     """The inverse of encrypt_credentials. Raises whatever decrypt raises."""
-    return {name: decrypt(str(data[name])) for name in CREDENTIALS if data.get(name)}
+    return {name: decrypt(str(data[name])) for name in ENCRYPTED if data.get(name)}
 
 
 def credential_errors(credentials: Credentials) -> Iterator[FieldError]:
-    """What is missing beside what is given."""
-    if credentials.provider == "engagelab" and (credentials.dev_key is None) != (credentials.dev_secret is None):
-        missing = "dev_secret" if credentials.dev_secret is None else "dev_key"
-        yield FieldError(missing, "dev_key and dev_secret go together: give both or neither")
+    """What is missing beside what is given, and what is another provider's."""
+    needs = _NEEDS[credentials.provider]
+    given = {name for others in _NEEDS.values() for name in others.fields if _plain(credentials, name)}
+    for name in sorted(given - set(needs.fields)):
+        yield FieldError(name, f"is not a field of a channel at {credentials.provider}")
+    missing = [name for name in needs.together if name not in given]
+    if missing and given & set(needs.fields):
+        yield FieldError(missing[0], _together(needs.together))
+    if (credentials.api_key is None) != (credentials.api_key_secret is None):
+        name = "api_key" if credentials.api_key is None else "api_key_secret"
+        yield FieldError(name, _together(("api_key", "api_key_secret")))
+
+
+def _together(names: tuple[str, ...]) -> str:
+    how = "both or neither" if len(names) == 2 else "all or none"
+    return f"{', '.join(names[:-1])} and {names[-1]} go together: give {how}"
+
+
+def _plain(credentials: Credentials, name: str) -> str | None:
+    value = getattr(credentials, name)
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

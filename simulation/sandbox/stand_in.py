@@ -1,4 +1,6 @@
-"""The stand-in for the provider, as scenarios, demo and command line use it. There is one so far."""
+"""The stand-in for a provider, as scenarios, demo and command line use it: for one provider so far."""
+
+from typing import Final
 
 from simulation.sandbox.engagelab.callbacks import (
     Business,
@@ -16,7 +18,10 @@ from simulation.sandbox.engagelab.callbacks import (
 from simulation.sandbox.engagelab.provider import LogEntry, Provider
 from simulation.sandbox.engagelab.receipts import Faults, ScheduledCallback
 
+STANDS_IN_FOR: Final = frozenset({"engagelab"})
+
 __all__ = [
+    "STANDS_IN_FOR",
     "Business",
     "Customer",
     "Faults",

@@ -17,6 +17,7 @@ from schemas.settings.channels_file import HumanAgent
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import SettingsModel
 from simulation.sandbox.accounts import Account, Template
+from simulation.sandbox.stand_in import STANDS_IN_FOR
 from simulation.scenario import expect
 from simulation.scenario.steps import Action, Inbound, Presence, ProviderAnswer, StatusUpdate, Step, not_empty
 
@@ -33,8 +34,9 @@ class ScenarioChannel(ChannelSettings):
     def settings(self) -> ChannelSettings:
         """The settings alone, with credentials."""
         data = self.model_dump(exclude={"templates"})
-        data["dev_key"] = self.dev_key or f"key-of-{self.id}"
-        data["dev_secret"] = self.dev_secret or f"secret-of-{self.id}"
+        if self.provider in STANDS_IN_FOR:
+            data["dev_key"] = self.dev_key or f"key-of-{self.id}"
+            data["dev_secret"] = self.dev_secret or f"secret-of-{self.id}"
         return parse_channel(data)
 
     @property
@@ -149,6 +151,8 @@ def _wrong_settings(scenario: Scenario) -> Iterator[FieldError]:
 
 
 def _wrong_account(channel: ScenarioChannel) -> tuple[FieldError, ...]:
+    if channel.provider not in STANDS_IN_FOR:
+        return ()
     try:
         _ = channel.provider_account
     except ValidationError as error:

@@ -9,11 +9,11 @@ from simulation.scenario.driver_run import DriverWorld
 from simulation.scenario.expect import Difference
 from simulation.scenario.format import Loaded, Scenario
 from simulation.scenario.render import StepError
-from simulation.scenario.run import Finished, NotSupported, run
+from simulation.scenario.run import Finished, NotSupported, check_supported, run
 
 Verdict = Literal["passed", "failed", "unusable"]
 Perform = Callable[[Scenario, bool], Awaitable[Finished]]
-"""Runs one scenario; true: its result holds the records too. Raises NotSupported, StepError."""
+"""Runs one scenario; true: its result holds the records too. Raises StepError."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ async def play(
             yield Outcome(one, problems=one.problems)
             continue
         try:
+            check_supported(one.scenario)
             finished = await perform(one.scenario, with_records)
         except (NotSupported, StepError) as error:
             yield Outcome(one, problems=(f"{one.where}: {error}",))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from providers.provider import Provider
+from providers.provider import Call, Provider
 from providers.registry import PROVIDERS
 from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
@@ -31,7 +31,8 @@ class Sender:
     """Sends through the channel's provider.
 
     newest: a channel's newest settings; raises LookupError. clock: what a message's not_after is judged by. base_urls:
-    of the REST APIs, by provider. total_s: seconds for all that one send takes.
+    of the REST APIs, by provider, and by provider/service. webhook_url: a channel's, as its provider reaches it; None:
+    it can't. total_s: seconds for all that one send takes.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Sender:
         clock: Clock,
         base_urls: Mapping[str, str],
         *,
+        webhook_url: Callable[[ChannelSettings], str | None] = lambda _settings: None,
         total_s: float = TOTAL_S,
     ) -> None:
+        self._webhook_url = webhook_url
         self._transport, self._newest, self._clock = transport, newest, clock
         self._base_urls, self._total_s = base_urls, total_s
 
@@ -51,23 +54,25 @@ class Sender:
         started = time.monotonic()
         try:
             settings = self._newest(request.channel)
-            provider, base_url = PROVIDERS[settings.provider], self._base_urls[settings.provider]
+            provider = PROVIDERS[settings.provider]
         except LookupError:
             return Postponed()
-        call = provider.plan_send(request, settings)
+        call = provider.plan_send(request, settings, self._webhook_url(settings))
         if isinstance(call, SendResult):
             return _done(request, call)
         if _is_too_late(request, self._clock()):
             return _done(request, WINDOW_CLOSED)
         if request.check_template and request.template is not None:
-            missing = await self._missing(provider, base_url, request.template, settings)
+            missing = await self._missing(provider, request.template, settings)
             if missing is not None:
                 return _done(request, missing)
             # Only a process that was stopped and resumed is so late: its successor may have taken the key over.
             if time.monotonic() - started > START_WITHIN:
                 return Postponed()
         try:
-            answer = await self._transport(base_url, call, self._total_s - (time.monotonic() - started))
+            answer = await self._transport(
+                self._base_url(provider, call), call, self._total_s - (time.monotonic() - started)
+            )
         except NotSent:
             return _done(request, UNREACHABLE)
         except NoAnswer as error:
@@ -79,18 +84,19 @@ class Sender:
             return Unknown()
         return _done(request, result)
 
-    async def _missing(
-        self, provider: Provider, base_url: str, template: Template, settings: ChannelSettings
-    ) -> SendResult | None:
+    async def _missing(self, provider: Provider, template: Template, settings: ChannelSettings) -> SendResult | None:
         """Why the template can't be used; None if it can."""
         call = provider.plan_lookup(template, settings)
         if isinstance(call, SendResult):
             return call
         try:
-            answer = await self._transport(base_url, call, min(LOOKUP_S, self._total_s / 2))
+            answer = await self._transport(self._base_url(provider, call), call, min(LOOKUP_S, self._total_s / 2))
         except (NotSent, NoAnswer):
             return LIST_UNREACHABLE
         return provider.read_lookup(template, answer)
+
+    def _base_url(self, provider: Provider, call: Call) -> str:
+        return self._base_urls[f"{provider.name}/{call.service}" if call.service else provider.name]
 
 
 def _is_too_late(request: SendRequest, now: datetime) -> bool:

@@ -73,7 +73,7 @@ def unscramble(text: str) -> str:
 class Ingress:
     """Both applications; `catch_up` lets the directory read what was written to its topics."""
 
-    def __init__(self) -> None:
+    def __init__(self, public_url: str | None = None) -> None:
         self.kafka = Written()
         self.lookups = 0
         self._applied = 0
@@ -95,6 +95,7 @@ class Ingress:
             clock=lambda: NOW,
             new_id=new_id,
             max_body_bytes=MAX_BODY,
+            public_url=public_url,
         )
         self.control_app = build_control_app(
             self.directory,
@@ -158,9 +159,9 @@ class Ingress:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[Ingress, ClientSession]]:
+async def running(public_url: str | None = None) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress()
+    ingress = Ingress(public_url)
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)

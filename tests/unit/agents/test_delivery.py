@@ -193,6 +193,18 @@ def test_a_text_without_a_template_whose_call_came_too_late_is_reported_as_not_s
     assert [attempt.message_id for attempt in bench.attempts] == ["r1", "r2"]
 
 
+def test_the_provider_s_word_that_the_window_is_closed_counts_more_than_our_clock() -> None:
+    bench = Bench()
+    bench.take(survey(not_after=NOON + timedelta(hours=20), template=TEMPLATE))
+    assert bench.end(TOO_LATE, 1) == []
+    assert [attempt.via for attempt in bench.attempts] == ["session", "template"]
+    bare = Bench()
+    command = reply(not_after=NOON + timedelta(hours=20))
+    bare.take(command)
+    assert unsent(command, "window_closed", WINDOW_CLOSED) in bare.end(TOO_LATE, 1)
+    assert len(bare.attempts) == 1
+
+
 def test_messages_are_sent_one_at_a_time_in_the_order_of_the_commands() -> None:
     bench = Bench()
     for number in range(12):

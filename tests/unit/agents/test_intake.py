@@ -167,7 +167,7 @@ def test_a_body_that_is_no_text_is_kept_in_base64() -> None:
 
 
 def test_another_provider_s_callback_is_a_dead_letter() -> None:
-    [emitted] = feed(provider="twilio", body=b"Body=hi")
+    [emitted] = feed(provider="pigeon", body=b"Body=hi")
     assert isinstance(emitted.event, DeadLettered)
     assert (emitted.key, emitted.event.reason, emitted.event.body) == ("kiosk", "unknown_provider", "Body=hi")
 

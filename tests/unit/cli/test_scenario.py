@@ -51,7 +51,7 @@ def test_json_gives_a_line_a_scenario_and_nothing_else_on_standard_output(tmp_pa
     results = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [result["name"] for result in results] == ["good one", "one of tomorrow", "bad one"]
     assert results[0]["records"][0]["topic"] == "directory"
-    assert "twilio is not supported" in results[1]["error"]
+    assert "the sandbox has no twilio yet" in results[1]["error"]
     assert "1 passed, 1 failed" in ran.stderr
 
 

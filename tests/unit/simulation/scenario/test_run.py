@@ -27,7 +27,7 @@ async def test_another_provider_is_not_supported_yet() -> None:
 
     played = await outcome({"at": AT}, channels=[channel])
 
-    assert played.problems == ("a.yaml: channels[0].provider: twilio is not supported by this version",)
+    assert played.problems == ("a.yaml: channels[0].provider: the sandbox has no twilio yet",)
 
 
 async def test_a_message_that_was_not_sent_can_not_be_meant() -> None:

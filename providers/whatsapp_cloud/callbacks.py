@@ -1,0 +1,240 @@
+"""Reads WhatsApp Cloud API callbacks: one request body in, one value per update out (Meta docs, confirmed).
+
+A body is `{"object", "entry": [{"id": WABA, "changes": [{"field", "value"}]}]}`. An update is one message, status,
+error or echo of a value; of another field the whole value. Each is read on its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from providers.meta import MEDIA_TYPES, NOTICES, message_text, message_type, read_content, read_media
+from providers.provider import (
+    BadRow,
+    BadRowReason,
+    Callback,
+    CallbackRow,
+    InboundMessage,
+    InboundNotice,
+    Notification,
+    ParsedCallback,
+    Quote,
+    Receipt,
+)
+from providers.reading import (
+    MAX_DEPTH,
+    MAX_ERROR,
+    MAX_ID,
+    MAX_LABEL,
+    MAX_ROWS,
+    Json,
+    RowError,
+    clipped,
+    contact_in,
+    decode_json,
+    deeper_than,
+    identifier,
+    instant,
+    label,
+    part_of,
+    text_of,
+    unusable_contact,
+    whole,
+)
+from schemas.settings.channel import ChannelSettings
+
+STATUSES: Final = {"failed": "sent_failed", "played": "read"}
+"""Meta's words that have another name here. A voice note that was played was also read."""
+
+_LISTS: Final = ("messages", "statuses", "errors", "message_echoes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """kind: the list of the value that holds it, or the field where the value is one update as a whole."""
+
+    account: str | None
+    kind: str
+    value: Json
+    content: object
+
+
+def parse_callback(callback: Callback, settings: ChannelSettings) -> ParsedCallback:
+    """Read a callback for the channel. No body raises. What is another channel's, by `elsewhere`, is left out."""
+    try:
+        updates = list(_updates(callback.body))
+        if len(updates) > MAX_ROWS:
+            raise RowError(BadRowReason.TOO_MANY_ROWS, f"more than {MAX_ROWS}")
+    except RowError as error:
+        return ParsedCallback((BadRow(error.reason, error.detail, callback.body),))
+    rows = (_row(update, callback, settings) for update in updates)
+    return ParsedCallback(tuple(row for row in rows if row is not None))
+
+
+def addressees(body: bytes) -> frozenset[str]:
+    """The phone number ids, and the accounts' ids, of all that the body is about."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return frozenset()
+    found = set()
+    for entry in _objects(parsed, "entry"):
+        for change in _objects(entry, "changes"):
+            addressee = _addressee(clipped(entry.get("id"), MAX_ID), part_of(change, "value"))
+            if addressee is not None:
+                found.add(addressee)
+    return frozenset(found)
+
+
+def addresses(settings: ChannelSettings) -> frozenset[str]:
+    """What of it is the channel's."""
+    return frozenset(filter(None, (settings.phone_number_id, settings.business_account_id)))
+
+
+def _addressee(account: str | None, value: Json) -> str | None:
+    return text_of(part_of(value, "metadata"), "phone_number_id", MAX_ID) or account
+
+
+def _objects(part: object, field: str) -> Iterator[Json]:
+    entries = part.get(field) if isinstance(part, dict) else None
+    return (entry for entry in entries if isinstance(entry, dict)) if isinstance(entries, list) else iter(())
+
+
+def _updates(body: bytes) -> Iterator[_Update]:
+    parsed = decode_json(body)
+    if not isinstance(parsed, dict):
+        raise RowError(BadRowReason.NOT_AN_OBJECT, "body")
+    for entry in _listed(parsed, "entry"):
+        if not isinstance(entry, dict):
+            yield _Update(None, "entry", {}, entry)
+            continue
+        account = clipped(entry.get("id"), MAX_ID)
+        for change in _listed(entry, "changes"):
+            yield from _of_change(account, change)
+
+
+def _listed(part: Json, field: str) -> list[object]:
+    entries = part.get(field)
+    if entries is None:
+        raise RowError(BadRowReason.ROWS_MISSING, field)
+    if not isinstance(entries, list):
+        raise RowError(BadRowReason.WRONG_TYPE, field)
+    return entries
+
+
+def _of_change(account: str | None, change: object) -> Iterator[_Update]:
+    if not isinstance(change, dict) or not isinstance(value := change.get("value"), dict):
+        yield _Update(account, "change", {}, change)
+        return
+    lists = [name for name in _LISTS if value.get(name) is not None]
+    for name in lists:
+        entries = value[name]
+        for content in entries if isinstance(entries, list) else [entries]:
+            yield _Update(account, name, value, content)
+    if not lists:
+        yield _Update(account, clipped(change.get("field"), MAX_LABEL) or "unknown", value, value)
+
+
+def _row(update: _Update, callback: Callback, settings: ChannelSettings) -> CallbackRow | None:
+    addressee = _addressee(update.account, update.value)
+    if addressee in callback.elsewhere:
+        return None
+    try:
+        if not isinstance(update.content, dict):
+            raise RowError(BadRowReason.ROW_NOT_AN_OBJECT, update.kind)
+        if addressee is not None and addressee not in addresses(settings):
+            raise RowError(BadRowReason.FOREIGN_NUMBER, "phone_number_id" if "metadata" in update.value else "entry.id")
+        match update.kind:
+            case "messages":
+                return _inbound(update.content, update.value)
+            case "statuses":
+                return _receipt(update.content, update.value)
+            case kind:
+                return _notification(kind, update.content)
+    except RowError as error:
+        return error.bad_row(update.content, callback.body)
+
+
+def _inbound(message: Json, value: Json) -> InboundMessage | InboundNotice:
+    message_id = identifier(message, "id")
+    if message_id is None:
+        raise RowError(BadRowReason.MISSING_MESSAGE_ID, "id")
+    if message.get("group_id") is not None:
+        raise RowError(BadRowReason.GROUP, "group_id")
+    type_ = message_type(message)
+    part = part_of(message, type_)
+    sender = _customer(message, value)
+    contact = (
+        contact_in(message, "from")
+        or contact_in(message, "from_user_id")
+        or contact_in(sender, "wa_id")
+        or contact_in(sender, "user_id")
+        or contact_in(part, "previous_user_id")
+    )
+    if contact is None:
+        raise unusable_contact(message, "from")
+    sent_at = instant(message.get("timestamp"))
+    quoted = text_of(part_of(message, "context"), "id", MAX_ID)
+    content = read_content(type_, message, quoted)
+    if type_ in NOTICES:
+        refers_to = text_of(part, "original_message_id", MAX_ID) or text_of(part, "message_id", MAX_ID)
+        return InboundNotice(type_, contact, message_id, refers_to, sent_at, content)
+    return InboundMessage(
+        event="order" if type_ == "order" else "reply" if quoted else "received",
+        message_id=message_id,
+        provider_message_id=message_id,
+        contact=contact,
+        name=clipped(part_of(sender, "profile").get("name"), MAX_LABEL),
+        type="audio" if type_ == "voice" else type_,
+        text=message_text(type_, part),
+        media=read_media(part) if type_ in MEDIA_TYPES else None,
+        sent_at=sent_at,
+        quotes=Quote(quoted, quoted) if quoted else None,
+        content=content,
+    )
+
+
+def _customer(message: Json, value: Json) -> Json:
+    """The entry of the value's contacts that is the message's sender; the only one where nothing tells."""
+    contacts = list(_objects(value, "contacts"))
+    for field, ours in (("wa_id", "from"), ("user_id", "from_user_id")):
+        for contact in contacts:
+            if contact.get(field) is not None and contact.get(field) == message.get(ours):
+                return contact
+    return contacts[0] if len(contacts) == 1 else {}
+
+
+def _receipt(status: Json, value: Json) -> Receipt:
+    message_id = identifier(status, "id")
+    if message_id is None:
+        raise RowError(BadRowReason.MISSING_MESSAGE_ID, "id")
+    word = label(status, "status")
+    if word is None:
+        raise RowError(BadRowReason.MISSING_STATUS, "status")
+    recipient = next(_objects(value, "contacts"), {})
+    error = next(_objects(status, "errors"), {})
+    details = part_of(error, "error_data").get("details")
+    return Receipt(
+        provider_message_id=message_id,
+        status=STATUSES.get(word, word),
+        at=instant(status.get("timestamp")),
+        contact=contact_in(status, "recipient_id")
+        or contact_in(status, "recipient_user_id")
+        or contact_in(recipient, "wa_id")
+        or contact_in(recipient, "user_id"),
+        ref_id=text_of(status, "biz_opaque_callback_data", MAX_ID),
+        ref_key=None,
+        error_code=whole(error.get("code")) or 0,
+        error_message=clipped(details or error.get("message") or error.get("title"), MAX_ERROR),
+        channel_message_id=message_id,
+        loss_step=None,
+        loss_source=None,
+    )
+
+
+def _notification(event: str, data: dict[str, Any]) -> Notification:
+    if deeper_than(MAX_DEPTH, data):
+        raise RowError(BadRowReason.TOO_DEEP, event)
+    return Notification(event, data, instant(data.get("timestamp")))

@@ -1,0 +1,146 @@
+"""The Cloud API's calls: send a message, look a template up; and what the answers mean (Meta docs, confirmed)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from pydantic import JsonValue
+
+from providers.provider import ANSWERS, Answer, Call
+from providers.reading import Json, clipped, part_of, string, whole
+from providers.whatsapp_cloud.codes import classify
+from schemas.contact import is_number
+from schemas.effects import SendRequest, SendResult
+from schemas.events.conversation import Template
+from schemas.settings.channel import ChannelSettings
+
+MAX_TEXT: Final = 4_096
+"""Characters in a text message."""
+
+_MAX_ID: Final = 256
+_MAX_MESSAGE: Final = 1_024
+_MAX_RETRY_AFTER_S: Final = 3_600
+_NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
+_NOT_APPROVED: Final = 132001
+_BAD_REQUEST: Final = 100
+
+
+def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str | None) -> Call | SendResult:
+    """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
+    headers = _headers(settings)
+    if headers is None:
+        return _NO_CREDENTIALS
+    try:
+        kind, content = _content(request)
+    except ValueError as error:  # names the field, never its content
+        return SendResult(answer="refused", code=_BAD_REQUEST, message=str(error))
+    # With "+": without it Meta may put the business's own country code in front (docs, confirmed).
+    to = {"to": f"+{request.contact}"} if is_number(request.contact) else {"recipient": request.contact}
+    body: dict[str, JsonValue] = {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        **to,
+        "type": kind,
+        kind: content,
+        "biz_opaque_callback_data": request.message_id,
+    }
+    path = f"/{settings.api_version}/{settings.phone_number_id}/messages"
+    return Call("POST", path, {**headers, "Content-Type": "application/json"}, body=orjson.dumps(body))
+
+
+def _content(request: SendRequest) -> tuple[str, dict[str, JsonValue]]:
+    """The message's type and its object. Raises ValueError."""
+    template = request.template
+    if template is not None:
+        texts: list[JsonValue] = [{"type": "text", "text": text} for text in template.parameters]
+        components: list[JsonValue] = [{"type": "body", "parameters": texts}] if texts else []
+        language: dict[str, JsonValue] = {"code": template.language}
+        return "template", {"name": template.name, "language": language, "components": components}
+    text = request.text or ""
+    if not text.strip():
+        raise ValueError("text: empty")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"text: more than {MAX_TEXT} characters")
+    return "text", {"body": text, "preview_url": False}
+
+
+def read_send(answer: Answer) -> SendResult | None:
+    """What the answer to a send means; None: whether the message was taken is unknown."""
+    body = _object(answer.body)
+    if 200 <= answer.status < 300 and "error" not in body:
+        messages = body.get("messages")
+        first = messages[0] if isinstance(messages, list) and messages else None
+        id = string(first.get("id")) if isinstance(first, dict) else None
+        if id is None or len(id) > _MAX_ID:
+            return None
+        return SendResult(answer="accepted", provider_message_id=id, http_status=answer.status)
+    if answer.status == 504 and "error" not in body:
+        # A gateway gave up waiting; what it waited for may still have happened.
+        return None
+    return _refusal(body, answer)
+
+
+def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
+    """The call that lists the template, if the account has it."""
+    headers = _headers(settings)
+    if headers is None or settings.business_account_id is None:
+        return _NO_CREDENTIALS
+    path = f"/{settings.api_version}/{settings.business_account_id}/message_templates"
+    return Call("GET", path, headers, {"name": template.name, "fields": "name,language,status", "limit": "100"})
+
+
+def read_lookup(template: Template, answer: Answer) -> SendResult | None:
+    """Why the template can't be used; None if it can.
+
+    A list that is refused says nothing of the channel's sends, which may work: never `credentials`.
+    """
+    body = _object(answer.body)
+    listed = body.get("data")
+    if answer.status != 200 or not isinstance(listed, list):
+        code = max(0, whole(part_of(body, "error").get("code")) or 0)
+        message = "the list of templates can't be read"
+        return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
+    wanted = (template.name, template.language, "APPROVED")
+    if any(
+        (one.get("name"), one.get("language"), str(one.get("status")).upper()) == wanted
+        for one in listed
+        if isinstance(one, dict)
+    ):
+        return None
+    message = "the template is not approved"
+    return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
+
+
+def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+    token = settings.access_token
+    if token is None or settings.phone_number_id is None:
+        return None
+    return {"Authorization": f"Bearer {token.get_secret_value()}"}
+
+
+def _refusal(body: Json, answer: Answer) -> SendResult:
+    error = part_of(body, "error")
+    code = whole(error.get("code"))
+    details = part_of(error, "error_data").get("details")
+    meaning = classify(-1 if code is None else code, answer.status, transient=error.get("is_transient") is True)
+    verdict = ANSWERS[meaning]
+    return SendResult(
+        answer=verdict,
+        code=max(0, code or 0),
+        message=clipped(details or error.get("message"), _MAX_MESSAGE) or "",
+        retry_after_s=_seconds(answer.retry_after) if verdict == "retry" else None,
+        http_status=answer.status,
+    )
+
+
+def _seconds(retry_after: str) -> float | None:
+    value = retry_after.strip()
+    return float(min(int(value), _MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
+
+
+def _object(body: bytes) -> Json:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
