@@ -1,6 +1,6 @@
 """Writing channel settings, and who is a member of a channel. Every change is a new revision."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ingress.directory import ChannelDirectory
 from ingress.journal import Change, Journal
@@ -22,7 +22,7 @@ class ChannelWriter:
             current = self._directory.channel(channel_id)
             changed = apply_change(current, fields)
             check_channel(changed, self._directory.people(current.account), current)
-            self._check_number(changed, current)
+            _refuse_taken("", changed, current, self._directory.channels())
             change.save_channel(changed, current)
 
         await self._journal.write(fill)
@@ -58,6 +58,8 @@ class ChannelWriter:
 
         def fill(change: Change) -> None:
             saved.clear()
+            # Two channels may change numbers with one another.
+            others = {one.id: one for one in (*self._directory.channels(), *file.channels)}.values()
             for account in file.accounts:
                 self._change_agents(change, account, file)
             for index, settings in enumerate(file.channels):
@@ -68,18 +70,12 @@ class ChannelWriter:
                 if current is not None:
                     _refuse_fixed(f"channels[{index}]", current, settings)
                     revision += 1
+                _refuse_taken(f"channels[{index}].", settings, current, others)
                 saved.append(settings.model_copy(update={"revision": revision}))
                 change.save_channel(saved[-1], current)
 
         await self._journal.write(fill)
         return saved
-
-    def _check_number(self, changed: ChannelSettings, current: ChannelSettings) -> None:
-        # One that two channels have since before this was refused must not stand in the way of another change.
-        if changed.phone_number != current.phone_number:
-            taken = tuple(taken_number(changed, self._directory.channels()))
-            if taken:
-                raise InvalidSettings(taken)
 
     def _change_agents(self, change: Change, account: str, file: ChannelsFile) -> None:
         for person in file.agents:
@@ -97,6 +93,21 @@ def change_member(change: Change, channel: ChannelSettings, agent: str, member: 
     others = tuple(id_ for id_ in channel.human_agents if id_ != agent)
     changed = {"human_agents": (*others, agent) if member else others, "revision": channel.revision + 1}
     change.save_channel(channel.model_copy(update=changed), channel)
+
+
+def _refuse_taken(
+    path: str, changed: ChannelSettings, current: ChannelSettings | None, others: Iterable[ChannelSettings]
+) -> None:
+    """Refuse a number that is another channel's, where it is new here.
+
+    One that two channels have since before this was refused must not stand in the way of another change.
+    """
+    kept = ("phone_number", "phone_number_id")
+    if current is not None and all(getattr(changed, name) == getattr(current, name) for name in kept):
+        return
+    taken = tuple(FieldError(path + error.field, error.message) for error in taken_number(changed, others))
+    if taken:
+        raise InvalidSettings(taken)
 
 
 def _refuse_fixed(path: str, current: ChannelSettings, settings: ChannelSettings) -> None:

@@ -11,6 +11,7 @@ import orjson
 from providers.provider import BadRowReason, Media
 from providers.reading import (
     MAX_ID,
+    MAX_INBOUND_TEXT,
     MAX_LABEL,
     Json,
     RowError,
@@ -22,7 +23,6 @@ from providers.reading import (
     string,
     text_of,
 )
-from providers.reading import MAX_TEXT as MAX_INBOUND_TEXT
 from schemas.events.content import (
     MAX_ANSWERS,
     MAX_ITEMS,

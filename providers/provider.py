@@ -236,17 +236,19 @@ class Answer:
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
 
-    name: in settings, records and webhook addresses. kept_headers: of a callback, in lower case, stored with it.
-    accepts: whether a callback may have that Content-Type. screen: the answer to a request that only tries out the
-    address, or that the provider did not sign; None: it is a callback. methods: of requests. acknowledgement: the
-    answer to a callback that is stored. addressees: the ids of all numbers and accounts in a callback's body, where
-    one may hold several; addresses: those that are the channel's. parse: a callback, read for the channel.
+    name: in settings, records and webhook addresses. max_text: characters of a text that is sent. kept_headers: of a
+    callback, in lower case, stored with it. accepts: whether a callback may have that Content-Type. screen: the answer
+    to a request that only tries out the address, or that the provider did not sign; None: it is a callback. methods:
+    of requests. acknowledgement: the answer to a callback that is stored. addressees: the ids of all numbers and
+    accounts in a callback's body, where one may hold several; addresses: those that are the channel's. parse: a
+    callback, read for the channel.
     plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
     was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
     """
 
     name: str
+    max_text: int
     kept_headers: tuple[str, ...]
     accepts: Callable[[str], bool]
     screen: Callable[[WebhookRequest, ChannelSettings], Screened | None]

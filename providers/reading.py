@@ -24,7 +24,7 @@ MAX_ID: Final = 256
 MAX_DEPTH: Final = 64
 """How deep a notification's data may nest: it is written inside other records, and JSON writers give up past 200."""
 
-MAX_TEXT: Final = 65_536
+MAX_INBOUND_TEXT: Final = 65_536
 """Characters that WhatsApp lets a customer write in one message."""
 
 MAX_ERROR: Final = 1_024

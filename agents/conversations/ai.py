@@ -8,9 +8,9 @@ from agents.conversations.rows import (
     Asked,
 )
 from agents.parts import split_text
+from providers.registry import PROVIDERS
 from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.sending import SendMessage
-from schemas.settings.types import MAX_TEXT
 
 
 def end_ai_request(draft: Draft, event: AiEnd) -> Draft:
@@ -35,7 +35,8 @@ def _send_answer(draft: Draft, event: AiAnswered) -> Draft:
         return draft
     draft = mark_answered(draft)
     row = draft.current
-    for number, text in enumerate(split_text(event.text, MAX_TEXT), start=1):
+    limit = PROVIDERS[draft.settings.provider].max_text
+    for number, text in enumerate(split_text(event.text, limit), start=1):
         message = SendMessage(
             message_id=draft.ctx.new_id("answer" if number == 1 else f"answer/{number}"),
             conversation_id=row.id,

@@ -19,6 +19,7 @@ from agents.conversations.moves import (
 from agents.conversations.rows import (
     Conversation,
 )
+from providers.registry import PROVIDERS
 from schemas.events.conversation import (
     LIVE,
     Assignee,
@@ -77,6 +78,9 @@ def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
         return "blocked", "the contact is blocked: unblock it first"
     if bool(event.text and event.text.strip()) == (event.template is not None):
         return "invalid_settings", "a reply is either a text or a template"
+    limit = PROVIDERS[draft.settings.provider].max_text
+    if event.text and len(event.text) > limit:
+        return "invalid_settings", f"the channel's provider takes at most {limit} characters"
     ends = draft.contact.session_ends
     if event.template is None and (ends is None or draft.now >= ends):
         return "window_closed", "24 hours have passed since the customer's last message: send a template"

@@ -1,12 +1,13 @@
 """EngageLab's WhatsApp API, as its documentation has it."""
 
 from providers.engagelab.callbacks import parse_callback
-from providers.engagelab.sending import plan_lookup, plan_send, read_lookup, read_send
+from providers.engagelab.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
 from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
 from providers.provider import Provider
 
 ENGAGELAB = Provider(
     name="engagelab",
+    max_text=MAX_TEXT,
     kept_headers=KEPT_HEADERS,
     accepts=accepts,
     screen=screen,

@@ -2,11 +2,12 @@
 
 from providers.provider import Provider
 from providers.twilio.callbacks import parse_callback
-from providers.twilio.sending import plan_lookup, plan_send, read_lookup, read_send
+from providers.twilio.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
 from providers.twilio.webhook import ACKNOWLEDGEMENT, KEPT_HEADERS, accepts, screen
 
 TWILIO = Provider(
     name="twilio",
+    max_text=MAX_TEXT,
     kept_headers=KEPT_HEADERS,
     accepts=accepts,
     screen=screen,

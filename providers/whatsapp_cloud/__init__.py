@@ -2,11 +2,12 @@
 
 from providers.provider import Provider
 from providers.whatsapp_cloud.callbacks import addressees, addresses, parse_callback
-from providers.whatsapp_cloud.sending import plan_lookup, plan_send, read_lookup, read_send
+from providers.whatsapp_cloud.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
 from providers.whatsapp_cloud.webhook import KEPT_HEADERS, accepts, screen
 
 WHATSAPP_CLOUD = Provider(
     name="whatsapp_cloud",
+    max_text=MAX_TEXT,
     kept_headers=KEPT_HEADERS,
     accepts=accepts,
     screen=screen,

@@ -1,4 +1,4 @@
-"""Sending and its receipts: events of outbound, receipts and statuses."""
+"""Sending: events of outbound, and the end of an effect."""
 
 from datetime import datetime
 from typing import ClassVar, Literal
@@ -7,8 +7,6 @@ from pydantic import JsonValue
 
 from schemas.event import Event
 from schemas.events.conversation import Template
-
-# --- outbound: what is to be sent --------------------------------------------------------------------------------
 
 
 class SendCommand(Event):
@@ -65,9 +63,3 @@ class EffectEnded(Event):
     effect_id: str
     outcome: Literal["done", "unknown", "postponed"]
     result: dict[str, JsonValue] = {}
-
-
-# --- receipts: what the provider says of a message ----------------------------------------------------------------
-
-
-# --- statuses ------------------------------------------------------------------------------------------------------

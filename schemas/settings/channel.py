@@ -202,11 +202,17 @@ def channel_errors(
 
 
 def taken_number(settings: ChannelSettings, others: Iterable[ChannelSettings]) -> Iterator[FieldError]:
-    """An error if another channel has the phone number already, in whatever spelling."""
+    """An error if another channel has the phone number already, in whatever spelling, or the provider's id of it."""
     number = canonical_number(settings.phone_number)
     for other in others:
-        if other.id != settings.id and canonical_number(other.phone_number) == number:
-            yield FieldError("phone_number", f"channel {other.id!r} has it already: a number belongs to one channel")
+        if other.id == settings.id:
+            continue
+        says = f"channel {other.id!r} has it already: a number belongs to one channel"
+        if canonical_number(other.phone_number) == number:
+            yield FieldError("phone_number", says)
+            return
+        if settings.phone_number_id is not None and settings.phone_number_id == other.phone_number_id:
+            yield FieldError("phone_number_id", says)
             return
 
 

@@ -1,1 +1,1 @@
-"""What tests share: a stage by itself, a desk of people, an ingress, a demo."""
+"""What tests share: a stage by itself, an account, an ingress, a demo."""

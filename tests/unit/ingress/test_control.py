@@ -239,9 +239,41 @@ async def test_a_number_that_two_channels_had_before_stands_in_the_way_of_no_oth
     control: Control,
 ) -> None:
     twin = FILE.channels[1].model_copy(update={"phone_number": FILE.channels[0].phone_number})
-    await control.ingress.writer.save_file(FILE.model_copy(update={"channels": (twin,)}))
+    await control.ingress.write(lambda change: change.save_channel(twin.model_copy(update={"revision": 2}), None))
     assert (await control.change({"name": "Front"}))[0] == 200
     assert (await control.change({"phone_number": "+34611000113"}))[0] == 200
+
+
+async def test_a_file_gives_no_channel_the_number_of_one_that_is_not_in_it(control: Control) -> None:
+    before = len(control.ingress.kafka.records)
+    new = parse_channels_file({"channels": [{"id": "new", "phone_number": "+34 611 000 112"}]})
+    with pytest.raises(InvalidSettings, match=r"channels\[0\]\.phone_number: channel 'cloud' has it already"):
+        await control.ingress.writer.save_file(new)
+    assert len(control.ingress.kafka.records) == before
+
+
+async def test_two_channels_of_a_file_may_change_numbers_with_one_another(control: Control) -> None:
+    first, second = FILE.channels
+    swapped = (
+        first.model_copy(update={"phone_number": second.phone_number}),
+        second.model_copy(update={"phone_number": first.phone_number}),
+    )
+    saved = await control.ingress.writer.save_file(FILE.model_copy(update={"channels": swapped}))
+    assert [(one.id, one.revision) for one in saved] == [("desk", 2), ("cloud", 2)]
+
+
+async def test_a_number_s_id_belongs_to_one_channel(control: Control) -> None:
+    data = {
+        "provider": "whatsapp_cloud",
+        "phone_number_id": "551",
+        "access_token": "t",
+        "app_secret": "s",
+        "verify_token": "v",
+    }
+    one, two = ({**data, "id": f"c{n}", "phone_number": f"+3491000000{n}"} for n in range(2))
+    await control.ingress.writer.save_file(parse_channels_file({"channels": [one]}))
+    with pytest.raises(InvalidSettings, match="phone_number_id: channel 'c0' has it already"):
+        await control.ingress.writer.save_file(parse_channels_file({"channels": [two]}))
 
 
 async def test_changes_at_once_are_one_revision_each(control: Control) -> None:

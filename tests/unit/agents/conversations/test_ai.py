@@ -203,3 +203,12 @@ def test_an_answer_that_is_too_long_for_one_message_goes_in_parts_and_counts_onc
     assert len({message.message_id for message in sent}) == 3
     assert {message.kind for message in sent} == {"ai"}
     assert bench.latest.messages_out == 1
+
+
+def test_how_long_a_message_may_be_is_the_provider_s_limit() -> None:
+    bench = ConversationBench(channel().model_copy(update={"provider": "twilio"}))
+    bench.message("m0")
+    bench.propose(BOT)
+    request = the(AiRequested, bench.message("m1"))
+    sent = all_of(SendMessage, bench.ai_answers(request, "word " * 400))
+    assert [len(message.text or "") for message in sent] == [1_599, 400]

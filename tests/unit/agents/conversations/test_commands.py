@@ -21,6 +21,7 @@ from schemas.events.conversation import (
     ConversationStatusChanged,
     Status,
 )
+from schemas.events.sending import SendMessage
 from tests.support.conversation import (
     ANA,
     BEN,
@@ -41,7 +42,7 @@ OPEN, AI, SNOOZED, RESOLVED, CLOSED = Status
 DAY = timedelta(days=1)
 
 
-def desk_with(status: Status, holder: Assignee | None = ANA, *, single: bool = True) -> ConversationBench:
+def bench_with(status: Status, holder: Assignee | None = ANA, *, single: bool = True) -> ConversationBench:
     """A conversation that has come to that status by the way of its holder."""
     bench = ConversationBench(channel(single=single))
     bench.message("m0")
@@ -87,7 +88,7 @@ LEADS_TO = {
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("status", Status)
 def test_a_command_leads_where_the_table_says_or_is_refused(act: str, status: Status) -> None:
-    bench = desk_with(status)
+    bench = bench_with(status)
     before = bench.latest
     emitted = ACTS[act](bench)
     after = LEADS_TO[act].get(status)
@@ -119,7 +120,7 @@ def test_there_must_be_a_conversation(act: str) -> None:
 
 @pytest.mark.parametrize("status", [SNOOZED, RESOLVED, CLOSED])
 def test_a_person_reopens_for_whoever_held_it(status: Status) -> None:
-    bench = desk_with(status, BEN)
+    bench = bench_with(status, BEN)
     emitted = bench.reopen()
     changed = the(ConversationStatusChanged, emitted)
     assert (changed.reason, changed.by, changed.header.assignee) == ("reopened", "ana", BEN)
@@ -131,27 +132,27 @@ def test_a_person_reopens_for_whoever_held_it(status: Status) -> None:
 
 
 def test_a_person_reopens_in_place_of_the_ai_agent() -> None:
-    assert the_request(desk_with(AI).reopen()) == ("handed_over", BOT)
-    bench = desk_with(RESOLVED, BOT)
+    assert the_request(bench_with(AI).reopen()) == ("handed_over", BOT)
+    bench = bench_with(RESOLVED, BOT)
     assert the_request(bench.reopen()) == ("reopened_by_person", BOT)
     assert bench.latest.assignee is None
 
 
 def test_a_conversation_that_a_person_reopens_stays_with_its_team() -> None:
-    bench = desk_with(RESOLVED)
+    bench = bench_with(RESOLVED)
     bench.assign(SALES)
     request = the(AssignmentRequested, bench.reopen())
     assert (request.reason, request.team) == ("team", "sales")
 
 
 def test_reopening_unmutes() -> None:
-    bench = desk_with(RESOLVED)
+    bench = bench_with(RESOLVED)
     bench.mute()
     assert not the(ConversationStatusChanged, bench.reopen()).header.muted
 
 
 def test_a_reply_that_reopens_unmutes() -> None:
-    bench = desk_with(RESOLVED)
+    bench = bench_with(RESOLVED)
     bench.mute()
     assert not the(ConversationStatusChanged, bench.reply("o1")).header.muted
 
@@ -161,11 +162,11 @@ def test_a_reply_that_reopens_unmutes() -> None:
 
 @pytest.mark.parametrize("until", [START, START - minutes(1), datetime(2030, 1, 1)])  # noqa: DTZ001 - that is the point
 def test_a_snooze_until_the_past_is_refused(until: datetime) -> None:
-    assert refusals(desk_with(OPEN).snooze(until)) == ["invalid_settings"]
+    assert refusals(bench_with(OPEN).snooze(until)) == ["invalid_settings"]
 
 
 def test_a_snoozed_conversation_opens_when_its_time_comes() -> None:
-    bench = desk_with(OPEN)
+    bench = bench_with(OPEN)
     bench.snooze(START + minutes(30))
     assert bench.wait(minutes(30) - timedelta(seconds=1)) == []
     emitted = bench.wait(timedelta(seconds=1))
@@ -176,13 +177,13 @@ def test_a_snoozed_conversation_opens_when_its_time_comes() -> None:
 
 
 def test_a_snoozed_conversation_without_an_assignee_is_queued_when_it_wakes() -> None:
-    bench = desk_with(OPEN, None)
+    bench = bench_with(OPEN, None)
     bench.snooze(START + minutes(30))
     assert the_request(bench.wait(minutes(30))) == ("unassigned", None)
 
 
 def test_a_snoozed_conversation_of_a_team_goes_to_a_member_when_it_wakes() -> None:
-    bench = desk_with(SNOOZED)
+    bench = bench_with(SNOOZED)
     bench.assign(SALES)
     request = the(AssignmentRequested, bench.message("m1"))
     assert (request.reason, request.team) == ("team", "sales")
@@ -201,7 +202,7 @@ def test_a_routing_that_a_snooze_interrupted_is_made_up_for(wakes: str) -> None:
 
 
 def test_a_message_wakes_and_the_timer_is_off() -> None:
-    bench = desk_with(OPEN)
+    bench = bench_with(OPEN)
     bench.snooze(START + minutes(30))
     emitted = bench.message("m1")
     assert types(emitted) == [
@@ -214,7 +215,7 @@ def test_a_message_wakes_and_the_timer_is_off() -> None:
 
 
 def test_a_reply_does_not_wake() -> None:
-    bench = desk_with(SNOOZED)
+    bench = bench_with(SNOOZED)
     bench.reply("o1")
     assert bench.latest.status is SNOOZED
 
@@ -234,7 +235,7 @@ def test_a_person_s_choice_settles_the_routing() -> None:
 
 
 def test_a_choice_of_whoever_had_it_stands_against_the_proposal_in_flight() -> None:
-    bench = desk_with(RESOLVED, ANA)
+    bench = bench_with(RESOLVED, ANA)
     bench.message("m1")
     revision = bench.latest.revision
     emitted = bench.assign(ANA)
@@ -246,11 +247,11 @@ def test_a_choice_of_whoever_had_it_stands_against_the_proposal_in_flight() -> N
 
 @pytest.mark.parametrize("stranger", [Assignee(kind="human", id="eve"), Assignee(kind="ai", id="eve")])
 def test_only_who_belongs_to_the_channel_is_assigned(stranger: Assignee) -> None:
-    assert refusals(desk_with(OPEN).assign(stranger)) == ["not_a_member"]
+    assert refusals(bench_with(OPEN).assign(stranger)) == ["not_a_member"]
 
 
 def test_of_a_team_a_member_is_found() -> None:
-    bench = desk_with(OPEN)
+    bench = bench_with(OPEN)
     emitted = bench.assign(SALES)
     request = the(AssignmentRequested, emitted)
     assert (request.reason, request.team, request.former) == ("team", "sales", ANA)
@@ -261,17 +262,17 @@ def test_of_a_team_a_member_is_found() -> None:
 
 
 def test_a_team_for_what_has_ended_is_asked_for_nobody() -> None:
-    assert not all_of(AssignmentRequested, desk_with(RESOLVED).assign(SALES))
+    assert not all_of(AssignmentRequested, bench_with(RESOLVED).assign(SALES))
 
 
 def test_assigning_again_says_nothing_twice() -> None:
-    bench = desk_with(OPEN)
+    bench = bench_with(OPEN)
     assert not the(ConversationChanged, bench.assign(ANA)).automatic  # proposed before, a person's choice now
     assert bench.assign(ANA) == []
 
 
 def test_a_resolved_conversation_given_to_the_ai_agent_lives_again() -> None:
-    bench = desk_with(RESOLVED)
+    bench = bench_with(RESOLVED)
     bench.mute()
     emitted = bench.assign(BOT)
     assert not the(ConversationStatusChanged, emitted).header.muted
@@ -283,13 +284,13 @@ def test_a_resolved_conversation_given_to_the_ai_agent_lives_again() -> None:
 
 
 def test_a_note_is_kept_with_who_wrote_it() -> None:
-    note = the(ConversationNoteAdded, desk_with(CLOSED).note("calls back"))
+    note = the(ConversationNoteAdded, bench_with(CLOSED).note("calls back"))
     assert (note.text, note.reason, note.by) == ("calls back", "note", "ana")
-    assert refusals(desk_with(OPEN).note("  ")) == ["invalid_settings"]
+    assert refusals(bench_with(OPEN).note("  ")) == ["invalid_settings"]
 
 
 def test_labels_are_added_and_removed() -> None:
-    bench = desk_with(OPEN)
+    bench = bench_with(OPEN)
     labelled = the(ConversationLabelled, bench.label((" vip", "late", "vip")))
     assert (labelled.added, labelled.header.labels, labelled.by) == (("vip", "late"), ("vip", "late"), "ana")
     labelled = the(ConversationLabelled, bench.label(("new", "late"), ("late", "gone")))
@@ -302,7 +303,7 @@ def test_labels_are_added_and_removed() -> None:
     "labels", [(), (" ",), ("x" * 65,), tuple(str(n) for n in range(21))], ids=["none", "blank", "too long", "too many"]
 )
 def test_nonsense_labels_are_refused(labels: tuple[str, ...]) -> None:
-    assert refusals(desk_with(OPEN).label(labels)) == ["invalid_settings"]
+    assert refusals(bench_with(OPEN).label(labels)) == ["invalid_settings"]
 
 
 # --- blocked, muted ------------------------------------------------------------------------------------------------
@@ -311,7 +312,7 @@ def test_nonsense_labels_are_refused(labels: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("single", [True, False])
 def test_a_blocked_contact_s_messages_are_kept_and_trigger_nothing(status: Status, single: bool) -> None:
-    bench = desk_with(status, single=single)
+    bench = bench_with(status, single=single)
     assert the(ConversationBlockChanged, bench.block()).header.blocked
     before = bench.latest
     emitted = bench.message("m1")
@@ -320,8 +321,16 @@ def test_a_blocked_contact_s_messages_are_kept_and_trigger_nothing(status: Statu
     assert bench.latest == before.model_copy(update={"messages_in": 2})
 
 
+def test_a_reply_that_is_longer_than_the_provider_takes_is_refused_before_it_is_sent() -> None:
+    for provider, limit in (("engagelab", 4_096), ("twilio", 1_600)):
+        bench = ConversationBench(channel().model_copy(update={"provider": provider}))
+        bench.message("m1")
+        assert refusals(bench.reply("o1", text="x" * (limit + 1))) == ["invalid_settings"]
+        assert the(SendMessage, bench.reply("o1", text="x" * limit)).text == "x" * limit
+
+
 def test_a_blocked_contact_is_not_written_to_until_unblocked() -> None:
-    bench = desk_with(OPEN)
+    bench = bench_with(OPEN)
     bench.block()
     assert bench.block() == []
     assert refusals(bench.reply("o1")) == ["blocked"]
@@ -332,7 +341,7 @@ def test_a_blocked_contact_is_not_written_to_until_unblocked() -> None:
 
 
 def test_the_ai_agent_does_not_answer_a_blocked_contact() -> None:
-    bench = desk_with(AI)
+    bench = bench_with(AI)
     asked = the(AiRequested, bench.message("m1"))
     bench.block()
     assert bench.ai_answers(asked) == []
@@ -342,7 +351,7 @@ def test_the_ai_agent_does_not_answer_a_blocked_contact() -> None:
 @pytest.mark.parametrize("status", [SNOOZED, RESOLVED, CLOSED])
 @pytest.mark.parametrize("single", [True, False])
 def test_a_muted_conversation_is_not_reopened_by_its_customer(status: Status, single: bool) -> None:
-    bench = desk_with(status, single=single)
+    bench = bench_with(status, single=single)
     assert the(ConversationMuted, bench.mute()).header.muted
     assert bench.mute() == []
     emitted = bench.message("m1")
@@ -352,13 +361,13 @@ def test_a_muted_conversation_is_not_reopened_by_its_customer(status: Status, si
 
 
 def test_a_live_muted_conversation_goes_on() -> None:
-    bench = desk_with(AI)
+    bench = bench_with(AI)
     bench.mute()
     assert all_of(AiRequested, bench.message("m1"))
 
 
 def test_a_blocked_or_muted_conversation_is_not_forgotten() -> None:
-    bench = desk_with(CLOSED, single=False)
+    bench = bench_with(CLOSED, single=False)
     bench.mute()
     bench.wait(100 * DAY)
     bench.message("m1")
@@ -374,7 +383,7 @@ def test_a_blocked_or_muted_conversation_is_not_forgotten() -> None:
 
 
 def test_a_blocked_contact_without_a_conversation_is_dropped_silently() -> None:
-    bench = desk_with(CLOSED, single=False)
+    bench = bench_with(CLOSED, single=False)
     bench.block()
     bench.stage.state.write(KEY, bench.stage.row_names(KEY, "conversation/")[0], None)
     assert bench.message("m1") == []
@@ -385,7 +394,7 @@ def test_a_blocked_contact_without_a_conversation_is_dropped_silently() -> None:
 
 
 def test_unread_counts_from_the_agent_s_last_message() -> None:
-    bench = desk_with(OPEN)
+    bench = bench_with(OPEN)
     bench.reply("o1")
     bench.wait(minutes(5))
     bench.message("m1", sent_at=START + minutes(4))
@@ -405,7 +414,7 @@ def test_a_customer_who_comes_back_is_returning() -> None:
 
 
 def test_the_revision_counts_changes_of_status_and_assignee_only() -> None:
-    bench = desk_with(OPEN)
+    bench = bench_with(OPEN)
     before = bench.latest.revision
     emitted = [
         *bench.message("m1"),

@@ -110,7 +110,7 @@ class Story:
 
     def _message(self, id: str, number: int) -> list[Emitted]:
         bench = self.bench
-        survey = next(iter(desk_rows(bench, "survey/", Survey)), None)
+        survey = next(iter(bench_rows(bench, "survey/", Survey)), None)
         quotes = survey.id if survey is not None and number % 3 == 0 else None
         at = bench.now - minutes(number % 7)
         emitted = bench.message(id, text=TEXTS[number % len(TEXTS)], sent_at=at, quotes=quotes)
@@ -243,7 +243,7 @@ class Laws:
 
 def check_rows(bench: ConversationBench, reported: list[Event]) -> None:
     """The state fits together, and nothing in it is left over."""
-    rows, surveys = bench.rows, desk_rows(bench, "survey/", Survey)
+    rows, surveys = bench.rows, bench_rows(bench, "survey/", Survey)
     contact = bench.stage.row(KEY, "contact", Contact)
     assert sum(row.status in LIVE for row in rows) <= 1
     for row in rows:
@@ -252,7 +252,7 @@ def check_rows(bench: ConversationBench, reported: list[Event]) -> None:
         assert row.number == contact.latest or row.status is Status.RESOLVED or open_surveys
     assert {one.conversation for one in surveys} <= {row.number for row in rows}
     ends = sorted([row.ends_at for row in rows if row.ends_at] + [one.ends_at for one in surveys])
-    assert [due.at for due in desk_rows(bench, "due/", Deadline)] == ends
+    assert [due.at for due in bench_rows(bench, "due/", Deadline)] == ends
     assert ("due" in bench.stage.timers(KEY)) == bool(ends)
     assert "wake" not in bench.stage.timers(KEY) or rows[-1].status is Status.SNOOZED
     assert "auto_resolve" not in bench.stage.timers(KEY) or rows[-1].status is Status.OPEN
@@ -260,14 +260,14 @@ def check_rows(bench: ConversationBench, reported: list[Event]) -> None:
     if rows and rows[-1].status is Status.OPEN and not rows[-1].routed:
         requests = [e for e in reported if isinstance(e, AssignmentRequested) and e.conversation_id == rows[-1].id]
         assert requests[-1].revision == rows[-1].revision
-    if desk_rows(bench, "held/", HeldMessage):
+    if bench_rows(bench, "held/", HeldMessage):
         assert rows[-1].status in LIVE
         assert not rows[-1].routed
-    if desk_rows(bench, "asked/", Asked):
+    if bench_rows(bench, "asked/", Asked):
         assert rows[-1].status is Status.AI_REPLYING
 
 
-def desk_rows(bench: ConversationBench, prefix: str, model: type[RowT]) -> list[RowT]:
+def bench_rows(bench: ConversationBench, prefix: str, model: type[RowT]) -> list[RowT]:
     return [row for _, row in KeyRows(bench.stage.state, KEY).scan(prefix, model)]
 
 
