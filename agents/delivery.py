@@ -109,10 +109,10 @@ def _commanded(builder: _DecisionBuilder, head: Head | None, command: SendComman
     builder.writes |= append(rows, Queued(command=command, since=now))
 
 
-def _attempt(builder: _DecisionBuilder, head: Head) -> bool:
+def _attempt(builder: _DecisionBuilder, head: Head, *, window_closed: bool = False) -> bool:
     """Send the message, or report why it can no longer be sent. Returns whether an attempt is in flight."""
     ctx, command = builder.ctx, head.command
-    via = _route(command, ctx.now)
+    via = _route(command, ctx.now, window_closed=window_closed)
     if via is None:
         _unsent(builder, head, "window_closed", WINDOW_CLOSED, "the 24-hour window is closed, and there is no template")
         return False
@@ -137,11 +137,11 @@ def _attempt(builder: _DecisionBuilder, head: Head) -> bool:
     return True
 
 
-def _route(command: SendCommand, now: datetime) -> Via | None:
+def _route(command: SendCommand, now: datetime, *, window_closed: bool) -> Via | None:
     if command.kind == "reply" and command.template is not None:
         return "template"
     # Strict: at 24 hours to the second the window is closed.
-    if command.text and command.not_after is not None and now < command.not_after:
+    if command.text and command.not_after is not None and now < command.not_after and not window_closed:
         return "session"
     return "template" if command.template is not None else None
 
@@ -166,14 +166,13 @@ def _answered(builder: _DecisionBuilder, head: Head, result: SendResult) -> None
         case SendResult(answer="accepted", provider_message_id=str(provider_id)):
             _sent(builder, head, provider_id)
             _next(builder)
-        case SendResult(answer="refused" | "template_unavailable"):
+        case SendResult(answer="window_closed") if head.via == "session":
+            # By the provider's clock, whatever ours says: the template goes, if there is one.
+            if not _attempt(builder, head, window_closed=True):
+                _next(builder)
+        case SendResult(answer="refused" | "template_unavailable" | "window_closed"):
             _unsent(builder, head, result.answer, result.code, result.message)
             _next(builder)
-        case SendResult(answer="window_closed"):
-            # By the provider's clock, whatever ours says: the template goes, if there is one.
-            command = head.command.model_copy(update={"not_after": None})
-            if not _attempt(builder, head.model_copy(update={"command": command})):
-                _next(builder)
         case SendResult(answer="credentials"):
             # Nothing is lost while a channel's credentials are broken, so that the pause is no outage.
             _wait(builder, head.model_copy(update={"failing_since": None}), CREDENTIALS_WAIT)

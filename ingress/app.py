@@ -52,15 +52,14 @@ def build_server(
     pages = {"/healthz": lambda: _answer("ok"), "/readyz": show_ready, "/metrics": show_metrics}
 
     async def answer(request: web.BaseRequest) -> web.Response:
-        path, _, query = request.raw_path.partition("?")
-        path = path.removeprefix(address.path)
-        if path.startswith(WEBHOOKS_PATH):
+        path, _, query = address.path_of(request).partition("?")
+        if path.startswith(WEBHOOKS_PATH + "/"):
             _, _, name, token, *below = [*path.split("/"), "", ""]
             provider = PROVIDERS.get(name)
             if provider is not None and token and below in (["", ""], ["status", "", ""]):
                 if request.method not in provider.methods:
                     return _not_allowed(", ".join(provider.methods))
-                return await webhooks.take(request, provider, token, address.url(request), query)
+                return await webhooks.take(request, provider, token, address.url(request), _readable(query))
         page = pages.get(path)
         if page is None:
             return _answer("not_found", 404)
@@ -80,15 +79,18 @@ class _PublicAddress:
 
     def __init__(self, public_url: str | None) -> None:
         self._base = (public_url or "").rstrip("/")
-        parts = urlsplit(self._base)
-        self._origin, self.path = f"{parts.scheme}://{parts.netloc}", parts.path
+        self._path = urlsplit(self._base).path
 
     def url(self, request: web.BaseRequest) -> str:
         """The address that the provider called: byte for byte, as it may be signed."""
         if not self._base:
             return f"{request.scheme}://{request.host}{request.raw_path}"
-        kept = self.path and request.raw_path.startswith(self.path + "/")
-        return (self._origin if kept else self._base) + request.raw_path
+        return self._base + self.path_of(request)
+
+    def path_of(self, request: web.BaseRequest) -> str:
+        """Path and query without the public address' own path, which whatever stands before may keep or cut off."""
+        raw = request.raw_path
+        return raw.removeprefix(self._path) if raw.startswith(self._path + "/") else raw
 
 
 class _Webhooks:
@@ -174,10 +176,12 @@ def _kept_headers(request: web.BaseRequest, names: Iterable[str]) -> Iterator[tu
     for name in names:
         value = headers.get(name)
         if value is not None:
-            if not value.isascii():
-                # aiohttp keeps bytes that are not UTF-8 as lone surrogates, which could not be encoded again.
-                value = value.encode(errors="surrogateescape").decode(errors="replace")
-            yield name, value
+            yield name, _readable(value)
+
+
+def _readable(text: str) -> str:
+    """aiohttp keeps bytes that are not UTF-8 as lone surrogates, which could not be encoded again."""
+    return text if text.isascii() else text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _not_allowed(methods: str) -> web.Response:

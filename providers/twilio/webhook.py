@@ -51,7 +51,9 @@ def is_signed(request: WebhookRequest, signature: str, key: str, *, shared: bool
     given = signature.encode(errors="replace")
     found = False
     for url in _spellings(request.url):
-        digest = hmac.new(key.encode(), url.encode() + parameters, hashlib.sha256 if shared else hashlib.sha1).digest()
+        digest = hmac.new(
+            key.encode(), url.encode(errors=_AS_BYTES) + parameters, hashlib.sha256 if shared else hashlib.sha1
+        ).digest()
         found |= hmac.compare_digest(base64.b64encode(digest), given)
     return found
 

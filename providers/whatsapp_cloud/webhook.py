@@ -40,6 +40,6 @@ def _handshake(url: str, settings: ChannelSettings) -> Screened:
     token, expected = query.get("hub.verify_token", ""), settings.verify_token
     if query.get("hub.mode") != "subscribe" or expected is None:
         return _FORBIDDEN
-    if not hmac.compare_digest(token.encode(), expected.get_secret_value().encode()):
+    if not hmac.compare_digest(token.encode(errors="replace"), expected.get_secret_value().encode()):
         return _FORBIDDEN
-    return Screened("handshake", WebhookAnswer(body=query.get("hub.challenge", "").encode()))
+    return Screened("handshake", WebhookAnswer(body=query.get("hub.challenge", "").encode(errors="replace")))

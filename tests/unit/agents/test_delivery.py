@@ -198,6 +198,10 @@ def test_the_provider_s_word_that_the_window_is_closed_counts_more_than_our_cloc
     bench.take(survey(not_after=NOON + timedelta(hours=20), template=TEMPLATE))
     assert bench.end(TOO_LATE, 1) == []
     assert [attempt.via for attempt in bench.attempts] == ["session", "template"]
+    # A template that is too late as well is not tried for ever.
+    reported = bench.end(TOO_LATE, 2)
+    assert [event.reason for event in reported if isinstance(event, DeliveryUnsent)] == ["window_closed"]
+    assert len(bench.attempts) == 2
     bare = Bench()
     command = reply(not_after=NOON + timedelta(hours=20))
     bare.take(command)

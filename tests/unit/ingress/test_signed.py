@@ -1,5 +1,6 @@
 """Callbacks of the providers that sign them, over real HTTP."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -154,8 +155,27 @@ async def test_without_a_public_address_the_one_that_was_called_is_signed() -> N
             assert answer.status == 200
 
 
+@pytest.mark.parametrize("provider", ["whatsapp_cloud", "twilio"])
+async def test_an_address_that_is_no_text_is_refused_as_what_is_not_signed(provider: str) -> None:
+    async with running() as (ingress, _):
+        await ingress.writer.save_file(channels(cloud("one", "551"), TWILIO))
+        channel = "one" if provider == "whatsapp_cloud" else "line"
+        path = ingress.webhook(channel, provider).removeprefix(ingress.url).encode()
+        for method in (b"GET", b"POST"):
+            host, _, port = ingress.url.removeprefix("http://").partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            head = b"%b %b?hub.mode=subscribe&hub.verify_token=\xff\xfe HTTP/1.1\r\n" % (method, path)
+            writer.write(head + b"Host: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            status = int((await reader.readline()).split()[1])
+            assert 400 <= status < 500
+            writer.close()
+            await writer.wait_closed()
+
+
 async def test_another_path_below_a_token_is_not_found() -> None:
     async with running() as (ingress, client):
+        async with client.post(ingress.webhook().replace("/webhooks/", "/webhooksx/"), json={}) as answer:
+            assert answer.status == 404
         for below in ("/status/more", "/other", "/"):
             async with client.post(ingress.webhook() + below, json={}) as answer:
                 assert answer.status == 404
