@@ -35,6 +35,9 @@ ANSWERS: Final[Mapping[ErrorClass, SendAnswer]] = {
 """How an attempt ends that was answered with a code of the class. A restricted account pauses the channel, too."""
 
 
+NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
+
+
 class BadRowReason(StrEnum):
     """Why a row was refused: stable codes, fit for metric labels."""
 

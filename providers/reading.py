@@ -32,6 +32,7 @@ MAX_ERROR: Final = 1_024
 MAX_LABEL: Final = 256
 """Characters of a name or label, and of a number that is written as text."""
 
+_MAX_RETRY_AFTER_S: Final = 3_600
 _EARLIEST: Final = 978_307_200  # 2001-01-01
 _LATEST: Final = 4_133_980_800  # 2101-01-01
 
@@ -92,6 +93,24 @@ def _children(value: object) -> list[object]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
+
+
+# --- answers to calls ----------------------------------------------------------------------------------------------
+
+
+def object_in(body: bytes) -> Json:
+    """The JSON object of an answer; an empty one where it is anything else."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def retry_seconds(retry_after: str) -> float | None:
+    """The seconds that a Retry-After header asks for, an hour at most."""
+    value = retry_after.strip()
+    return float(min(int(value), _MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
 
 
 # --- rows of a callback --------------------------------------------------------------------------------------------

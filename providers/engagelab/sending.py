@@ -11,7 +11,8 @@ from typing import Final, Literal, TypeAlias
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import Answer, Call
+from providers.provider import NO_CREDENTIALS, Answer, Call
+from providers.reading import retry_seconds
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
@@ -26,8 +27,6 @@ MAX_TEXT: Final = 4_096
 
 MAX_PROVIDER_MESSAGE_ID: Final = 256
 
-MAX_RETRY_AFTER_S: Final = 3_600
-NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
 
 _NOT_APPROVED: Final = 4001
 _BAD_PARAMETERS: Final = 3002
@@ -135,7 +134,7 @@ def read_send(answer: Answer) -> SendResult | None:
                 answer="refused" if verdict == "final" else verdict,
                 code=code,
                 message=message,
-                retry_after_s=_seconds(answer.retry_after) if verdict == "retry" else None,
+                retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
                 http_status=answer.status,
             )
         case Unreadable():
@@ -171,11 +170,6 @@ def _auth(settings: ChannelSettings) -> Mapping[str, str] | None:
         return None
     credentials = f"{settings.dev_key}:{settings.dev_secret.get_secret_value()}".encode()
     return {"Authorization": "Basic " + base64.b64encode(credentials).decode()}
-
-
-def _seconds(retry_after: str) -> float | None:
-    value = retry_after.strip()
-    return float(min(int(value), MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
 
 
 def render_text(envelope: Envelope, text: str, *, preview_url: bool = False) -> dict[str, JsonValue]:

@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from providers.provider import ANSWERS, Answer, Call
-from providers.reading import Json, clipped, string, whole
+from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
+from providers.reading import clipped, object_in, retry_seconds, string, whole
 from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
@@ -25,8 +25,6 @@ CONTENT: Final = "content"
 _CONTENT_SID: Final = re.compile(r"HX[0-9a-fA-F]{32}")
 _MAX_ID: Final = 64
 _MAX_MESSAGE: Final = 1_024
-_MAX_RETRY_AFTER_S: Final = 3_600
-_NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
 _NO_SUCH_TEMPLATE: Final = 21655
 _BAD_REQUEST: Final = 21620
 
@@ -38,7 +36,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
     """
     headers = _headers(settings)
     if headers is None:
-        return _NO_CREDENTIALS
+        return NO_CREDENTIALS
     # A user id has no "+" (a practice).
     to = f"+{request.contact}" if is_number(request.contact) else request.contact
     form = {}
@@ -73,7 +71,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 
 def read_send(answer: Answer) -> SendResult | None:
     """What the answer to a send means; None: whether the message was taken is unknown, as after any bare 5xx."""
-    body = _object(answer.body)
+    body = object_in(answer.body)
     if 200 <= answer.status < 300:
         sid = string(body.get("sid"))
         if sid is None or len(sid) > _MAX_ID:
@@ -87,7 +85,7 @@ def read_send(answer: Answer) -> SendResult | None:
         answer=verdict,
         code=code,
         message=clipped(body.get("message"), _MAX_MESSAGE) or "",
-        retry_after_s=_seconds(answer.retry_after) if verdict == "retry" else None,
+        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
         http_status=answer.status,
     )
 
@@ -96,7 +94,7 @@ def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendRes
     """The call that asks for the template's approval. Its name is its ContentSid, which has one language."""
     headers = _headers(settings)
     if headers is None:
-        return _NO_CREDENTIALS
+        return NO_CREDENTIALS
     if not _CONTENT_SID.fullmatch(template.name):
         return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message="no ContentSid")
     return Call("GET", f"/v1/Content/{template.name}/ApprovalRequests", headers, service=CONTENT)
@@ -104,7 +102,7 @@ def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendRes
 
 def read_lookup(_template: Template, answer: Answer) -> SendResult | None:
     """Why the template can't be used; None if it can."""
-    body = _object(answer.body)
+    body = object_in(answer.body)
     approval = body.get("whatsapp")
     if answer.status == 200 and isinstance(approval, dict):
         if str(approval.get("status")).lower() == "approved":
@@ -125,16 +123,3 @@ def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
         return None
     credentials = f"{user}:{secret.get_secret_value()}".encode()
     return {"Authorization": "Basic " + base64.b64encode(credentials).decode()}
-
-
-def _seconds(retry_after: str) -> float | None:
-    value = retry_after.strip()
-    return float(min(int(value), _MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
-
-
-def _object(body: bytes) -> Json:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}

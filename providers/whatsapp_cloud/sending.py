@@ -6,8 +6,8 @@ from typing import Final
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import ANSWERS, Answer, Call
-from providers.reading import Json, clipped, part_of, string, whole
+from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
+from providers.reading import Json, clipped, object_in, part_of, retry_seconds, string, whole
 from providers.whatsapp_cloud.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
@@ -19,8 +19,6 @@ MAX_TEXT: Final = 4_096
 
 _MAX_ID: Final = 256
 _MAX_MESSAGE: Final = 1_024
-_MAX_RETRY_AFTER_S: Final = 3_600
-_NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
 _NOT_APPROVED: Final = 132001
 _BAD_REQUEST: Final = 100
 
@@ -29,7 +27,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
     headers = _headers(settings)
     if headers is None:
-        return _NO_CREDENTIALS
+        return NO_CREDENTIALS
     try:
         kind, content = _content(request)
     except ValueError as error:  # names the field, never its content
@@ -66,7 +64,7 @@ def _content(request: SendRequest) -> tuple[str, dict[str, JsonValue]]:
 
 def read_send(answer: Answer) -> SendResult | None:
     """What the answer to a send means; None: whether the message was taken is unknown."""
-    body = _object(answer.body)
+    body = object_in(answer.body)
     if 200 <= answer.status < 300 and "error" not in body:
         messages = body.get("messages")
         first = messages[0] if isinstance(messages, list) and messages else None
@@ -84,7 +82,7 @@ def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendRes
     """The call that lists the template, if the account has it."""
     headers = _headers(settings)
     if headers is None or settings.business_account_id is None:
-        return _NO_CREDENTIALS
+        return NO_CREDENTIALS
     path = f"/{settings.api_version}/{settings.business_account_id}/message_templates"
     return Call("GET", path, headers, {"name": template.name, "fields": "name,language,status", "limit": "100"})
 
@@ -94,7 +92,7 @@ def read_lookup(template: Template, answer: Answer) -> SendResult | None:
 
     A list that is refused says nothing of the channel's sends, which may work: never `credentials`.
     """
-    body = _object(answer.body)
+    body = object_in(answer.body)
     listed = body.get("data")
     if answer.status != 200 or not isinstance(listed, list):
         code = max(0, whole(part_of(body, "error").get("code")) or 0)
@@ -128,19 +126,6 @@ def _refusal(body: Json, answer: Answer) -> SendResult:
         answer=verdict,
         code=max(0, code or 0),
         message=clipped(details or error.get("message"), _MAX_MESSAGE) or "",
-        retry_after_s=_seconds(answer.retry_after) if verdict == "retry" else None,
+        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
         http_status=answer.status,
     )
-
-
-def _seconds(retry_after: str) -> float | None:
-    value = retry_after.strip()
-    return float(min(int(value), _MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
-
-
-def _object(body: bytes) -> Json:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
