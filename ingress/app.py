@@ -19,6 +19,8 @@ from schemas.settings.channel import ChannelSettings
 from schemas.topics import WEBHOOKS
 
 RETRY_AFTER_SECONDS = 5
+BELOW = "/status"
+"""Below a channel's address a provider may post statuses, to tell them from messages."""
 
 
 def build_server(
@@ -52,14 +54,15 @@ def build_server(
     pages = {"/healthz": lambda: _answer("ok"), "/readyz": show_ready, "/metrics": show_metrics}
 
     async def answer(request: web.BaseRequest) -> web.Response:
-        path, _, query = address.path_of(request).partition("?")
+        below = address.below(request)
+        path, _, query = below.partition("?")
         if path.startswith(WEBHOOKS_PATH + "/"):
-            _, _, name, token, *below = [*path.split("/"), "", ""]
+            name, _, token = path[len(WEBHOOKS_PATH) + 1 :].removesuffix(BELOW).partition("/")
             provider = PROVIDERS.get(name)
-            if provider is not None and token and below in (["", ""], ["status", "", ""]):
+            if provider is not None and token and "/" not in token:
                 if request.method not in provider.methods:
                     return _not_allowed(", ".join(provider.methods))
-                return await webhooks.take(request, provider, token, address.url(request), _readable(query))
+                return await webhooks.take(request, provider, token, address.base(request) + below, _readable(query))
         page = pages.get(path)
         if page is None:
             return _answer("not_found", 404)
@@ -81,16 +84,14 @@ class _PublicAddress:
         self._base = (public_url or "").rstrip("/")
         self._path = urlsplit(self._base).path
 
-    def url(self, request: web.BaseRequest) -> str:
-        """The address that the provider called: byte for byte, as it may be signed."""
-        if not self._base:
-            return f"{request.scheme}://{request.host}{request.raw_path}"
-        return self._base + self.path_of(request)
-
-    def path_of(self, request: web.BaseRequest) -> str:
+    def below(self, request: web.BaseRequest) -> str:
         """Path and query without the public address' own path, which whatever stands before may keep or cut off."""
         raw = request.raw_path
-        return raw.removeprefix(self._path) if raw.startswith(self._path + "/") else raw
+        return raw.removeprefix(self._path) if self._path and raw.startswith(self._path + "/") else raw
+
+    def base(self, request: web.BaseRequest) -> str:
+        """What the provider called before that: byte for byte, as it may be signed."""
+        return self._base or f"http://{request.headers.get('Host', '')}"
 
 
 class _Webhooks:
@@ -191,7 +192,8 @@ def _not_allowed(methods: str) -> web.Response:
 
 
 def _response(answer: WebhookAnswer) -> web.Response:
-    headers = {"X-Content-Type-Options": "nosniff"}
+    # What is echoed as text must not be taken for HTML.
+    headers = {"X-Content-Type-Options": "nosniff"} if answer.content_type == "text/plain" else None
     return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type, headers=headers)
 
 

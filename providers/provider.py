@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
@@ -180,8 +180,7 @@ class ParsedCallback:
     rows: tuple[CallbackRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookRequest:
+class WebhookRequest(NamedTuple):
     """A request to a channel's webhook address.
 
     url: as the provider called it: the configured public address, then path and query as they stood in the request
@@ -191,7 +190,7 @@ class WebhookRequest:
     method: str
     url: str
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
