@@ -43,7 +43,7 @@ class ChannelDirectory(SettingsMemory):
         super().add(settings)
         for address in () if before is None else _addresses(before):
             self._by_address[address].discard(settings.id)
-        for address in _addresses(settings):
+        for address in _addresses(self.channel(settings.id)):
             self._by_address[address].add(settings.id)
         self._by_token.setdefault(token_hash(self.token_of(settings.id)), settings.id)
 
