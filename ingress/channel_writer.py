@@ -22,7 +22,7 @@ class ChannelWriter:
             current = self._directory.channel(channel_id)
             changed = apply_change(current, fields)
             check_channel(changed, self._directory.people(current.account), current)
-            _refuse_taken("", changed, current, self._directory.channels())
+            _refuse_taken(changed, current, self._directory.channels())
             change.save_channel(changed, current)
 
         await self._journal.write(fill)
@@ -58,8 +58,6 @@ class ChannelWriter:
 
         def fill(change: Change) -> None:
             saved.clear()
-            # Two channels may change numbers with one another.
-            others = {one.id: one for one in (*self._directory.channels(), *file.channels)}.values()
             for account in file.accounts:
                 self._change_agents(change, account, file)
             for index, settings in enumerate(file.channels):
@@ -70,7 +68,6 @@ class ChannelWriter:
                 if current is not None:
                     _refuse_fixed(f"channels[{index}]", current, settings)
                     revision += 1
-                _refuse_taken(f"channels[{index}].", settings, current, others)
                 saved.append(settings.model_copy(update={"revision": revision}))
                 change.save_channel(saved[-1], current)
 
@@ -95,17 +92,15 @@ def change_member(change: Change, channel: ChannelSettings, agent: str, member: 
     change.save_channel(channel.model_copy(update=changed), channel)
 
 
-def _refuse_taken(
-    path: str, changed: ChannelSettings, current: ChannelSettings | None, others: Iterable[ChannelSettings]
-) -> None:
+def _refuse_taken(changed: ChannelSettings, current: ChannelSettings, others: Iterable[ChannelSettings]) -> None:
     """Refuse a number that is another channel's, where it is new here.
 
     One that two channels have since before this was refused must not stand in the way of another change.
     """
     kept = ("phone_number", "phone_number_id")
-    if current is not None and all(getattr(changed, name) == getattr(current, name) for name in kept):
+    if all(getattr(changed, name) == getattr(current, name) for name in kept):
         return
-    taken = tuple(FieldError(path + error.field, error.message) for error in taken_number(changed, others))
+    taken = tuple(taken_number(changed, others))
     if taken:
         raise InvalidSettings(taken)
 

@@ -244,14 +244,6 @@ async def test_a_number_that_two_channels_had_before_stands_in_the_way_of_no_oth
     assert (await control.change({"phone_number": "+34611000113"}))[0] == 200
 
 
-async def test_a_file_gives_no_channel_the_number_of_one_that_is_not_in_it(control: Control) -> None:
-    before = len(control.ingress.kafka.records)
-    new = parse_channels_file({"channels": [{"id": "new", "phone_number": "+34 611 000 112"}]})
-    with pytest.raises(InvalidSettings, match=r"channels\[0\]\.phone_number: channel 'cloud' has it already"):
-        await control.ingress.writer.save_file(new)
-    assert len(control.ingress.kafka.records) == before
-
-
 async def test_two_channels_of_a_file_may_change_numbers_with_one_another(control: Control) -> None:
     first, second = FILE.channels
     swapped = (
@@ -271,9 +263,10 @@ async def test_a_number_s_id_belongs_to_one_channel(control: Control) -> None:
         "verify_token": "v",
     }
     one, two = ({**data, "id": f"c{n}", "phone_number": f"+3491000000{n}"} for n in range(2))
-    await control.ingress.writer.save_file(parse_channels_file({"channels": [one]}))
     with pytest.raises(InvalidSettings, match="phone_number_id: channel 'c0' has it already"):
-        await control.ingress.writer.save_file(parse_channels_file({"channels": [two]}))
+        parse_channels_file({"channels": [one, two]})
+    await control.ingress.writer.save_file(parse_channels_file({"channels": [one, {**two, "phone_number_id": "552"}]}))
+    assert refusal(await control.change({"phone_number_id": "551"}, channel="c1"))[2] == ["phone_number_id"]
 
 
 async def test_changes_at_once_are_one_revision_each(control: Control) -> None:
