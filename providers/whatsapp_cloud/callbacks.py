@@ -144,7 +144,7 @@ def _row(update: _Update, callback: Callback, settings: ChannelSettings) -> Call
     try:
         if not isinstance(update.content, dict):
             raise RowError(BadRowReason.ROW_NOT_AN_OBJECT, update.kind)
-        if addressee is not None and addressee not in addresses(settings):
+        if _is_foreign(update, addressee, settings):
             raise RowError(BadRowReason.FOREIGN_NUMBER, "phone_number_id" if "metadata" in update.value else "entry.id")
         match update.kind:
             case "messages":
@@ -155,6 +155,13 @@ def _row(update: _Update, callback: Callback, settings: ChannelSettings) -> Call
                 return _notification(kind, update.content)
     except RowError as error:
         return error.bad_row(update.content, callback.body)
+
+
+def _is_foreign(update: _Update, addressee: str | None, settings: ChannelSettings) -> bool:
+    if addressee is None or addressee in addresses(settings):
+        return False
+    # A channel that does not say its account takes what is said of the account whose address it is.
+    return "metadata" in update.value or settings.business_account_id is not None
 
 
 def _inbound(message: Json, value: Json) -> InboundMessage | InboundNotice:

@@ -81,8 +81,12 @@ def read_send(answer: Answer) -> SendResult | None:
 def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
     """The call that lists the template, if the account has it."""
     headers = _headers(settings)
-    if headers is None or settings.business_account_id is None:
+    if headers is None:
         return NO_CREDENTIALS
+    if settings.business_account_id is None:
+        # What can be sent without it, is: it must not pause the channel.
+        message = "the channel has no business_account_id, in which its templates are"
+        return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message)
     path = f"/{settings.api_version}/{settings.business_account_id}/message_templates"
     return Call("GET", path, headers, {"name": template.name, "fields": "name,language,status", "limit": "100"})
 

@@ -58,8 +58,7 @@ def test_a_flipped_bit_anywhere_is_refused() -> None:
     for index in range(len(BODY)):
         other_body = bytearray(BODY)
         other_body[index] ^= 1
-        same = is_signed(WebhookRequest("POST", URL, {}, bytes(other_body)), signature, "secret")
-        assert not same or sorted(other_body.split(b"&")) == sorted(BODY.split(b"&")), bytes(other_body)
+        assert screen(post(signature, body=bytes(other_body)), CHANNEL) is not None, bytes(other_body)
 
 
 def test_bytes_that_are_no_utf_8_are_signed_as_they_are() -> None:

@@ -209,6 +209,15 @@ def test_another_number_s_rows_are_left_to_it_or_put_aside() -> None:
     assert row.reason is BadRowReason.FOREIGN_NUMBER
 
 
+def test_another_account_s_notice_is_put_aside_where_the_channel_says_its_own() -> None:
+    notice = Callback(body({"field": "account_update", "value": {"event": "X"}}, account="660002"))
+    (row,) = parse_callback(notice, CHANNEL).rows
+    assert isinstance(row, BadRow)
+    assert row.reason is BadRowReason.FOREIGN_NUMBER
+    (row,) = parse_callback(notice, CHANNEL.model_copy(update={"business_account_id": None})).rows
+    assert isinstance(row, Notification)
+
+
 def test_a_callback_says_whom_it_is_about() -> None:
     both = body(change({}), change({}, number="550002"), {"field": "account_update", "value": {"event": "X"}})
     assert addressees(both) == {NUMBER, "550002", ACCOUNT}

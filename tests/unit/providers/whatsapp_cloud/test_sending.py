@@ -127,3 +127,11 @@ def test_a_refused_list_says_nothing_of_the_channel_s_sends() -> None:
     refused = read_lookup(TEMPLATE, Answer(403, b'{"error":{"code":200}}'))
     assert refused is not None
     assert refused.answer == "template_unavailable"
+
+
+def test_a_channel_that_does_not_say_its_account_sends_texts_and_looks_nothing_up() -> None:
+    channel = CHANNEL.model_copy(update={"business_account_id": None})
+    assert isinstance(plan_send(request(), channel, None), Call)
+    refused = plan_lookup(TEMPLATE, channel)
+    assert isinstance(refused, SendResult)
+    assert refused.answer == "template_unavailable"
