@@ -74,7 +74,7 @@ async def _serve(settings: Settings, file: ChannelsFile | None, host: str, port:
         typer.echo(f"control    {server.control_url}")
         if sys.stdout.isatty():
             for channel in server.channels:
-                typer.echo(f"webhook    {channel.id}: {server.webhook_url(channel)}")
+                typer.echo(f"webhook    {channel.id}: {server.public_webhook_url(channel)}")
         else:
             # Where standard output is a log, tokens have no place in it.
             typer.echo(f"webhooks   GET {server.control_url}/v1/channels")

@@ -9,7 +9,8 @@ from cryptography.fernet import Fernet, InvalidToken
 from deploy.errors import LiveDeskError
 from deploy.folders import reason
 from deploy.settings import Settings
-from providers.address import webhook_token
+from providers.address import webhook_path, webhook_token
+from schemas.settings.channel import ChannelSettings
 
 KEY_FILE = "secret.key"
 
@@ -44,6 +45,10 @@ class Secrets:
     def webhook_token(self, channel_id: str) -> str:
         """The channel's webhook token."""
         return webhook_token(self._key, channel_id)
+
+    def webhook_url(self, base_url: str, channel: ChannelSettings) -> str:
+        """Where the provider posts the channel's callbacks, below a base URL of ingress."""
+        return base_url.rstrip("/") + webhook_path(channel.provider, self.webhook_token(channel.id))
 
 
 def load_secrets(settings: Settings) -> Secrets:

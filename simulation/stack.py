@@ -19,7 +19,6 @@ from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
 from deploy.secrets import Secrets
 from deploy.settings import PROVIDER_URLS, Settings
-from providers.address import webhook_path
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from simulation.sandbox.app import AI_PATH
@@ -96,7 +95,7 @@ class Stack:
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider is to post the channel's callbacks."""
-        return self.ingress_url + webhook_path(channel.provider, self._secrets.webhook_token(channel.id))
+        return self._secrets.webhook_url(self.ingress_url, channel)
 
     async def dead_letters(self) -> dict[str, Counter[str]]:
         """The dead letters that each worker wrote since it started, by stage; without workers that don't answer."""

@@ -22,7 +22,6 @@ from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.kafka_journal import KafkaJournal
 from ingress.people import People
-from providers.address import webhook_path
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
@@ -80,7 +79,11 @@ class IngressServer:
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider posts the channel's callbacks, as seen from this machine."""
-        return self.url + webhook_path(channel.provider, self._secrets.webhook_token(channel.id))
+        return self._secrets.webhook_url(self.url, channel)
+
+    def public_webhook_url(self, channel: ChannelSettings) -> str:
+        """The same, as seen by the provider where LIVEDESK_PUBLIC_URL says it."""
+        return self._secrets.webhook_url(self._settings.public_url or self.url, channel)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

@@ -14,7 +14,6 @@ from agents.stage import Stage
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from providers.address import webhook_path
 from schemas.effects import AiRequest, SendRequest
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
@@ -42,10 +41,7 @@ async def open_environment(
     store, metrics = SettingsStore(secrets.decrypt), Metrics()
 
     def webhook_url(channel: ChannelSettings) -> str | None:
-        if settings.public_url is None:
-            return None
-        path = webhook_path(channel.provider, secrets.webhook_token(channel.id))
-        return settings.public_url.rstrip("/") + path
+        return None if settings.public_url is None else secrets.webhook_url(settings.public_url, channel)
 
     async with _session() as session, _session() as ai_session:
         transport = HttpTransport(session)
