@@ -121,11 +121,12 @@ def _attempt(builder: _DecisionBuilder, head: Head, *, window_closed: bool = Fal
         message_id=command.message_id,
         conversation=ctx.key,
         channel=channel_of(ctx.key),
-        contact=contact_of(ctx.key),
+        contact=command.to or contact_of(ctx.key),
         kind=command.kind,
         via=via,
         text=command.text if via == "session" else None,
         template=command.template if via == "template" else None,
+        content=command.content if via == "session" else None,
         # A person chose the template and hears of a refusal; the pipeline sends only what is surely approved.
         check_template=via == "template" and command.kind != "reply",
         # The attempt may be late behind a backlog, and the clock of this decision with it.
@@ -141,7 +142,7 @@ def _route(command: SendCommand, now: datetime, *, window_closed: bool) -> Via |
     if command.kind == "reply" and command.template is not None:
         return "template"
     # Strict: at 24 hours to the second the window is closed.
-    if command.text and command.not_after is not None and now < command.not_after and not window_closed:
+    if (command.text or command.content) and command.not_after is not None and now < command.not_after and not window_closed:
         return "session"
     return "template" if command.template is not None else None
 
@@ -252,6 +253,7 @@ def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
         text=command.text if head.via == "session" else None,
         via=head.via,
         repeat=head.repeat,
+        content=command.content if head.via == "session" else None,
     )
     builder.emit(INBOX, sent)
 

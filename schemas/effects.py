@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from schemas.events.content import Outgoing
 from schemas.events.conversation import Template
 
 Via = Literal["session", "template"]
@@ -29,8 +30,8 @@ class EffectRequest(BaseModel):
 class SendRequest(EffectRequest):
     """Send one message, once.
 
-    message_id: the same for each attempt. conversation: its key. Either text (via session)
-    or template (via template). check_template: look first whether the template is approved, and send nothing if not.
+    message_id: the same for each attempt. conversation: its key. contact: a number's digits or a user id. Either text
+    or content or both (via session), or template (via template). check_template: look first whether the template is approved, and send nothing if not.
     not_after: from then on the text must not be sent: the session window is over.
     """
 
@@ -42,6 +43,7 @@ class SendRequest(EffectRequest):
     via: Via
     text: str | None = None
     template: Template | None = None
+    content: Outgoing | None = None
     check_template: bool = False
     not_after: datetime | None = None
     repeat: bool = False

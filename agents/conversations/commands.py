@@ -76,8 +76,9 @@ def _refuse(draft: Draft, event: Command, code: str, reason: str) -> Draft:
 def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
     if draft.contact.blocked:
         return "blocked", "the contact is blocked: unblock it first"
-    if bool(event.text and event.text.strip()) == (event.template is not None):
-        return "invalid_settings", "a reply is either a text or a template"
+    written = bool(event.text and event.text.strip()) or event.content is not None
+    if written == (event.template is not None):
+        return "invalid_settings", "a reply is either a text or other content, or a template"
     limit = PROVIDERS[draft.settings.provider].max_text
     if event.text and len(event.text) > limit:
         return "invalid_settings", f"the channel's provider takes at most {limit} characters"
@@ -179,6 +180,7 @@ def _reply(draft: Draft, event: Reply) -> Draft:
         kind="reply",
         text=event.text,
         template=event.template,
+        content=event.content,
         not_after=draft.contact.session_ends,
         by=event.by,
     )

@@ -35,6 +35,7 @@ def record_sent(draft: Draft, event: DeliverySent) -> Draft:
         text=event.text,
         via=event.via,
         repeat=event.repeat,
+        content=event.content,
     )
     draft = draft.publish(sent)
     return survey_sent(draft, event) if event.kind == "survey" else draft

@@ -1,7 +1,9 @@
-"""What a customer's message or notice holds beside its text: typed, and bounded by whoever reads a callback.
+"""What a message or notice holds beside its text: typed, and bounded by whoever reads a callback or a command.
 
 A part that does not apply is left out. Texts, names and numbers are a customer's: they reach no log.
 """
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -123,3 +125,62 @@ class Content(_Part):
     caption: str | None = None
     quotes: str | None = None
     forwarded: bool = False
+
+
+class Attachment(_Part):
+    """A file that is sent: kept in the media store under `file`, or fetched by the provider from `link`.
+
+    kind: how the customer sees it; a voice note is Ogg with Opus. mime_type, size (bytes): of the stored file, from its
+    bytes. filename: what the customer sees of a document.
+    """
+
+    kind: Literal["image", "video", "audio", "voice", "document", "sticker"]
+    file: str | None = None
+    link: str | None = None
+    mime_type: str | None = None
+    size: int | None = None
+    filename: str | None = None
+
+
+class Button(_Part):
+    """A reply button. id: what comes back when the customer taps it."""
+
+    id: str
+    title: str
+
+
+class ListRow(_Part):
+    """One item of a list. id: what comes back when the customer chooses it."""
+
+    id: str
+    title: str
+    description: str | None = None
+
+
+class ListMenu(_Part):
+    """A list that the customer opens with a button."""
+
+    button: str
+    rows: tuple[ListRow, ...]
+
+
+class SentReaction(_Part):
+    """A reaction of ours to a customer's message. emoji: empty: it is taken back."""
+
+    message_id: str
+    emoji: str
+
+
+class Outgoing(_Part):
+    """What a message that is sent holds beside its text, which is a file's caption, or what buttons or a list say.
+
+    One of them at most; quotes goes with a text, too: the id of the customer's message that it answers.
+    """
+
+    media: Attachment | None = None
+    buttons: tuple[Button, ...] = ()
+    list: ListMenu | None = None
+    location: Location | None = None
+    contacts: tuple[ContactCard, ...] = ()
+    reaction: SentReaction | None = None
+    quotes: str | None = None

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from schemas.event import Event
-from schemas.events.content import Content
+from schemas.events.content import Content, Outgoing
 
 SESSION_WINDOW: Final = timedelta(hours=24)
 """For how long after the customer's last message free text may be sent (WhatsApp's rule; Meta's docs)."""
@@ -151,6 +151,7 @@ class ConversationMessageSent(ConversationEvent):
     text: str | None = None
     via: Literal["session", "template"] = "session"
     repeat: bool = False
+    content: Outgoing | None = None
 
 
 class ConversationNoticeReceived(ConversationEvent):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import JsonValue
 
 from schemas.event import Event
-from schemas.events.content import Content
+from schemas.events.content import Content, Outgoing
 from schemas.events.conversation import Assignee, Media, Template
 
 
@@ -14,6 +14,7 @@ class MessageReceived(Event):
     """A customer's message. Written by intake. sent_at is the provider's clock, whole seconds.
 
     quotes, quotes_provider_message_id: the message that it answers, by Meta's id or ours, and by the provider's.
+    phone (digits), user_id: how the customer can be reached, where the callback says both or the key says neither.
     """
 
     type: ClassVar[str] = "message.received"
@@ -29,6 +30,8 @@ class MessageReceived(Event):
     quotes: str | None = None
     quotes_provider_message_id: str | None = None
     content: Content | None = None
+    phone: str | None = None
+    user_id: str | None = None
 
 
 class NoticeReceived(Event):
@@ -44,6 +47,8 @@ class NoticeReceived(Event):
     refers_to: str | None = None
     sent_at: datetime | None = None
     content: Content | None = None
+    phone: str | None = None
+    user_id: str | None = None
 
 
 class Command(Event):
@@ -54,12 +59,13 @@ class Command(Event):
 
 
 class Reply(Command):
-    """Send a text, or a template, to the customer."""
+    """Send something to the customer: a text, other content with or without one, or a template."""
 
     type: ClassVar[str] = "command.reply"
 
     text: str | None = None
     template: Template | None = None
+    content: Outgoing | None = None
 
 
 class Resolve(Command):
@@ -197,6 +203,7 @@ class DeliverySent(Event):
     text: str | None = None
     via: Literal["session", "template"]
     repeat: bool = False
+    content: Outgoing | None = None
 
 
 class DeliveryFailed(Event):

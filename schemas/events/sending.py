@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import JsonValue
 
 from schemas.event import Event
+from schemas.events.content import Outgoing
 from schemas.events.conversation import Template
 
 
@@ -13,6 +14,7 @@ class SendCommand(Event):
     """Send one message to the key's contact.
 
     not_after: the end of the 24-hour session window; from then on only the template may go. None: the window is shut.
+    to: the number (digits) or user id that it goes to, where that is not the key's contact.
     """
 
     message_id: str
@@ -22,6 +24,8 @@ class SendCommand(Event):
     template: Template | None = None
     not_after: datetime | None = None
     by: str | None = None
+    content: Outgoing | None = None
+    to: str | None = None
 
 
 class SendMessage(SendCommand):
