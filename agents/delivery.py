@@ -142,7 +142,8 @@ def _route(command: SendCommand, now: datetime, *, window_closed: bool) -> Via |
     if command.kind == "reply" and command.template is not None:
         return "template"
     # Strict: at 24 hours to the second the window is closed.
-    if (command.text or command.content) and command.not_after is not None and now < command.not_after and not window_closed:
+    is_open = command.not_after is not None and now < command.not_after and not window_closed
+    if is_open and (command.text or command.content):
         return "session"
     return "template" if command.template is not None else None
 

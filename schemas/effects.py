@@ -30,9 +30,9 @@ class EffectRequest(BaseModel):
 class SendRequest(EffectRequest):
     """Send one message, once.
 
-    message_id: the same for each attempt. conversation: its key. contact: a number's digits or a user id. Either text
-    or content or both (via session), or template (via template). check_template: look first whether the template is approved, and send nothing if not.
-    not_after: from then on the text must not be sent: the session window is over.
+    message_id: the same for each attempt. conversation: its key. contact: a number's digits or a user id. Either text,
+    other content or both (via session), or template (via template). check_template: look first whether the template is
+    approved, and send nothing if not. not_after: from then on the text must not be sent: the session window is over.
     """
 
     message_id: str
