@@ -1,22 +1,14 @@
 """One customer, several names: a number and user ids. Through every stage, from Meta's callbacks."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 import orjson
 import pytest
 
 from agents.contacts import Contacts
-from agents.conversations.rows import Contact
 from providers.registry import PROVIDERS
 from schemas.contact import InvalidContact, contact_id, next_owner
-from schemas.effects import AiRequest, EffectRequest, SendRequest
-from schemas.event import Event
 from schemas.events.assignment import AssignmentRequested
-from schemas.events.callbacks import WebhookReceived
 from schemas.events.content import Outgoing
 from schemas.events.conversation import (
-    ConversationCommandRefused,
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationNoticeReceived,
@@ -24,110 +16,17 @@ from schemas.events.conversation import (
     Status,
     Template,
 )
-from schemas.events.inbox import Command, Reply, Resolve
-from schemas.events.operations import DeadLettered
-from schemas.events.people import AgentSaved, PresenceChanged
+from schemas.events.inbox import Resolve
 from schemas.events.receipts import MessageStatusChanged
-from schemas.record import Record
-from schemas.settings.channel import parse_channel
-from schemas.topics import ACCOUNT_INBOX, INBOX, WEBHOOKS
-from streams.driver import Driver
-from streams.effects.contract import Done, Outcome
-from streams.runtime.settings_store import SettingsStore
 from streams.state import KeyRows, TaskState
+from tests.support.desk import ANA, ANA_ID, NOON, Desk, Json, said, text
 
-NOON = datetime(2026, 9, 21, 12, 0, tzinfo=UTC)
-ANA, ANA_ID = "34655000001", "ES.7001"
 NEW, NEW_ID = "34655000002", "ES.7002"
-
-Json = dict[str, Any]
-
-
-def text(id: str, body: str = "hola", *, phone: str | None = ANA, user_id: str | None = ANA_ID) -> Json:
-    who = {"from": phone, "from_user_id": user_id}
-    message = {"id": id, "timestamp": str(int(NOON.timestamp())), "type": "text", "text": {"body": body}}
-    contact = {"profile": {"name": "Ana"}, "wa_id": phone, "user_id": user_id}
-    return {"contacts": [_said(contact)], "messages": [_said({**who, **message})]}
 
 
 def changed(id: str, kind: str, *, phone: str | None = ANA, **system: str) -> Json:
     message = {"from": phone, "id": id, "type": "system", "system": {"type": kind, "body": "changed", **system}}
-    return {"messages": [_said(message)]}
-
-
-def _said(entries: Json) -> Json:
-    return {name: value for name, value in entries.items() if value is not None}
-
-
-class Desk:
-    """The whole pipeline of one Cloud channel, on a clock of its own; everything that is sent is accepted."""
-
-    def __init__(self, **settings: Any) -> None:
-        store = SettingsStore(str)
-        self.sent: list[SendRequest] = []
-        self.asked: list[AiRequest] = []
-        self._records = 0
-        for id, number in (("shop", "550001"), ("other", "550002")):
-            channel = {
-                "id": id,
-                "provider": "whatsapp_cloud",
-                "phone_number": f"+3460000{number}",
-                "phone_number_id": number,
-                "access_token": "t",
-                "app_secret": "s",
-                "verify_token": "v",
-                "human_agents": ["bea"],
-                **settings,
-            }
-            store.add(parse_channel(channel))
-        self.driver = Driver(store, self._perform, NOON)
-        self._write(ACCOUNT_INBOX, "main", AgentSaved(agent="bea"), "shop")
-        self._write(ACCOUNT_INBOX, "main", PresenceChanged(agent="bea", state="online"), "shop")
-        self.driver.run()
-
-    def _perform(self, request: EffectRequest, _now: datetime) -> Outcome:
-        if isinstance(request, SendRequest):
-            self.sent.append(request)
-            return Done({"answer": "accepted", "provider_message_id": f"wamid.of-{request.message_id}"})
-        assert isinstance(request, AiRequest)
-        self.asked.append(request)
-        return Done({"answer": "text", "text": "ai says"})
-
-    def _write(self, topic: Any, key: str, event: Event, channel: str) -> None:
-        self._records += 1
-        self.driver.now += timedelta(seconds=1)
-        self.driver.write(
-            topic, Record(f"r{self._records}", "/test", self.driver.now, key, event, channel, settings_revision=1)
-        )
-
-    def callback(self, value: Json, *, field: str = "messages", channel: str = "shop") -> None:
-        number = {"shop": "550001", "other": "550002"}[channel]
-        value = {"metadata": {"phone_number_id": number}, **value}
-        body = orjson.dumps({"entry": [{"id": "66", "changes": [{"field": field, "value": value}]}]})
-        self._write(WEBHOOKS, channel, WebhookReceived(provider="whatsapp_cloud", body=body), channel)
-        self.driver.run()
-        assert not self.events(DeadLettered)
-
-    def reply(self, id: str, contact: str, *, template: Template | None = None) -> None:
-        text = "Servus" if template is None else None
-        self.command(Reply(command_id=id, by="bea", text=text, template=template), contact)
-
-    def command(self, command: Command, contact: str) -> None:
-        self._write(INBOX, f"shop:{contact}", command, "shop")
-        self.driver.run()
-        assert not self.events(ConversationCommandRefused)
-
-    def events(self, model: type[Any]) -> list[Any]:
-        return [record.event for _, record in self.driver.records if isinstance(record.event, model)]
-
-    def threads(self) -> list[tuple[str, str]]:
-        """Of each customer's message, its id and its contact."""
-        return [(event.message_id, event.header.contact) for event in self.events(ConversationMessageReceived)]
-
-    def contact(self, key: str) -> Contact:
-        row = KeyRows(self.driver.states["conversations"], key).get("contact", Contact)
-        assert row is not None
-        return row
+    return {"messages": [said(message)]}
 
 
 def test_who_is_written_to_first_answers_in_the_same_conversation() -> None:
@@ -195,7 +94,7 @@ def test_a_user_id_means_somebody_else_on_another_channel() -> None:
 def test_a_changed_number_keeps_the_thread_and_a_stranger_gets_another(previous: str | None) -> None:
     desk = Desk(greeting={"enabled": True, "text": "Hi"})
     desk.callback(text("wamid.a"))
-    system = _said({"wa_id": NEW, "user_id": NEW_ID, "previous_user_id": previous})
+    system = said({"wa_id": NEW, "user_id": NEW_ID, "previous_user_id": previous})
     for _ in range(2):  # repeated, it changes nothing more
         desk.callback(changed("wamid.s", "user_changed_number", **system))
     desk.reply("o1", ANA)
