@@ -186,6 +186,7 @@ def _inbound(message: Json, value: Json) -> InboundMessage | InboundNotice:
         contact_in(sender, "wa_id"),
         contact_in(sender, "user_id"),
         contact_in(part_of(message, type_), "previous_user_id"),
+        _number_asked_for(message),
     )
     if contact is None:
         raise unusable_contact(message, "from")
@@ -193,6 +194,13 @@ def _inbound(message: Json, value: Json) -> InboundMessage | InboundNotice:
         return _notice(type_, message, message_id, contact, user_id)
     event: InboundEvent = "order" if type_ == "order" else "received"
     return _message(message, message_id, contact, user_id, event, _name(sender))
+
+
+def _number_asked_for(message: Json) -> str | None:
+    """The customer's own number, where the message answers a request for it (Meta docs, confirmed)."""
+    card = next(_objects(message, "contacts"), {})
+    phone = next(_objects(card, "phones"), {})
+    return contact_in(phone, "wa_id") if card.get("origin") == "contact_request" else None
 
 
 def _echo(message: Json) -> InboundMessage | InboundNotice:

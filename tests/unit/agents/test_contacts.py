@@ -61,6 +61,20 @@ def test_a_customer_without_a_number_keeps_the_thread_when_it_becomes_known() ->
     assert [request.conversation for request in desk.sent] == [f"shop:{ANA_ID}"] * 2
 
 
+def test_a_number_that_was_asked_for_is_joined() -> None:
+    desk = Desk()
+    desk.callback(text("wamid.a", phone=None))
+    card = {"origin": "contact_request", "phones": [{"phone": f"+{ANA}", "wa_id": ANA}]}
+    message = {"from_user_id": ANA_ID, "id": "wamid.b", "type": "contacts", "contacts": [card]}
+    desk.callback({"messages": [message]})
+    desk.reply("o1", ANA_ID)
+    card = {"origin": "other", "phones": [{"phone": f"+{NEW}", "wa_id": NEW}]}
+    desk.callback({"messages": [{**message, "id": "wamid.c", "contacts": [card]}]})
+    desk.reply("o2", ANA_ID)
+    assert [request.contact for request in desk.sent] == [ANA, ANA]
+    assert {contact for _, contact in desk.threads()} == {ANA_ID}
+
+
 def test_a_receipt_makes_the_second_name_known() -> None:
     desk = Desk()
     desk.callback(text("wamid.a", user_id=None))
