@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from schemas.event import Event
+from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import (
     AssignmentDecided,
@@ -146,6 +147,22 @@ DIRECTORY = Topic(
     retention=None,
     compacted=True,
     partitions=1,
+)
+ACCESS = Topic(
+    "access",
+    key="kind / id",
+    writers={TokenSaved: "desk", TokenRevoked: "desk"},
+    holds="API tokens, hashed, and their roles",
+    retention=None,
+    compacted=True,
+    partitions=1,
+)
+AUDIT = Topic(
+    "audit",
+    key="account id",
+    writers={AuditRecorded: "desk"},
+    holds="who changed what over the control API",
+    retention=365 * DAY,
 )
 INBOX = Topic(
     "inbox",
@@ -316,6 +333,8 @@ TOPICS: tuple[Topic, ...] = (
     WEBHOOKS,
     CHANNELS,
     DIRECTORY,
+    ACCESS,
+    AUDIT,
     INBOX,
     RECEIPTS,
     NOTIFICATIONS,

@@ -1,0 +1,63 @@
+"""What each role may do. docs/access.md has the table, which a test compares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from schemas.events.access import Grant, Role
+
+
+class Permission(StrEnum):
+    """Something that a route may ask for."""
+
+    READ = "read"
+    """Settings without secrets, people, conversations, reports."""
+    ACT = "act"
+    """Commands to conversations, one's own presence."""
+    DIRECT = "direct"
+    """Others' presence and memberships, dead letters, replay."""
+    ADMINISTER = "administer"
+    """Settings, agents, webhook addresses, tokens, audit."""
+
+
+_EACH: Final = {
+    Role.READ: frozenset({Permission.READ}),
+    Role.AGENT: frozenset({Permission.READ, Permission.ACT}),
+    Role.SUPERVISOR: frozenset({Permission.READ, Permission.ACT, Permission.DIRECT}),
+    Role.ADMIN: frozenset(Permission),
+}
+PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = _EACH
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who calls. id: `token/{id}` or `user/{id}`."""
+
+    id: str
+    name: str
+    grant: Grant
+
+    def may(self, permission: Permission) -> bool:
+        """Whether their role has the permission."""
+        return permission in PERMISSIONS[self.grant.role]
+
+    def sees_account(self, account: str) -> bool:
+        """Whether the account's people and channels may be shown to them."""
+        return self.grant.account in (None, account)
+
+    def sees_channel(self, account: str, channel: str) -> bool:
+        """Whether the channel, of that account, may be shown to them."""
+        return self.sees_account(account) and (self.grant.channels is None or channel in self.grant.channels)
+
+
+def exceeds(grant: Grant, giver: Grant) -> str | None:
+    """Why nobody with the giver's grant may give this one; None: they may. Names the field."""
+    order = list(Role)
+    if order.index(grant.role) < order.index(giver.role):
+        return "role"
+    if giver.account is not None and grant.account != giver.account:
+        return "account"
+    if giver.channels is not None and (grant.channels is None or not set(grant.channels) <= set(giver.channels)):
+        return "channels"
+    return None
