@@ -42,13 +42,13 @@ class Secrets:
                 "LIVEDESK_DATA_DIR).",
             ) from None
 
-    def webhook_token(self, channel_id: str) -> str:
-        """The channel's webhook token."""
-        return webhook_token(self._key, channel_id)
+    def webhook_token(self, channel_id: str, rotation: int = 0) -> str:
+        """The channel's webhook token, after so many replacements."""
+        return webhook_token(self._key, channel_id, rotation)
 
     def webhook_url(self, base_url: str, channel: ChannelSettings) -> str:
         """Where the provider posts the channel's callbacks, below a base URL of ingress."""
-        return base_url.rstrip("/") + webhook_path(channel.provider, self.webhook_token(channel.id))
+        return base_url.rstrip("/") + webhook_path(channel.provider, self.webhook_token(channel.id, channel.webhook_rotation))
 
 
 def load_secrets(settings: Settings) -> Secrets:

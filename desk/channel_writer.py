@@ -1,25 +1,76 @@
 """Writing channel settings, and who is a member of a channel. Every change is a new revision."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from ingress.directory import ChannelDirectory
-from ingress.journal import Change, Journal
-from schemas.settings.channel import ChannelSettings, apply_change, check_channel, taken_number
+from desk.directory import DeskDirectory
+from desk.journal import Change, Journal
+from schemas.settings.channel import MANAGED, ChannelForm, ChannelSettings, apply_change, check_channel, taken_number
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import FieldError, InvalidSettings
+
+Managed = Callable[[ChannelSettings], Mapping[str, object]]
+"""Managed fields as they are to be, from the current revision."""
+
+
+class Changed(Exception):
+    """The settings were changed since the revision that a change is based on."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"the settings are at revision {revision} now")
+        self.revision = revision
 
 
 class ChannelWriter:
     """Saves revisions. All methods raise NotDurable."""
 
-    def __init__(self, directory: ChannelDirectory, journal: Journal) -> None:
+    def __init__(self, directory: DeskDirectory, journal: Journal) -> None:
         self._directory, self._journal = directory, journal
 
-    async def change(self, channel_id: str, fields: Mapping[str, object]) -> ChannelSettings:
-        """Save the next revision. Raises UnknownChannel, InvalidSettings."""
+    async def create(self, form: ChannelForm) -> ChannelSettings:
+        """Save a new channel. Raises InvalidSettings."""
+        settings = new_channel(form)
+
+        def fill(change: Change) -> None:
+            self.check_new(settings)
+            change.save_channel(settings, None)
+
+        await self._journal.write(fill)
+        return self._directory.channel(form.id)
+
+    def check_new(self, settings: ChannelSettings) -> None:
+        """Refuse what can't be a new channel, as things are known now. Raises InvalidSettings."""
+        if self._directory.find(settings.id) is not None:
+            raise InvalidSettings((FieldError("id", "there is, or was, a channel of that id: choose another"),))
+        check_channel(settings, self._directory.people(settings.account))
+        taken = tuple(taken_number(settings, self._directory.channels()))
+        if taken:
+            raise InvalidSettings(taken)
+
+    async def manage(self, channel_id: str, manage: Managed) -> ChannelSettings:
+        """Save the next revision with other managed fields. Raises UnknownChannel."""
 
         def fill(change: Change) -> None:
             current = self._directory.channel(channel_id)
+            managed = manage(current)
+            if any(getattr(current, name) != value for name, value in managed.items()):
+                changed = current.model_copy(update={**managed, "revision": current.revision + 1})
+                change.save_channel(changed, current)
+
+        await self._journal.write(fill)
+        return self._directory.channel(channel_id)
+
+    async def change(
+        self, channel_id: str, fields: Mapping[str, object], *, based_on: int | None = None
+    ) -> ChannelSettings:
+        """Save the next revision. based_on: the revision that must be the current one.
+
+        Raises UnknownChannel, InvalidSettings, Changed.
+        """
+
+        def fill(change: Change) -> None:
+            current = self._directory.channel(channel_id)
+            if based_on not in (None, current.revision):
+                raise Changed(current.revision)
             changed = apply_change(current, fields)
             check_channel(changed, self._directory.people(current.account), current)
             _refuse_taken(changed, current, self._directory.channels())
@@ -62,13 +113,14 @@ class ChannelWriter:
                 self._change_agents(change, account, file)
             for index, settings in enumerate(file.channels):
                 current = self._directory.find(settings.id)
-                revision = 1 if current is None else current.revision
-                if current == settings.model_copy(update={"revision": revision}):
-                    continue
-                if current is not None:
+                if current is None:
+                    saved.append(settings)
+                else:
+                    same = settings.model_copy(update={name: getattr(current, name) for name in MANAGED})
+                    if current == same:
+                        continue
                     _refuse_fixed(f"channels[{index}]", current, settings)
-                    revision += 1
-                saved.append(settings.model_copy(update={"revision": revision}))
+                    saved.append(same.model_copy(update={"revision": current.revision + 1}))
                 change.save_channel(saved[-1], current)
 
         await self._journal.write(fill)
@@ -81,6 +133,11 @@ class ChannelWriter:
                 change.save_agent(account, agent)
             if known is None:
                 change.set_presence(account, person.id, person.state)
+
+
+def new_channel(form: ChannelForm) -> ChannelSettings:
+    """The first revision of a channel."""
+    return ChannelSettings(**{name: getattr(form, name) for name in form.model_fields_set})
 
 
 def change_member(change: Change, channel: ChannelSettings, agent: str, member: bool) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from schemas.events.conversation import Assignee
 from schemas.events.conversation import Template as MessageTemplate
@@ -23,7 +23,7 @@ from schemas.events.inbox import (
 )
 from schemas.settings import channel
 from schemas.settings.channel import ChannelSettings, Directory
-from schemas.settings.errors import FieldError, InvalidSettings
+from schemas.settings.errors import FieldError
 from schemas.settings.types import Id, Instant, SettingsModel, Text
 
 MAX_PARAMETER = 1024
@@ -46,10 +46,18 @@ Labels = Annotated[
 
 
 class _Request(SettingsModel):
-    """What all commands have. id: of the command, and of the message it sends; by: a human agent."""
+    """What all commands have. id: of the command, and of the message it sends.
+
+    by: the human agent in whose name it is given; left out: the caller's own.
+    """
 
     id: Id | None = None
-    by: Id
+    by: Id | None = None
+
+    @property
+    def sender(self) -> str:
+        """Who gives it, once that is known."""
+        return self.by or ""
 
 
 class TemplateRequest(channel.Template):
@@ -74,7 +82,7 @@ class ReplyRequest(_Request):
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
         template = None if self.template is None else MessageTemplate(**self.template.model_dump())
-        return Reply(command_id=command_id, by=self.by, text=self.text, template=template)
+        return Reply(command_id=command_id, by=self.sender, text=self.text, template=template)
 
 
 class NoteRequest(_Request):
@@ -85,7 +93,7 @@ class NoteRequest(_Request):
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        return AddNote(command_id=command_id, by=self.by, text=self.text)
+        return AddNote(command_id=command_id, by=self.sender, text=self.text)
 
 
 class SnoozeRequest(_Request):
@@ -96,7 +104,7 @@ class SnoozeRequest(_Request):
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        return Snooze(command_id=command_id, by=self.by, until=self.until)
+        return Snooze(command_id=command_id, by=self.sender, until=self.until)
 
 
 class AssignTo(SettingsModel):
@@ -115,7 +123,7 @@ class AssignRequest(_Request):
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
         to = Assignee(kind=self.to.kind, id=self.to.id)
-        return Assign(command_id=command_id, by=self.by, to=to)
+        return Assign(command_id=command_id, by=self.sender, to=to)
 
 
 class LabelRequest(_Request):
@@ -133,7 +141,7 @@ class LabelRequest(_Request):
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        return Label(command_id=command_id, by=self.by, add=self.add, remove=self.remove)
+        return Label(command_id=command_id, by=self.sender, add=self.add, remove=self.remove)
 
 
 _PLAIN: Mapping[str, type[Command]] = {
@@ -153,22 +161,10 @@ class PlainRequest(_Request):
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        return _PLAIN[self.type](command_id=command_id, by=self.by)
+        return _PLAIN[self.type](command_id=command_id, by=self.sender)
 
 
 CommandRequest = ReplyRequest | NoteRequest | SnoozeRequest | AssignRequest | LabelRequest | PlainRequest
-
-COMMAND_REQUEST: TypeAdapter[CommandRequest] = TypeAdapter(Annotated[CommandRequest, Field(discriminator="type")])
-
-
-def parse_command(body: object) -> CommandRequest:
-    """The command in a body, as JSON gives it. Raises InvalidSettings."""
-    try:
-        return COMMAND_REQUEST.validate_python(body)
-    except ValidationError as error:
-        found = InvalidSettings.from_pydantic(error).errors
-        # Pydantic's path starts with the type of the command.
-        raise InvalidSettings(tuple(FieldError(item.field.partition(".")[2], item.message) for item in found)) from None
 
 
 def unknown_agents(asked: CommandRequest, settings: ChannelSettings, people: Directory) -> tuple[FieldError, ...]:
@@ -177,7 +173,7 @@ def unknown_agents(asked: CommandRequest, settings: ChannelSettings, people: Dir
 
 
 def _unknown_agents(asked: CommandRequest, settings: ChannelSettings, people: Directory) -> Iterator[FieldError]:
-    if asked.by not in people.human_agents:
+    if asked.sender not in people.human_agents:
         yield FieldError("by", "is not a human agent of the account")
     if not isinstance(asked, AssignRequest):
         return

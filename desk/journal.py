@@ -14,7 +14,7 @@ from schemas.settings.channel import ChannelSettings, to_stored
 from schemas.settings.channels_file import Agent
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, Topic
 
-SOURCE = "/livedesk/ingress"
+SOURCE = "/livedesk/desk"
 
 Message = tuple[str, bytes, bytes, Headers]
 """Topic (its full name), key, value, headers."""

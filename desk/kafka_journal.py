@@ -13,7 +13,7 @@ from aiokafka.structs import RecordMetadata
 from bus.aiokafka_fixes import discard_producer
 from bus.connection import KafkaConnection, client_options
 from bus.publisher import NotDurable
-from ingress.journal import Change, Fill, Message
+from desk.journal import Change, Fill, Message
 
 TRANSACTION_TIMEOUT_MS = 10_000
 """How long the open transaction of a process that died may hold readers back."""
@@ -40,7 +40,7 @@ class KafkaJournal:
     deadline: seconds until it gives up.
     """
 
-    # All ingress processes share a transactional id, and each write opens a producer with it: that ends the transaction
+    # All desk processes share a transactional id, and each write opens a producer with it: that ends the transaction
     # of another process, which then decides anew, and makes what is read afterwards final. So two processes never save
     # the same revision, and nothing that died half-way is left open.
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from bus.publisher import Publish
-from ingress.channel_writer import change_member
-from ingress.directory import ChannelDirectory
-from ingress.journal import Change, Journal
+from desk.channel_writer import change_member
+from desk.directory import DeskDirectory
+from desk.journal import Change, Journal
 from schemas.events.people import PresenceState
 from schemas.settings.channels_file import Agent
 from schemas.settings.types import SettingsModel
@@ -26,7 +26,7 @@ class People:
     """
 
     def __init__(
-        self, directory: ChannelDirectory, journal: Journal, publisher: Publish, new_change: Callable[[], Change]
+        self, directory: DeskDirectory, journal: Journal, publisher: Publish, new_change: Callable[[], Change]
     ) -> None:
         self._directory, self._journal, self._publisher, self._new_change = directory, journal, publisher, new_change
 

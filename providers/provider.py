@@ -1,6 +1,6 @@
 """A provider as one value, and the neutral results of reading its callbacks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -249,6 +249,34 @@ class Answer:
     retry_after: str = ""
 
 
+SetUpProblem: TypeAlias = Literal["wrong_credentials", "wrong_number", "not_permitted", "inactive", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of trying a channel's credentials. field: the setting that is wrong; message: what to do about it.
+
+    problem: None: they work. notes: what was not checked, or is still to be done.
+    """
+
+    problem: SetUpProblem | None = None
+    field: str = ""
+    message: str = ""
+    notes: tuple[str, ...] = ()
+
+
+Checking: TypeAlias = Generator[Call, Answer, Checked]
+"""Calls to make one after the other; each is sent its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """What an administrator does at the provider. callbacks: to tick there; steps: in words, with the addresses."""
+
+    callbacks: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
@@ -262,6 +290,8 @@ class Provider:
     plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
     was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
+    check: tries the channel's credentials and number. set_up: what is to be done at the provider, given the channel's
+    webhook address. subscribe: does what of it can be done by calls; None: nothing can.
     """
 
     name: str
@@ -274,7 +304,10 @@ class Provider:
     read_send: Callable[[Answer], SendResult | None]
     plan_lookup: Callable[[Template, ChannelSettings], Call | SendResult]
     read_lookup: Callable[[Template, Answer], SendResult | None]
+    check: Callable[[ChannelSettings], Checking]
+    set_up: Callable[[ChannelSettings, str], SetUp]
     methods: tuple[str, ...] = ("POST",)
     acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")
     addressees: Callable[[bytes], frozenset[str]] = lambda _body: frozenset()
     addresses: Callable[[ChannelSettings], frozenset[str]] = lambda _settings: frozenset()
+    subscribe: Callable[[ChannelSettings, str], Checking] | None = None

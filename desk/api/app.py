@@ -111,7 +111,7 @@ class _Endpoint:
         try:
             return model.validate_python(data)
         except ValidationError as error:
-            raise not_valid(error) from None
+            raise not_valid(error, tagged=self._route.tagged) from None
 
     def _query(self, request: web.Request) -> BaseModel:
         model = self._route.query

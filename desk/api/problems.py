@@ -22,7 +22,9 @@ TITLES: Final[Mapping[int, str]] = {
     422: "Not valid",
     429: "Too many requests",
     500: "Our fault",
+    502: "The provider gave no usable answer",
     503: "Not durable",
+    504: "The provider can't be reached",
 }
 
 
@@ -85,6 +87,9 @@ def not_found() -> Problem:
     return Problem(404, "not_found", "there is nothing here that you may see")
 
 
-def not_valid(error: ValidationError) -> Problem:
-    """What pydantic found."""
-    return Problem(422, "not_valid", "the request can't be used", InvalidSettings.from_pydantic(error).errors)
+def not_valid(error: ValidationError, *, tagged: bool = False) -> Problem:
+    """What pydantic found. tagged: each path starts with the tag of a union, which is no field."""
+    errors = InvalidSettings.from_pydantic(error).errors
+    if tagged:
+        errors = tuple(FieldError(one.field.partition(".")[2], one.message) for one in errors)
+    return Problem(422, "not_valid", "the request can't be used", errors)

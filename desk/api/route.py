@@ -57,7 +57,7 @@ class Route:
 
     permission: None: who calls need not say who they are. answer: its body's model; status: of success; also: further
     statuses of success. body, query: their models. problems: statuses of refusals beyond those that follow from the
-    rest. conditional: it may ask for If-Match. media: of an answer that is not JSON.
+    rest. tagged: the body is a union of models by `type`. conditional: it heeds If-Match. media: of an answer that is not JSON.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -69,6 +69,7 @@ class Route:
     status: int = 200
     also: tuple[int, ...] = ()
     body: TypeAdapter[Any] | None = None
+    tagged: bool = False
     query: type[BaseModel] | None = None
     problems: tuple[int, ...] = ()
     conditional: bool = False
@@ -99,5 +100,5 @@ class Route:
         if self.method != "GET":
             found.add(503)
         if self.conditional:
-            found |= {412, 428}
+            found.add(412)
         return tuple(sorted(found))

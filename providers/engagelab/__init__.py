@@ -2,6 +2,7 @@
 
 from providers.engagelab.callbacks import parse_callback
 from providers.engagelab.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
+from providers.engagelab.setting_up import check, set_up
 from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
 from providers.provider import Provider
 
@@ -16,4 +17,6 @@ ENGAGELAB = Provider(
     read_send=read_send,
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,
+    check=check,
+    set_up=set_up,
 )

@@ -101,7 +101,7 @@ class ListedTemplate:
 
 def plan_send(request: SendRequest, settings: ChannelSettings) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    auth = _auth(settings)
+    auth = headers_of(settings)
     if auth is None:
         return NO_CREDENTIALS
     envelope = Envelope(settings.phone_number, request.contact, request.message_id, request.conversation)
@@ -143,7 +143,7 @@ def read_send(answer: Answer) -> SendResult | None:
 
 def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
     """The call that lists the template, if the account has it."""
-    auth = _auth(settings)
+    auth = headers_of(settings)
     if auth is None:
         return NO_CREDENTIALS
     return Call("GET", "/v1/templates", auth, {"name": template.name, "language_code": template.language})
@@ -165,7 +165,8 @@ def read_lookup(template: Template, answer: Answer) -> SendResult | None:
     return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
 
 
-def _auth(settings: ChannelSettings) -> Mapping[str, str] | None:
+def headers_of(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """How a call signs in; None: the channel has no usable credentials."""
     if settings.dev_key is None or settings.dev_secret is None or ":" in settings.dev_key:
         return None
     credentials = f"{settings.dev_key}:{settings.dev_secret.get_secret_value()}".encode()

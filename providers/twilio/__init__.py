@@ -3,6 +3,7 @@
 from providers.provider import Provider
 from providers.twilio.callbacks import parse_callback
 from providers.twilio.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
+from providers.twilio.setting_up import check, set_up
 from providers.twilio.webhook import ACKNOWLEDGEMENT, KEPT_HEADERS, accepts, screen
 
 TWILIO = Provider(
@@ -16,5 +17,7 @@ TWILIO = Provider(
     read_send=read_send,
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,
+    check=check,
+    set_up=set_up,
     acknowledgement=ACKNOWLEDGEMENT,
 )

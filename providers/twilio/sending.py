@@ -34,7 +34,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 
     webhook_url: the channel's own; statuses come to `/status` below it. None: nobody can reach it from outside.
     """
-    headers = _headers(settings)
+    headers = headers_of(settings)
     if headers is None:
         return NO_CREDENTIALS
     # A user id has no "+" (a practice).
@@ -92,7 +92,7 @@ def read_send(answer: Answer) -> SendResult | None:
 
 def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
     """The call that asks for the template's approval. Its name is its ContentSid, which has one language."""
-    headers = _headers(settings)
+    headers = headers_of(settings)
     if headers is None:
         return NO_CREDENTIALS
     if not _CONTENT_SID.fullmatch(template.name):
@@ -114,7 +114,7 @@ def read_lookup(_template: Template, answer: Answer) -> SendResult | None:
     return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
 
 
-def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+def headers_of(settings: ChannelSettings) -> Mapping[str, str] | None:
     """An API key signs in where there is one, else the account's auth token."""
     user, secret = settings.api_key, settings.api_key_secret
     if user is None or secret is None:

@@ -25,7 +25,7 @@ _BAD_REQUEST: Final = 100
 
 def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str | None) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    headers = _headers(settings)
+    headers = headers_of(settings)
     if headers is None:
         return NO_CREDENTIALS
     try:
@@ -82,7 +82,7 @@ def read_send(answer: Answer) -> SendResult | None:
 
 def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
     """The call that lists the template, if the account has it."""
-    headers = _headers(settings)
+    headers = headers_of(settings)
     if headers is None:
         return NO_CREDENTIALS
     if settings.business_account_id is None:
@@ -115,7 +115,8 @@ def read_lookup(template: Template, answer: Answer) -> SendResult | None:
     return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
 
 
-def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+def headers_of(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """How a call signs in; None: the channel has no credentials."""
     token = settings.access_token
     if token is None or settings.phone_number_id is None:
         return None

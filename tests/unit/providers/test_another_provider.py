@@ -12,10 +12,13 @@ from providers.provider import (
     Answer,
     Call,
     Callback,
+    Checked,
+    Checking,
     InboundMessage,
     ParsedCallback,
     Provider,
     Screened,
+    SetUp,
     WebhookAnswer,
     WebhookRequest,
 )
@@ -60,6 +63,11 @@ def plan_lookup(_template: Template, _settings: ChannelSettings) -> Call | SendR
     return SendResult(answer="template_unavailable", message="a pigeon carries no templates")
 
 
+def check(_settings: ChannelSettings) -> Checking:
+    yield Call("GET", "/loft")
+    return Checked()
+
+
 PIGEON = Provider(
     name="pigeon",
     max_text=140,
@@ -71,6 +79,8 @@ PIGEON = Provider(
     read_send=read_send,
     plan_lookup=plan_lookup,
     read_lookup=lambda _template, _answer: None,
+    check=check,
+    set_up=lambda _settings, url: SetUp(("flights",), (f"Tell the pigeons of {url}.",)),
     acknowledgement=WebhookAnswer(202, b"coo"),
 )
 
