@@ -17,6 +17,7 @@ from schemas.contact import InvalidContact, contact_id
 from schemas.ids import conversation_key, derived_id
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
+from schemas.settings.errors import FieldError
 from schemas.settings.types import SettingsModel
 from schemas.topics import INBOX
 
@@ -85,7 +86,8 @@ class ConversationRoutes:
         if own is not None and call.body.by in (None, own):
             return call.body.model_copy(update={"by": own})
         if call.body.by is None:
-            raise Problem(422, "not_valid", "by: name the agent in whose name it is done")
+            missing = FieldError("by", "name the agent in whose name it is done")
+            raise Problem(422, "not_valid", "the request can't be used", (missing,))
         if not call.actor.may(Permission.DIRECT):
             raise Problem(403, "not_allowed", "you may act in your own name only")
         return call.body

@@ -15,7 +15,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     "account": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "channel": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "agent": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
-    "contact": r"[A-Za-z0-9+][A-Za-z0-9+._~-]{1,280}",
+    "contact": r"[A-Za-z0-9+(][A-Za-z0-9+._~() -]{1,280}",
     "conversation": r"[A-Za-z0-9-]{1,64}",
     "id": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 }
@@ -57,7 +57,8 @@ class Route:
 
     permission: None: who calls need not say who they are. answer: its body's model; status: of success; also: further
     statuses of success. body, query: their models. problems: statuses of refusals beyond those that follow from the
-    rest. tagged: the body is a union of models by `type`. conditional: it heeds If-Match. media: of an answer that is not JSON.
+    rest. tagged: the body is a union of models by `type`. conditional: it heeds If-Match. media: of an answer that is
+    not JSON.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]

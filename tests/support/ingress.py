@@ -1,4 +1,4 @@
-"""Both ingress listeners over real HTTP, with a list in place of Kafka."""
+"""Ingress and the control API over real HTTP, with a list in place of Kafka."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,16 +9,24 @@ from itertools import count
 from aiohttp import ClientSession, web
 
 from bus.publisher import NotDurable
+from desk.access.tokens import AccessDirectory, new_token, token_hash
+from desk.api.app import build_api, by_token
+from desk.api.table import all_routes
+from desk.channel_writer import ChannelWriter
+from desk.directory import DeskDirectory
+from desk.journal import Change, Fill
+from desk.office import Office
+from desk.outcomes import Outcomes
+from desk.people import People
 from ingress.app import build_server
-from ingress.channel_writer import ChannelWriter
-from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
-from ingress.journal import Change, Fill
-from ingress.people import People
 from providers.address import webhook_path, webhook_token
+from providers.provider import Answer, Call
 from schemas.codec import Headers, from_kafka
+from schemas.events.access import Grant, Role, TokenSaved
 from schemas.events.callbacks import WebhookReceived
-from schemas.record import Record
+from schemas.record import Record, encode
+from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 
@@ -77,7 +85,12 @@ class Ingress:
         self.kafka = Written()
         self.lookups = 0
         self._applied = 0
-        self.directory = ChannelDirectory(unscramble, lambda id_: webhook_token(b"unit", id_))
+        self.channels = ChannelDirectory(unscramble, lambda id, rotation: webhook_token(b"unit", id, rotation))
+        self.directory = DeskDirectory(unscramble)
+        self.access = AccessDirectory()
+        self.outcomes = Outcomes()
+        self.answers: list[Answer | None] = []
+        self.calls: list[Call] = []
         ids = (f"id-{number}" for number in count(1))
 
         def new_id() -> str:
@@ -87,7 +100,7 @@ class Ingress:
         self.writer = ChannelWriter(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.new_change)
         self.public = build_server(
-            self.directory,
+            self.channels,
             self.kafka,
             Recheck(self.catch_up, interval=0.01),
             ready=lambda: self.kafka.connected,
@@ -97,17 +110,39 @@ class Ingress:
             max_body_bytes=MAX_BODY,
             public_url=public_url,
         )
-        self.control_app = build_control_app(
-            self.directory,
-            self.kafka,
-            self.writer,
-            self.people,
+        office = Office(
+            directory=self.directory,
+            writer=self.writer,
+            people=self.people,
+            publisher=self.kafka,
+            webhook_url=lambda settings: self.url + self._path(settings),
+            call=self._call,
             prefix="t.",
             clock=lambda: NOW,
             new_id=new_id,
         )
+        routes = all_routes(office, self.outcomes)
+        self.control_app = build_api(routes, by_token(self.access), office.visible, lambda: NOW)
         self.url = ""
         self.control_url = ""
+
+    @staticmethod
+    def _path(settings: ChannelSettings) -> str:
+        return webhook_path(settings.provider, webhook_token(b"unit", settings.id, settings.webhook_rotation))
+
+    async def _call(self, _settings: ChannelSettings, call: Call) -> Answer | None:
+        """The provider, which gives the answers that it was told."""
+        self.calls.append(call)
+        return self.answers.pop(0)
+
+    def token(self, role: Role = Role.ADMIN, **grant: object) -> str:
+        """A new token with that role."""
+        id = f"t{len(self.access.tokens())}"
+        token = new_token(lambda count: id.encode().ljust(count))
+        given = Grant.model_validate({"role": role, **grant})
+        saved = TokenSaved(id=id, name=id, hash=token_hash(token), grant=given, created_at=NOW, created_by="test")
+        self.access.apply(f"token/{id}".encode(), encode(Record(id, "/test", NOW, f"token/{id}", saved)))
+        return token
 
     async def write(self, fill: Fill) -> None:
         """The journal: what was written is known at once."""
@@ -121,10 +156,13 @@ class Ingress:
 
     async def catch_up(self) -> None:
         self.lookups += 1
-        fed = {CHANNELS.full_name("t."): self.directory.apply, DIRECTORY.full_name("t."): self.directory.apply_person}
+        fed = {
+            CHANNELS.full_name("t."): (self.directory.apply, self.channels.apply),
+            DIRECTORY.full_name("t."): (self.directory.apply_person,),
+        }
         for topic, key, value, _ in self.kafka.records[self._applied :]:
-            if topic in fed:
-                fed[topic](key, value)
+            for apply in fed.get(topic, ()):
+                apply(key, value)
         self._applied = len(self.kafka.records)
 
     def forget(self) -> None:

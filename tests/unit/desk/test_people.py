@@ -12,7 +12,7 @@ from schemas.record import Record
 from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import CHANNELS, DIRECTORY
 from tests.support.ingress import FILE, NOW, Ingress, running
-from tests.unit.ingress.test_control import Control, Json, refusal
+from tests.unit.desk.test_control import Control, Json, refusal
 
 
 @pytest.fixture
@@ -96,7 +96,10 @@ async def test_an_agent_is_made_replaced_and_listed(control: Control) -> None:
     assert isinstance(agents, list)
     assert [agent["id"] for agent in agents if isinstance(agent, dict)] == ["irene", "lea", "paul"]
     assert {"id": "lea", "name": "lea", "workload": "default", "teams": []} in agents
-    assert await control.send("GET", "/v1/accounts/other/agents") == (200, {"agents": []})
+    assert listed["teams"] == ["front"]
+    assert await control.send("GET", "/v1/accounts/other/agents") == (200, {"agents": [], "teams": []})
+    for path in (AGENT("no%20id"), "/v1/accounts/no%20id/agents/lea"):
+        assert refusal(await control.send("PUT", path, {})) == (404, "not_found", [])
 
 
 @pytest.mark.parametrize(
@@ -106,15 +109,13 @@ async def test_an_agent_is_made_replaced_and_listed(control: Control) -> None:
         (AGENT("lea"), {"workload": "2"}, "workload"),
         (AGENT("lea"), {"teams": ["a b"]}, "teams[0]"),
         (AGENT("lea"), {"state": "online"}, "state"),
-        (AGENT("no%20id"), {}, "id"),
-        ("/v1/accounts/no%20id/agents/lea", {}, "id"),
         (AGENT("irene") + "/presence", {"state": "away"}, "state"),
         (AGENT("irene") + "/presence", {"state": "idle", "source": "cat"}, "source"),
         (AGENT("irene") + "/presence", {}, "state"),
     ],
 )
 async def test_an_unusable_value_names_its_field(control: Control, path: str, body: JsonValue, field: str) -> None:
-    assert refusal(await control.send("PUT", path, body)) == (422, "invalid_settings", [field])
+    assert refusal(await control.send("PUT", path, body)) == (422, "not_valid", [field])
     assert control.ingress.kafka.records == []
 
 
@@ -141,7 +142,7 @@ async def test_a_deleted_agent_leaves_every_channel_and_the_rules_stay(control: 
     assert [record.subject for record in control.ingress.records(CHANNELS)] == ["cloud/2", "desk/2"]
     assert members(control.ingress) == {"cloud": (), "desk": ("irene",)}
     assert [channel.assignment for channel in control.ingress.directory.channels()] == rules
-    assert refusal(await control.send("DELETE", AGENT("paul"))) == (404, "unknown_agent", [])
+    assert refusal(await control.send("DELETE", AGENT("paul"))) == (404, "not_found", [])
 
 
 async def test_an_agent_left_out_of_a_channel_s_settings_has_left_it(control: Control) -> None:
@@ -184,12 +185,12 @@ async def test_presence_goes_to_the_account_inbox_alone(control: Control) -> Non
 
 
 async def test_an_unknown_agent_is_404(control: Control) -> None:
-    nobody: tuple[int, str, list[str]] = (404, "unknown_agent", [])
+    nobody: tuple[int, str, list[str]] = (404, "not_found", [])
     assert refusal(await control.send("PUT", AGENT("zoe") + "/presence", {"state": "online"})) == nobody
     assert refusal(await control.send("PUT", "/v1/accounts/x/agents/irene/presence", {"state": "online"})) == nobody
     assert refusal(await control.send("DELETE", AGENT("zoe") + "/memberships")) == nobody
     assert refusal(await control.send("PUT", "/v1/channels/desk/agents/zoe")) == nobody
-    assert refusal(await control.send("DELETE", "/v1/channels/no/agents/irene")) == (404, "unknown_channel", [])
+    assert refusal(await control.send("DELETE", "/v1/channels/no/agents/irene")) == (404, "not_found", [])
     assert control.ingress.kafka.records == []
 
 

@@ -8,8 +8,10 @@ import pytest
 from aiohttp import ClientSession
 from pydantic import JsonValue
 
-from ingress.channel_writer import ChannelWriter
-from schemas.events.conversation import Assignee, Template
+from desk.channel_writer import ChannelWriter
+from schemas.event import Event
+from schemas.events.access import Role
+from schemas.events.conversation import Assignee, ConversationCommandRefused, ConversationGated, Template
 from schemas.events.inbox import (
     AddNote,
     Assign,
@@ -28,6 +30,7 @@ from schemas.record import Record
 from schemas.settings.channels_file import ChannelsFile, parse_channels_file
 from schemas.settings.errors import InvalidSettings
 from tests.support.ingress import FILE, NOW, Ingress, running
+from tests.support.reading import until
 
 Json = dict[str, JsonValue]
 Answer = tuple[int, Json]
@@ -35,14 +38,16 @@ Answer = tuple[int, Json]
 
 class Control:
     def __init__(self, ingress: Ingress, client: ClientSession) -> None:
-        self.ingress, self._client = ingress, client
+        self.ingress, self.client = ingress, client
+        self.token = ingress.token()
 
     async def send(self, method: str, path: str, body: JsonValue = None, **headers: str) -> Answer:
-        async with self._client.request(method, self.ingress.control_url + path, json=body, headers=headers) as answer:
-            return answer.status, await answer.json()
+        headers = {"Authorization": f"Bearer {self.token}", **headers}
+        async with self.client.request(method, self.ingress.control_url + path, json=body, headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
 
     async def command(self, body: JsonValue, *, channel: str = "desk", contact: str = "34622333444") -> Answer:
-        return await self.send("POST", f"/v1/channels/{channel}/conversations/{contact}/commands", body)
+        return await self.send("POST", f"/v1/channels/{channel}/conversations/{contact}/commands?wait=0", body)
 
     async def change(self, body: JsonValue, *, channel: str = "desk") -> Answer:
         return await self.send("PATCH", f"/v1/channels/{channel}/settings", body)
@@ -57,22 +62,20 @@ async def control() -> AsyncIterator[Control]:
 def refusal(answer: Answer) -> tuple[int, str, list[str]]:
     """Status, code and wrong fields."""
     status, body = answer
-    error = body["error"]
-    assert isinstance(error, dict)
-    assert isinstance(error["message"], str)
-    assert isinstance(error["fields"], list)
-    fields = [str(field["field"]) for field in error["fields"] if isinstance(field, dict)]
-    return status, str(error["code"]), fields
+    assert isinstance(body["detail"], str)
+    assert isinstance(body["errors"], list)
+    fields = [str(field["field"]) for field in body["errors"] if isinstance(field, dict)]
+    return status, str(body["code"]), fields
 
 
 async def test_a_reply_is_written_to_the_inbox_and_accepted(control: Control) -> None:
     body: JsonValue = {"type": "reply", "id": "r-7", "by": "irene", "text": "On its way."}
     status, answer = await control.command(body, contact="+34 622 333 444")
     key = "desk:34622333444"
-    assert (status, answer) == (202, {"command_id": "r-7", "conversation_key": key})
+    assert (status, answer["command_id"], answer["conversation_key"], answer["state"]) == (202, "r-7", key, "pending")
     (record,) = control.ingress.inbox
     command = Reply(command_id="r-7", by="irene", text="On its way.")
-    assert record == Record(record.id, "/livedesk/ingress", NOW, key, command, "desk", 1)
+    assert record == Record(record.id, "/livedesk/desk", NOW, key, command, "desk", 1)
     assert control.ingress.kafka.records[-1][:2] == ("t.inbox.v1", key.encode())
 
 
@@ -176,13 +179,13 @@ TEMPLATE: Json = {"name": "n", "language": "es"}
 async def test_a_command_of_the_wrong_shape_names_its_fields(
     control: Control, body: JsonValue, fields: list[str]
 ) -> None:
-    assert refusal(await control.command(body)) == (422, "invalid_command", fields)
+    assert refusal(await control.command(body)) == (422, "not_valid", fields)
     assert control.ingress.inbox == []
 
 
 async def test_a_command_needs_a_channel_a_contact_and_an_agent_that_there_are(control: Control) -> None:
     body: Json = {"type": "resolve", "by": "irene"}
-    assert refusal(await control.command(body, channel="no")) == (404, "unknown_channel", [])
+    assert refusal(await control.command(body, channel="no")) == (404, "not_found", [])
     assert refusal(await control.command(body, contact="someone")) == (422, "invalid_contact", [])
     assert refusal(await control.command({**body, "by": "zoe"})) == (409, "unknown_agent", ["by"])
     assert control.ingress.inbox == []
@@ -298,26 +301,21 @@ async def test_the_list_tells_where_callbacks_go(control: Control) -> None:
     status, listed = await control.send("GET", "/v1/channels")
     channels = listed["channels"]
     assert isinstance(channels, list)
-    paths = {channel["id"]: channel["webhook_path"] for channel in channels if isinstance(channel, dict)}
+    paths = {channel["id"]: channel["webhook_url"] for channel in channels if isinstance(channel, dict)}
     assert status == 200
-    assert paths["desk"] == control.ingress.webhook("desk").removeprefix(control.ingress.url)
+    assert paths["desk"] == control.ingress.webhook("desk")
     assert list(paths) == ["cloud", "desk"]
-
-
-async def test_pages_in_a_browser_of_this_machine_are_kept_out(control: Control) -> None:
-    assert refusal(await control.send("GET", "/v1/channels", Host="rebound.example"))[:2] == (403, "not_local")
-    form = {"Content-Type": "text/plain"}
-    assert refusal(await control.send("PATCH", "/v1/channels/desk/settings", {}, **form))[:2] == (415, "not_json")
 
 
 async def test_whatever_goes_wrong_is_explained_in_json(control: Control) -> None:
     url = control.ingress.control_url + "/v1/channels/desk/settings"
     async with ClientSession() as client:
         for data in (b'{"name": ', b'{"name": "\\ud800"}'):
-            async with client.patch(url, data=data, headers={"Content-Type": "application/json"}) as answer:
-                assert refusal((answer.status, await answer.json()))[:2] == (400, "invalid_json")
-    assert refusal(await control.change(["name"]))[:2] == (400, "invalid_json")
-    assert refusal(await control.change({}, channel="no"))[:2] == (404, "unknown_channel")
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {control.token}"}
+            async with client.patch(url, data=data, headers=headers) as answer:
+                assert refusal((answer.status, await answer.json(content_type=None)))[:2] == (400, "invalid_json")
+    assert refusal(await control.change(["name"]))[:2] == (422, "not_valid")
+    assert refusal(await control.change({}, channel="no"))[:2] == (404, "not_found")
     assert refusal(await control.send("GET", "/v2"))[:2] == (404, "not_found")
     assert refusal(await control.send("DELETE", "/v1/channels"))[:2] == (405, "method_not_allowed")
 
@@ -346,3 +344,51 @@ async def test_a_file_that_moves_a_channel_to_another_account_is_refused() -> No
     await ingress.writer.save_file(FILE)
     with pytest.raises(InvalidSettings, match=r"channels\[0\].account"):
         await ingress.writer.save_file(edited(account="other"))
+
+
+async def test_a_command_is_answered_with_what_it_led_to() -> None:
+    async with running() as (ingress, client):
+        control = Control(ingress, client)
+
+        async def decide(event: Event) -> None:
+            await until(lambda: bool(ingress.inbox), "the command")
+            cause = ingress.inbox[-1].id
+            ingress.outcomes.apply(Record("e", "/livedesk/conversations", NOW, "k", event, correlation_id=cause))
+            ingress.forget()
+
+        path = "/v1/channels/desk/conversations/34622333444/commands"
+        body: Json = {"type": "resolve", "by": "irene"}
+        muted = ConversationCommandRefused(command_id="c", command="command.mute", code="muted", reason="it is")
+        deciding = asyncio.create_task(decide(muted))
+        assert refusal(await control.send("POST", path, body))[:2] == (409, "muted")
+        await deciding
+        deciding = asyncio.create_task(decide(ConversationGated(event_type="x", data={}, open=True)))
+        status, answer = await control.send("POST", path, body)
+        await deciding
+        assert (status, answer["state"], answer["event"]) == (200, "done", "conversation.gated")
+
+
+async def test_an_idempotency_key_gives_the_same_command_to_the_same_caller_alone(control: Control) -> None:
+    path = "/v1/channels/desk/conversations/34622333444/commands?wait=0"
+    body: Json = {"type": "resolve", "by": "irene"}
+    ids = []
+    for key in ("k", "k", "l"):
+        ids.append((await control.send("POST", path, body, **{"Idempotency-Key": key}))[1]["command_id"])
+    control.token = control.ingress.token()
+    ids.append((await control.send("POST", path, body, **{"Idempotency-Key": "k"}))[1]["command_id"])
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
+async def test_who_acts_acts_in_their_own_name(control: Control) -> None:
+    control.token = control.ingress.token(Role.AGENT, account="main", agent="irene")
+    assert (await control.command({"type": "resolve"}))[0] == 202
+    assert refusal(await control.command({"type": "resolve", "by": "paul"}))[:2] == (403, "not_allowed")
+    [record] = control.ingress.inbox
+    assert record.event == Resolve(command_id=record.event.command_id, by="irene")  # type: ignore[attr-defined]
+    presence: Json = {"state": "online"}
+    assert (await control.send("PUT", "/v1/accounts/main/agents/irene/presence", presence))[0] == 202
+    assert (await control.send("PUT", "/v1/accounts/main/agents/paul/presence", presence))[0] == 403
+    control.token = control.ingress.token(Role.SUPERVISOR, account="main")
+    assert (await control.command({"type": "resolve", "by": "paul"}))[0] == 202
+    assert refusal(await control.command({"type": "resolve"})) == (422, "not_valid", ["by"])
