@@ -8,6 +8,10 @@ from typing import Self
 
 from aiohttp import web
 from aiokafka.errors import KafkaError
+from ingress.channel_writer import ChannelWriter
+from ingress.control import build_control_app
+from ingress.kafka_journal import KafkaJournal
+from ingress.people import People
 
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
@@ -17,11 +21,7 @@ from deploy.ports import listen
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
 from ingress.app import build_server
-from ingress.channel_writer import ChannelWriter
-from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
-from ingress.kafka_journal import KafkaJournal
-from ingress.people import People
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings

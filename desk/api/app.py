@@ -1,5 +1,6 @@
 """The control API as an aiohttp application, made from its table of routes."""
 
+import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from bus.publisher import NotDurable
 from desk.access.permissions import Actor, Permission
-from desk.access.tokens import AccessDirectory
+from desk.access.tokens import AccessDirectory, token_hash
 from desk.api.problems import Problem, not_found, not_valid
 from desk.api.route import PATTERNS, Answer, Call, Nothing, Route
 from schemas.events.access import Grant, Role
@@ -28,6 +29,8 @@ Visible = Callable[[Actor, "dict[str, str]"], bool]
 """Whether the actor may know of what the parts of the path name."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+INSTALLATION: Final = Actor("token/installation", "installation", Grant(role=Role.ADMIN))
+"""Whoever has the installation's key."""
 _NOBODY: Final = Actor("nobody", "", Grant(role=Role.READ, channels=()))
 _SAFE: Final = {
     "Cache-Control": "no-store",
@@ -37,12 +40,17 @@ _SAFE: Final = {
 }
 
 
-def by_token(directory: AccessDirectory) -> Authenticate:
-    """Who calls, by the token in the Authorization header."""
+def by_token(directory: AccessDirectory, own_token: str | None = None) -> Authenticate:
+    """Who calls, by the token in the Authorization header. own_token: the installation's, which may do everything."""
+    own = None if own_token is None else token_hash(own_token)
 
     async def authenticate(request: web.Request, now: datetime) -> Actor | None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return directory.find(token.strip(), now) if scheme.lower() == "bearer" else None
+        if scheme.lower() != "bearer":
+            return None
+        if own is not None and hmac.compare_digest(own, token_hash(token.strip())):
+            return INSTALLATION
+        return directory.find(token.strip(), now)
 
     return authenticate
 
