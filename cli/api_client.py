@@ -18,7 +18,7 @@ TokenFileOption = Annotated[
     typer.Option(
         "--token-file",
         envvar="LIVEDESK_TOKEN_FILE",
-        help="A file with an API token. Else LIVEDESK_TOKEN or, on the machine that has the installation's key, its own.",
+        help="A file with an API token. Else LIVEDESK_TOKEN or, where the installation's key is, its own.",
         show_default=False,
     ),
 ]

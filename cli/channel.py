@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import click
 import typer
 import yaml
 from rich.console import Console
@@ -167,7 +168,7 @@ def credentials(
     provider = client.call("GET", f"/v1/channels/{channel}")["channel"]["provider"]
     given = {**_from_environment(provider), **_from_files(secret_file), **_pairs(field, "--field")}
     if not given:
-        needed = [name for name in NEEDS[provider].together if name in _SECRET]  # type: ignore[index]
+        needed = [name for name in NEEDS[provider].together if name in _SECRET]
         given = {name: _asked(name, None, name, hidden=True) for name in needed}
     check = "false" if no_check else "true"
     answer = client.call("PUT", f"/v1/channels/{channel}/credentials", given, check=check)
@@ -277,7 +278,7 @@ def _edited(before: Json) -> dict[str, Any]:
     if not sys.stdin.isatty():
         raise LiveDeskError("There is no terminal for an editor.", "Give the changes by --file.")
     known = {name: value for name, value in before.items() if name not in _SHOWN_ONLY}
-    text = typer.edit(_yaml(known), extension=".yaml")
+    text = click.edit(_yaml(known), extension=".yaml")
     after = known if text is None else _read(text)
     return {name: value for name, value in after.items() if known.get(name) != value}
 

@@ -42,9 +42,7 @@ def set_hours(
         typer.Option(metavar="DAYS=INTERVALS", help="Such as mon-fri=09:00-12:30,14:00-18:00; sat= closes it."),
     ] = None,
     timezone: Annotated[str | None, typer.Option(help="An IANA zone, such as Europe/Madrid.")] = None,
-    holiday: Annotated[
-        list[str] | None, typer.Option(help="All holidays, as dates: 2026-12-25; may be repeated.")
-    ] = None,
+    holiday: Annotated[list[str] | None, typer.Option(help="All holidays, such as 2026-12-25.")] = None,
     unavailable: Annotated[str | None, typer.Option(help="The unavailable message; empty sends none.")] = None,
     enabled: Annotated[bool | None, typer.Option("--enable/--disable", help="Whether they count.")] = None,
     api: ApiOption = DEFAULT_API,

@@ -76,6 +76,7 @@ class Settings(BaseSettings):
         description="Fernet key that encrypts channel secrets at rest; "
         "the same for every process, and kept: without it stored secrets can't be read.",
     )
+    token: SecretStr | None = Field(default=None, description="API token that the commands call the control API with.")
     engagelab_url: str = Field(
         default="https://wa.api.engagelab.cc",
         pattern=r"^https?://",
