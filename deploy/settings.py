@@ -114,10 +114,10 @@ class Settings(BaseSettings):
         description="Port of the embedded broker on 127.0.0.1; not 9092, where another Kafka may be.",
     )
     max_body_bytes: int = Field(
-        default=2**20,
+        default=3 * 2**20,
         ge=1024,
-        le=2 * 2**20,
-        description="Largest callback that ingress takes. Topics take records of 4 MiB, "
+        le=3 * 2**20,
+        description="Largest callback that ingress takes: Meta's have up to 3 MB. Topics take records of 5 MiB, "
         "and a callback must still fit as a dead letter, where it may be a third larger.",
     )
     maven_repository: str | None = Field(
