@@ -8,11 +8,12 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from pydantic import JsonValue
 
 from schemas.effects import SendAnswer, SendRequest, SendResult
-from schemas.events.content import Content
+from schemas.events.content import Content, OutgoingKind
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 InboundEvent: TypeAlias = Literal["received", "reply", "order"]
+Sendable: TypeAlias = OutgoingKind | Literal["template_header", "template_buttons"]
 
 
 ErrorClass: TypeAlias = Literal[
@@ -104,7 +105,8 @@ class InboundMessage:
 class InboundNotice:
     """Something that happened which is no message: a reaction, an edit, a deletion, a system notice, an unknown event.
 
-    kind: "reaction", "edit", "revoke", "system" or the event's name. Identity: (channel, kind, message_id): a deletion
+    kind: "reaction", "edit", "revoke", "system", "marketing_stopped" or "marketing_resumed" (the customer's choice in
+    WhatsApp, under an id made of it), or the event's name. Identity: (channel, kind, message_id): a deletion
     may carry the id of the message it deletes.
     """
 
@@ -238,7 +240,8 @@ class Answer:
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
 
-    name: in settings, records and webhook addresses. max_text: characters of a text that is sent. kept_headers: of a
+    name: in settings, records and webhook addresses. max_text: characters of a text that is sent. sends: what it can
+    send beside texts, files, and templates whose body alone is filled. kept_headers: of a
     callback, in lower case, stored with it. accepts: whether a callback may have that Content-Type. screen: the answer
     to a request that only tries out the address, or that the provider did not sign; None: it is a callback. methods:
     of requests. acknowledgement: the answer to a callback that is stored. addressees: the ids of all numbers and
@@ -259,6 +262,7 @@ class Provider:
     read_send: Callable[[Answer], SendResult | None]
     plan_lookup: Callable[[Template, ChannelSettings], Call | SendResult]
     read_lookup: Callable[[Template, Answer], SendResult | None]
+    sends: frozenset[Sendable] = frozenset()
     methods: tuple[str, ...] = ("POST",)
     acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")
     addressees: Callable[[bytes], frozenset[str]] = lambda _body: frozenset()

@@ -1,7 +1,8 @@
 """What a person asks: each command is carried out on the contact's latest conversation, or refused."""
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from agents.conversations.draft import Draft, human, is_ai, was_seen
 from agents.conversations.moves import (
@@ -19,6 +20,7 @@ from agents.conversations.moves import (
 from agents.conversations.rows import (
     Conversation,
 )
+from providers.provider import Sendable
 from providers.registry import PROVIDERS
 from schemas.events.conversation import (
     LIVE,
@@ -79,13 +81,32 @@ def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
     written = bool(event.text and event.text.strip()) or event.content is not None
     if written == (event.template is not None):
         return "invalid_settings", "a reply is either a text or other content, or a template"
-    limit = PROVIDERS[draft.settings.provider].max_text
-    if event.text and len(event.text) > limit:
-        return "invalid_settings", f"the channel's provider takes at most {limit} characters"
+    provider = PROVIDERS[draft.settings.provider]
+    if strange := next((kind for kind in _kinds(event) if kind not in provider.sends), None):
+        return "not_supported", f"{provider.name} can't send it: {strange}"
+    if event.text and len(event.text) > provider.max_text:
+        return "invalid_settings", f"the channel's provider takes at most {provider.max_text} characters"
+    if draft.contact.marketing_stopped and event.template is not None and event.template.category == "marketing":
+        return "marketing_stopped", "the contact asked for no more marketing messages: send another kind of template"
+    if _is_reaction(event) and draft.conversation is None:
+        return "unknown_conversation", "the contact has no conversation"
     ends = draft.contact.session_ends
     if event.template is None and (ends is None or draft.now >= ends):
         return "window_closed", "24 hours have passed since the customer's last message: send a template"
     return None
+
+
+def _kinds(event: Reply) -> Iterator[Sendable]:
+    if event.content is not None:
+        yield from event.content.kinds
+    if event.template is not None and event.template.header is not None:
+        yield "template_header"
+    if event.template is not None and event.template.buttons:
+        yield "template_buttons"
+
+
+def _is_reaction(event: Reply) -> bool:
+    return event.content is not None and event.content.reaction is not None
 
 
 def _why_not_done(draft: Draft, event: Command) -> Refusal | None:
@@ -141,6 +162,8 @@ def _why_no_assignment(draft: Draft, to: Assignee) -> Refusal | None:
 
 def _carry_out(draft: Draft, event: Command) -> Draft:
     match event:
+        case Reply() if _is_reaction(event):
+            return _send(draft, event, "reaction")
         case Reply():
             return _reply(draft, event)
         case AddNote():
@@ -173,11 +196,15 @@ def _reply(draft: Draft, event: Reply) -> Draft:
     elif draft.current.status is Status.AI_REPLYING:
         after = draft.current.model_copy(update={"status": Status.OPEN, "assignee": human(event.by)})
         draft = draft.change(after, reason="taken_over", by=event.by)
-    draft = mark_answered(draft)
+    return _send(mark_answered(draft), event, "reply")
+
+
+def _send(draft: Draft, event: Reply, kind: Literal["reply", "reaction"]) -> Draft:
+    """A reaction is no message of the thread: it takes nothing over, starts and reopens nothing, and answers nobody."""
     message = SendMessage(
         message_id=event.command_id,
         conversation_id=draft.current.id,
-        kind="reply",
+        kind=kind,
         text=event.text,
         template=event.template,
         content=event.content,

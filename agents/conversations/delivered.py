@@ -23,6 +23,8 @@ def record_sent(draft: Draft, event: DeliverySent) -> Draft:
             update = {"last_human_at": draft.now, "active_at": max(row.active_at, draft.now)}
         case "ai":
             update = {"active_at": max(row.active_at, draft.now)}
+        case "reaction":
+            update = {}
         case _:
             update = {"messages_automatic": row.messages_automatic + 1}
     draft = draft.about(row).store(row.model_copy(update=update))
@@ -62,7 +64,7 @@ def record_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
 
 def _note(draft: Draft, kind: str | None, text: str, reason: str) -> Draft:
     """Of a person's messages each; of automatic ones one only until the customer writes again."""
-    if kind not in ("reply", None):
+    if kind not in ("reply", "reaction", None):
         if draft.contact.unsent_noted:
             return draft
         draft = draft.store_contact(draft.contact.model_copy(update={"unsent_noted": True}))

@@ -8,6 +8,7 @@ from schemas.events.inbox import DeliveryFailed, DeliveryUnsent
 
 _WHAT: Final[Mapping[str, str]] = {
     "reply": "The reply",
+    "reaction": "The reaction",
     "greeting": "The greeting",
     "unavailable": "The unavailable message",
     "survey": "The survey",

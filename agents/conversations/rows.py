@@ -22,6 +22,7 @@ class Contact(Row):
     latest: the number of the latest conversation, so also how many there were. last_customer_at: the provider's clock.
     unsent_noted: the customer did not write since a note said that an automatic message was not sent. surveys: the
     number of the latest survey. ended_surveys: the ids of the last few that are over, by which they may be quoted.
+    marketing_stopped: the customer asked WhatsApp for no more marketing messages; marketing_at: when they last chose.
     """
 
     name: str | None = None
@@ -31,6 +32,8 @@ class Contact(Row):
     blocked: bool = False
     surveys: int = 0
     ended_surveys: tuple[str, ...] = ()
+    marketing_stopped: bool = False
+    marketing_at: datetime | None = None
 
     @property
     def session_ends(self) -> datetime | None:

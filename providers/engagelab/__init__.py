@@ -1,7 +1,7 @@
 """EngageLab's WhatsApp API, as its documentation has it."""
 
 from providers.engagelab.callbacks import parse_callback
-from providers.engagelab.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
+from providers.engagelab.sending import MAX_TEXT, SENDS, plan_lookup, plan_send, read_lookup, read_send
 from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
 from providers.provider import Provider
 
@@ -16,4 +16,5 @@ ENGAGELAB = Provider(
     read_send=read_send,
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,
+    sends=SENDS,
 )

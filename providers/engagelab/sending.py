@@ -4,15 +4,16 @@ EngageLab docs, confirmed, unless said otherwise. Base URL and time-outs are the
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import NO_CREDENTIALS, Answer, Call
+from providers.provider import NO_CREDENTIALS, Answer, Call, Sendable
 from providers.reading import retry_seconds
+from providers.templates import by_link, components
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
@@ -24,6 +25,9 @@ Verdict: TypeAlias = Literal["retry", "credentials", "final"]
 
 MAX_TEXT: Final = 4_096
 """Characters in a text message."""
+
+SENDS: Final[frozenset[Sendable]] = frozenset({"template_header", "template_buttons"})
+"""Interactive messages, locations, cards, reactions and quotes are documented nowhere."""
 
 MAX_PROVIDER_MESSAGE_ID: Final = 256
 
@@ -114,10 +118,11 @@ def plan_send(request: SendRequest, settings: ChannelSettings) -> Call | SendRes
 
 
 def _body(envelope: Envelope, request: SendRequest) -> dict[str, JsonValue]:
-    if request.template is None:
-        return render_text(envelope, request.text or "")
-    template = request.template
-    return render_template(envelope, template.name, template.language, parameters=template.parameters)
+    if request.template is not None:
+        return render_template(envelope, request.template)
+    if request.content is not None and request.content.kinds:
+        raise ValueError(f"{request.content.kinds[0]}: not documented")
+    return render_text(envelope, request.text or "")
 
 
 def read_send(answer: Answer) -> SendResult | None:
@@ -204,20 +209,15 @@ def render_media(
     return _request(envelope, kind, content)
 
 
-def render_template(
-    envelope: Envelope, name: str, language: str, *, parameters: Sequence[str] = ()
-) -> dict[str, JsonValue]:
-    """The request that sends an approved template. parameters: the texts for the body's {{1}}, {{2}}, …
+def render_template(envelope: Envelope, template: Template) -> dict[str, JsonValue]:
+    """The request that sends an approved template, whose language is a plain code such as "en" or "zh_CN".
 
-    language: a plain code such as "en" or "zh_CN". Raises ValueError: a blank name, language or parameter.
+    Named parameters and buttons go as Meta's (a practice). Raises ValueError: a blank name, language or parameter.
     """
-    _required(name, "name")
-    _required(language, "language")
-    for index, parameter in enumerate(parameters):
-        _required(parameter, f"parameters[{index}]")
-    texts: list[JsonValue] = [{"type": "text", "text": parameter} for parameter in parameters]
-    components: list[JsonValue] = [{"type": "body", "parameters": texts}] if texts else []
-    return _request(envelope, "template", {"name": name, "language": language, "components": components})
+    _required(template.name, "name")
+    _required(template.language, "language")
+    written = components(template, by_link)
+    return _request(envelope, "template", {"name": template.name, "language": template.language, "components": written})
 
 
 def read_send_response(status: int, body: bytes) -> Accepted | Refused | Unreadable:

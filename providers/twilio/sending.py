@@ -10,6 +10,7 @@ import orjson
 
 from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
 from providers.reading import clipped, object_in, retry_seconds, string, whole
+from providers.templates import variables
 from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
@@ -43,21 +44,13 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
     if settings.messaging_service_sid:
         form["MessagingServiceSid"] = settings.messaging_service_sid
     form |= {"From": f"whatsapp:{settings.phone_number}", "To": f"whatsapp:{to}"}
-    template = request.template
-    if template is not None:
-        if not _CONTENT_SID.fullmatch(template.name):
-            message = "template: its name is not a ContentSid, which is HX and 32 hex digits"
-            return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message=message)
-        form["ContentSid"] = template.name
-        variables = {str(number): text for number, text in enumerate(template.parameters, start=1)}
-        if variables:
-            form["ContentVariables"] = orjson.dumps(variables).decode()
-    else:
-        text = request.text or ""
-        if not text.strip() or len(text) > MAX_TEXT:
-            message = f"text: more than {MAX_TEXT} characters" if text.strip() else "text: empty"
-            return SendResult(answer="refused", code=_BAD_REQUEST, message=message)
-        form["Body"] = text
+    if request.template is not None and not _CONTENT_SID.fullmatch(request.template.name):
+        message = "template: its name is not a ContentSid, which is HX and 32 hex digits"
+        return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message=message)
+    try:
+        form |= _content(request) if request.template is None else _template(request.template)
+    except ValueError as error:  # names the field, never its content
+        return SendResult(answer="refused", code=_BAD_REQUEST, message=str(error))
     if webhook_url is not None:
         ours = urlencode({"id": request.message_id, "conversation": request.conversation}, quote_via=quote, safe="")
         form["StatusCallback"] = f"{webhook_url}/status?{ours}"
@@ -67,6 +60,26 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
         {**headers, "Content-Type": "application/x-www-form-urlencoded"},
         body=urlencode(form).encode(),
     )
+
+
+def _content(request: SendRequest) -> dict[str, str]:
+    if request.content is not None and request.content.kinds:
+        raise ValueError(f"{request.content.kinds[0]}: goes in a Content template only")
+    text = request.text or ""
+    if not text.strip():
+        raise ValueError("text: empty")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"text: more than {MAX_TEXT} characters")
+    return {"Body": text}
+
+
+def _template(template: Template) -> dict[str, str]:
+    """Header and buttons are variables, too. Nothing else may stand beside it (docs, confirmed)."""
+    if template.header is not None or template.buttons:
+        raise ValueError("template: its header and buttons are filled by variables, as its body is")
+    filled = variables(template)
+    form = {"ContentSid": template.name}
+    return form | {"ContentVariables": orjson.dumps(filled).decode()} if filled else form
 
 
 def read_send(answer: Answer) -> SendResult | None:

@@ -2,7 +2,7 @@
 
 from providers.provider import Provider
 from providers.whatsapp_cloud.callbacks import addressees, addresses, parse_callback
-from providers.whatsapp_cloud.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
+from providers.whatsapp_cloud.sending import MAX_TEXT, SENDS, plan_lookup, plan_send, read_lookup, read_send
 from providers.whatsapp_cloud.webhook import KEPT_HEADERS, accepts, screen
 
 WHATSAPP_CLOUD = Provider(
@@ -16,6 +16,7 @@ WHATSAPP_CLOUD = Provider(
     read_send=read_send,
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,
+    sends=SENDS,
     methods=("GET", "POST"),
     addressees=addressees,
     addresses=addresses,

@@ -39,16 +39,19 @@ from providers.reading import (
     instant,
     label,
     part_of,
+    string,
     text_of,
     unusable_contact,
     whole,
 )
+from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED
 from schemas.settings.channel import ChannelSettings
 
 STATUSES: Final = {"failed": "sent_failed", "played": "read"}
 """Meta's words that have another name here. A voice note that was played was also read."""
 
-_LISTS: Final = ("messages", "statuses", "errors", "message_echoes")
+_PREFERENCES: Final = {"stop": MARKETING_STOPPED, "resume": MARKETING_RESUMED}
+_LISTS: Final = ("messages", "statuses", "errors", "message_echoes", "user_preferences")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,8 @@ def _row(update: _Update, callback: Callback, settings: ChannelSettings) -> Call
                 return _inbound(update.content, update.value)
             case "statuses":
                 return _receipt(update.content, update.value)
+            case "user_preferences" if kind := _choice(update.content):
+                return _preference(kind, update.content, update.value)
             case kind:
                 return _notification(kind, update.content)
     except RowError as error:
@@ -239,6 +244,26 @@ def _receipt(status: Json, value: Json) -> Receipt:
         loss_step=None,
         loss_source=None,
     )
+
+
+def _choice(chosen: Json) -> str | None:
+    is_marketing = chosen.get("category") in (None, "marketing_messages")
+    return _PREFERENCES.get(string(chosen.get("value")) or "") if is_marketing else None
+
+
+def _preference(kind: str, chosen: Json, value: Json) -> InboundNotice:
+    """Whether the customer wants marketing messages. A later choice has another time, so another id."""
+    customer = _customer({"from": chosen.get("wa_id"), "from_user_id": chosen.get("user_id")}, value)
+    contact = (
+        contact_in(chosen, "wa_id")
+        or contact_in(chosen, "user_id")
+        or contact_in(customer, "wa_id")
+        or contact_in(customer, "user_id")
+    )
+    if contact is None:
+        raise unusable_contact(chosen, "wa_id")
+    at = instant(chosen.get("timestamp"))
+    return InboundNotice(kind, contact, f"preferences/{at}", None, at)
 
 
 def _notification(event: str, data: dict[str, Any]) -> Notification:

@@ -1,21 +1,34 @@
 """The Cloud API's calls: send a message, look a template up; and what the answers mean (Meta docs, confirmed)."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, get_args
 
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
+from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call, Sendable
 from providers.reading import Json, clipped, object_in, part_of, retry_seconds, string, whole
+from providers.templates import Written, by_link, components
 from providers.whatsapp_cloud.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import (
+    MAX_INTERACTIVE_TEXT,
+    Button,
+    ContactCard,
+    ListMenu,
+    Location,
+    Outgoing,
+    OutgoingKind,
+    SentReaction,
+)
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 4_096
 """Characters in a text message."""
+
+SENDS: Final[frozenset[Sendable]] = frozenset(get_args(OutgoingKind)) | {"template_header", "template_buttons"}
 
 _MAX_ID: Final = 256
 _MAX_MESSAGE: Final = 1_024
@@ -42,24 +55,81 @@ def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str
         kind: content,
         "biz_opaque_callback_data": request.message_id,
     }
+    if request.content is not None and request.content.quotes is not None:
+        body["context"] = {"message_id": request.content.quotes}
     path = f"/{settings.api_version}/{settings.phone_number_id}/messages"
     return Call("POST", path, {**headers, "Content-Type": "application/json"}, body=orjson.dumps(body))
 
 
-def _content(request: SendRequest) -> tuple[str, dict[str, JsonValue]]:
+def _content(request: SendRequest) -> tuple[str, JsonValue]:
     """The message's type and its object. Raises ValueError."""
-    template = request.template
-    if template is not None:
-        texts: list[JsonValue] = [{"type": "text", "text": text} for text in template.parameters]
-        components: list[JsonValue] = [{"type": "body", "parameters": texts}] if texts else []
-        language: dict[str, JsonValue] = {"code": template.language}
-        return "template", {"name": template.name, "language": language, "components": components}
+    if request.template is not None:
+        return "template", _template(request.template)
     text = request.text or ""
+    match request.content:
+        case Outgoing(buttons=(_, *_) as buttons):
+            return "interactive", _interactive("button", text, {"buttons": [_button(button) for button in buttons]})
+        case Outgoing(list=ListMenu() as menu):
+            return "interactive", _interactive("list", text, _menu(menu))
+        case Outgoing(contact_request=True):
+            return "interactive", _interactive("request_contact_info", text, {"name": "request_contact_info"})
+        case Outgoing(location=Location() as place):
+            return "location", _location(place)
+        case Outgoing(contacts=(_, *_) as cards):
+            # The one type whose object is a list.
+            return "contacts", [_card(card) for card in cards]
+        case Outgoing(reaction=SentReaction() as reaction):
+            return "reaction", {"message_id": reaction.message_id, "emoji": reaction.emoji}
+    return "text", {"body": _said(text, MAX_TEXT), "preview_url": False}
+
+
+def _said(text: str, limit: int) -> str:
     if not text.strip():
         raise ValueError("text: empty")
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"text: more than {MAX_TEXT} characters")
-    return "text", {"body": text, "preview_url": False}
+    if len(text) > limit:
+        raise ValueError(f"text: more than {limit} characters")
+    return text
+
+
+def _interactive(kind: str, text: str, action: Written) -> Written:
+    return {"type": kind, "body": {"text": _said(text, MAX_INTERACTIVE_TEXT)}, "action": action}
+
+
+def _button(button: Button) -> Written:
+    return {"type": "reply", "reply": {"id": button.id, "title": button.title}}
+
+
+def _menu(menu: ListMenu) -> Written:
+    rows: list[JsonValue] = [row.model_dump(exclude_none=True) for row in menu.rows]
+    section: Written = {"rows": rows} if menu.title is None else {"title": menu.title, "rows": rows}
+    return {"button": menu.button, "sections": [section]}
+
+
+def _location(place: Location) -> Written:
+    named = place.model_dump(include={"name", "address"}, exclude_none=True)
+    return {"latitude": _degrees(place.latitude), "longitude": _degrees(place.longitude), **named}
+
+
+def _degrees(value: float) -> str:
+    """In words, as Meta wants them; never with an exponent."""
+    return f"{value:.7f}".rstrip("0").rstrip(".")
+
+
+def _card(card: ContactCard) -> Written:
+    name = _said(card.name or "", MAX_INTERACTIVE_TEXT)
+    written: Written = {"name": {"formatted_name": name, "first_name": name}}
+    if card.phones:
+        written["phones"] = [{"phone": phone} for phone in card.phones]
+    if card.emails:
+        written["emails"] = [{"email": email} for email in card.emails]
+    if card.organization is not None:
+        written["org"] = {"company": card.organization}
+    return written
+
+
+def _template(template: Template) -> Written:
+    language: Written = {"code": template.language}
+    return {"name": template.name, "language": language, "components": components(template, by_link)}
 
 
 def read_send(answer: Answer) -> SendResult | None:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from schemas.event import Event
-from schemas.events.content import Content, Outgoing
+from schemas.events.content import Attachment, Content, Outgoing
 
 SESSION_WINDOW: Final = timedelta(hours=24)
 """For how long after the customer's last message free text may be sent (WhatsApp's rule; Meta's docs)."""
@@ -87,14 +87,45 @@ class Media(BaseModel):
     filename: str | None = None
 
 
+class TemplateHeader(BaseModel):
+    """What fills a template's header: a text, or a file. name: the text's parameter, where the template names them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str | None = None
+    name: str | None = None
+    media: Attachment | None = None
+
+
+class TemplateButton(BaseModel):
+    """What fills a button of a template. index: its place among the buttons, from 0.
+
+    text: the end of a url button's address; what comes back when the customer taps a quick reply.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    kind: Literal["url", "quick_reply"]
+    text: str
+
+
 class Template(BaseModel):
-    """An approved message template, by name and language; parameters fill its body in order."""
+    """An approved message template, by name and language.
+
+    parameters fill its body in order, named by their names: one or the other, as the template has it. category: where
+    whoever sends it knows it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     language: str
     parameters: tuple[str, ...] = ()
+    named: dict[str, str] = {}
+    header: TemplateHeader | None = None
+    buttons: tuple[TemplateButton, ...] = ()
+    category: Literal["marketing", "utility", "authentication"] | None = None
 
 
 # --- inbox: what happened to a conversation, or is asked of it ---------------------------------------------------
@@ -139,7 +170,8 @@ class ConversationMessageReceived(ConversationEvent):
 class ConversationMessageSent(ConversationEvent):
     """The provider accepted a message to the customer.
 
-    kind: reply, greeting, unavailable, survey, comment (asks for one), ai, goodbye.
+    kind: reply, reaction (an agent's, which is no message of the thread), greeting, unavailable, survey, comment (asks
+    for one), ai, goodbye.
     """
 
     type: ClassVar[str] = "conversation.message_sent"

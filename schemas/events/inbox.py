@@ -34,6 +34,11 @@ class MessageReceived(Event):
     user_id: str | None = None
 
 
+MARKETING_STOPPED = "marketing_stopped"
+MARKETING_RESUMED = "marketing_resumed"
+"""Notices: the customer told WhatsApp whether they want the business's marketing messages."""
+
+
 class NoticeReceived(Event):
     """Something that is no message: a reaction, an edit, a deletion, a system notice, an event not known yet.
 

@@ -19,7 +19,7 @@ class SendCommand(Event):
 
     message_id: str
     conversation_id: str
-    kind: Literal["reply", "greeting", "unavailable", "survey", "comment", "ai", "goodbye"]
+    kind: Literal["reply", "reaction", "greeting", "unavailable", "survey", "comment", "ai", "goodbye"]
     text: str | None = None
     template: Template | None = None
     not_after: datetime | None = None

@@ -21,6 +21,7 @@ from providers.engagelab.sending import (
     render_template,
     render_text,
 )
+from schemas.events.conversation import Template
 
 ENVELOPE = Envelope(sender="0034 910 000 777", to="+34611222333", message_id="m-1", conversation="wa1:34611222333")
 ADDRESS = {
@@ -65,7 +66,7 @@ def test_an_envelope_without_our_ids_is_refused(field: str) -> None:
 
 
 def test_a_template_names_its_language_as_plain_text_and_fills_the_body_in_order() -> None:
-    assert render_template(ENVELOPE, "csat_es", "es", parameters=["Lucía", "A-7"])["body"] == {
+    assert render_template(ENVELOPE, Template(name="csat_es", language="es", parameters=("Lucía", "A-7")))["body"] == {
         "type": "template",
         "template": {
             "name": "csat_es",
@@ -78,7 +79,7 @@ def test_a_template_names_its_language_as_plain_text_and_fills_the_body_in_order
 
 
 def test_a_template_without_parameters_has_no_components() -> None:
-    body = render_template(ENVELOPE, "hello", "en")["body"]
+    body = render_template(ENVELOPE, Template(name="hello", language="en"))["body"]
     assert body == {"type": "template", "template": {"name": "hello", "language": "en", "components": []}}
 
 
@@ -88,7 +89,7 @@ def test_a_template_without_parameters_has_no_components() -> None:
 )
 def test_a_template_with_a_blank_part_is_refused(name: str, language: str, parameter: str, field: str) -> None:
     with pytest.raises(ValueError, match=f"^{field}: empty"):
-        render_template(ENVELOPE, name, language, parameters=[parameter])
+        render_template(ENVELOPE, Template(name=name, language=language, parameters=(parameter,)))
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "audio", "document", "sticker"])
