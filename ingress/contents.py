@@ -24,12 +24,18 @@ def not_blank(text: str) -> str:
     return text
 
 
+def _web_address(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("is not an http or https address")
+    return text
+
+
 _NotBlank = AfterValidator(not_blank)
 Label20 = Annotated[str, StringConstraints(max_length=20), _NotBlank]
 Label24 = Annotated[str, StringConstraints(max_length=24), _NotBlank]
 Said = Annotated[str, StringConstraints(max_length=MAX_TEXT), _NotBlank]
 MessageId = Annotated[str, StringConstraints(max_length=256), _NotBlank]
-Link = Annotated[str, StringConstraints(max_length=2048), _NotBlank]
+Link = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_web_address)]
 
 
 class ButtonRequest(SettingsModel):

@@ -2,25 +2,41 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Literal
 
 import pytest
 
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.content import (
+    Button,
+    ContactCard,
+    ListMenu,
+    ListRow,
+    Location,
+    Outgoing,
+    SentReaction,
+)
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationBlockChanged,
+    ConversationCommandRefused,
     ConversationEvent,
     ConversationLabelled,
     ConversationMessageReceived,
+    ConversationMessageSent,
     ConversationMuted,
     ConversationNoteAdded,
+    ConversationNoticeReceived,
     ConversationOpened,
     ConversationRouted,
     ConversationStatusChanged,
     Status,
+    Template,
+    TemplateHeader,
 )
+from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED, NoticeReceived
 from schemas.events.sending import SendMessage
 from tests.support.conversation import (
     ANA,
@@ -388,6 +404,85 @@ def test_a_blocked_contact_without_a_conversation_is_dropped_silently() -> None:
     bench.stage.state.write(KEY, bench.stage.row_names(KEY, "conversation/")[0], None)
     assert bench.message("m1") == []
     assert bench.message("m1") == []
+
+
+# --- other contents than texts -------------------------------------------------------------------------------------
+
+MESSAGE = "wamid.1"
+THUMB = Outgoing(reaction=SentReaction(message_id=MESSAGE, emoji="👍"))
+CONTENTS = {
+    "buttons": Outgoing(buttons=(Button(id="b", title="Yes"),)),
+    "list": Outgoing(list=ListMenu(button="See", rows=(ListRow(id="r", title="Bills"),))),
+    "location": Outgoing(location=Location(latitude=1, longitude=2)),
+    "contacts": Outgoing(contacts=(ContactCard(name="Jo"),)),
+    "reaction": THUMB,
+    "contact_request": Outgoing(contact_request=True),
+    "quotes": Outgoing(quotes=MESSAGE),
+}
+HEADED = Template(name="hello", language="de", header=TemplateHeader(text="Jo"))
+OFFER = Template(name="offer", language="de", category="marketing")
+
+
+def on(provider: Literal["engagelab", "whatsapp_cloud", "twilio"]) -> ConversationBench:
+    bench = ConversationBench(channel(provider=provider))
+    bench.message(MESSAGE)
+    bench.propose(ANA)
+    return bench
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_what_the_provider_can_not_send_is_refused_and_named(kind: str) -> None:
+    assert the(SendMessage, on("whatsapp_cloud").reply("o1", content=CONTENTS[kind])).content == CONTENTS[kind]
+    for provider in ("engagelab", "twilio"):
+        (emitted,) = on(provider).reply("o1", content=CONTENTS[kind])
+        assert isinstance(emitted.event, ConversationCommandRefused)
+        assert (emitted.event.code, emitted.event.reason) == ("not_supported", f"{provider} can't send it: {kind}")
+
+
+def test_a_template_s_header_and_buttons_are_variables_at_twilio() -> None:
+    assert types(on("engagelab").reply("o1", text=None, template=HEADED)) == [SendMessage.type]
+    assert refusals(on("twilio").reply("o1", text=None, template=HEADED)) == ["not_supported"]
+
+
+def test_a_reaction_is_no_answer() -> None:
+    bench = on("whatsapp_cloud")
+    before = bench.latest
+    (sent,) = bench.reply("o1", text=None, content=THUMB)
+    assert isinstance(sent.event, SendMessage)
+    assert (sent.event.kind, bench.latest) == ("reaction", before)
+    published = the(ConversationMessageSent, bench.sent("o1", "reaction"))
+    assert (published.kind, published.header.messages_out, published.header.messages_automatic) == ("reaction", 0, 0)
+    assert (published.header.unread, published.header.waiting_since) == (1, START)
+    assert bench.latest == before
+    assert the(ConversationNoteAdded, bench.unsent("o2", "reaction", "refused")).text.startswith("The reaction")
+
+
+@pytest.mark.parametrize("status", [AI, RESOLVED])
+def test_a_reaction_takes_nothing_over_and_reopens_nothing(status: Status) -> None:
+    bench = bench_with(status)
+    bench.stage.settings = channel(provider="whatsapp_cloud", single=True)
+    before = bench.latest
+    assert types(bench.reply("o1", text=None, content=THUMB)) == [SendMessage.type]
+    assert bench.latest == before
+
+
+def test_marketing_that_the_customer_stopped_is_refused_until_they_resume_it() -> None:
+    bench = on("whatsapp_cloud")
+    assert types(bench.notice("n1", MARKETING_STOPPED)) == [ConversationNoticeReceived.type]
+    assert refusals(bench.reply("o1", text=None, template=OFFER)) == ["marketing_stopped"]
+    utility = OFFER.model_copy(update={"category": "utility"})
+    assert types(bench.reply("o2", text=None, template=utility)) == [SendMessage.type]
+    bench.wait(minutes(1))
+    bench.notice("n2", MARKETING_RESUMED)
+    assert types(bench.reply("o3", text=None, template=OFFER)) == [SendMessage.type]
+
+
+def test_the_customer_s_latest_choice_counts_and_opens_no_window() -> None:
+    bench = ConversationBench(channel(provider="whatsapp_cloud"))
+    for kind, at in ((MARKETING_STOPPED, START), (MARKETING_RESUMED, START - minutes(1))):
+        assert bench.feed(NoticeReceived(kind=kind, message_id=str(at), sent_at=at)) == []
+    assert refusals(bench.reply("o1", text=None, template=OFFER)) == ["marketing_stopped"]
+    assert refusals(bench.reply("o2")) == ["window_closed"]
 
 
 # --- what the header says ------------------------------------------------------------------------------------------
