@@ -18,8 +18,11 @@ from agents.conversations.moves import (
     resolve,
 )
 from agents.conversations.rows import (
+    WHOLE,
     Conversation,
+    Whole,
 )
+from agents.parts import earlier_part, split_text
 from providers.provider import Sendable
 from providers.registry import PROVIDERS
 from schemas.events.conversation import (
@@ -84,7 +87,7 @@ def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
     provider = PROVIDERS[draft.settings.provider]
     if strange := next((kind for kind in _kinds(event) if kind not in provider.sends), None):
         return "not_supported", f"{provider.name} can't send it: {strange}"
-    if event.text and len(event.text) > provider.max_text:
+    if event.text and event.content is not None and len(event.text) > provider.max_text:
         return "invalid_settings", f"the channel's provider takes at most {provider.max_text} characters"
     if draft.contact.marketing_stopped and event.template is not None and event.template.category == "marketing":
         return "marketing_stopped", "the contact asked for no more marketing messages: send another kind of template"
@@ -211,7 +214,15 @@ def _send(draft: Draft, event: Reply, kind: Literal["reply", "reaction"]) -> Dra
         not_after=draft.contact.session_ends,
         by=event.by,
     )
-    return draft.send(message)
+    limit = PROVIDERS[draft.settings.provider].max_text
+    if event.text is None or len(event.text) <= limit:
+        return draft.send(message)
+    *earlier, last = split_text(event.text, limit)
+    for number, text in enumerate(earlier, start=1):
+        part = {"message_id": earlier_part(event.command_id, number), "text": text}
+        draft = draft.send(message.model_copy(update=part))
+    draft = draft.write(f"{WHOLE}{event.command_id}", Whole(since=draft.now, text=event.text))
+    return draft.send(message.model_copy(update={"text": last}))
 
 
 def _start(draft: Draft, agent: str) -> Draft:

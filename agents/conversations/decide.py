@@ -17,6 +17,7 @@ from agents.conversations.rows import (
     Deadline,
     HeldMessage,
     Survey,
+    Whole,
 )
 from agents.conversations.surveys import (
     answer_survey_proposal,
@@ -73,5 +74,5 @@ CONVERSATIONS = Stage(
     input=topics.INBOX,
     outputs=(topics.CONVERSATIONS, topics.ACCOUNT_INBOX, topics.OUTBOUND, topics.AI_REQUESTS),
     decide=decide,
-    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Aged),
+    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Whole, Aged),
 )

@@ -3,17 +3,20 @@
 from agents.conversations.draft import Draft
 from agents.conversations.moves import add_note
 from agents.conversations.notes import failed_note, unsent_note
+from agents.conversations.rows import WHOLE, Whole
 from agents.conversations.surveys import (
     fail_survey,
     find_survey,
     survey_sent,
     survey_unsent,
 )
+from agents.parts import is_earlier_part
 from schemas.events.conversation import ConversationMessageSent
 from schemas.events.inbox import DeliveryFailed, DeliverySent, DeliveryUnsent
 
 
 def record_sent(draft: Draft, event: DeliverySent) -> Draft:
+    """The provider has a message. Of one in parts that is said once, when it has the last one."""
     row = draft.find(event.conversation_id) or draft.conversation
     if row is None:
         return draft
@@ -28,13 +31,18 @@ def record_sent(draft: Draft, event: DeliverySent) -> Draft:
         case _:
             update = {"messages_automatic": row.messages_automatic + 1}
     draft = draft.about(row).store(row.model_copy(update=update))
+    if is_earlier_part(event.message_id):
+        return draft
+    whole = draft.get(f"{WHOLE}{event.message_id}", Whole)
+    if whole is not None:
+        draft = draft.write(f"{WHOLE}{event.message_id}", None)
     sent = ConversationMessageSent(
         header=draft.header,
         message_id=event.message_id,
         at=draft.now,
         kind=event.kind,
         by=event.by,
-        text=event.text,
+        text=event.text if whole is None else whole.text,
         via=event.via,
         repeat=event.repeat,
         content=event.content,

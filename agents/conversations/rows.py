@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final, Literal
 
+from agents.retention import Aged
 from agents.stage import Row
 from schemas.events.conversation import SESSION_WINDOW, Assignee, Status
 from schemas.record import milliseconds
@@ -13,7 +14,8 @@ HELD: Final = "held/"
 ASKED: Final = "asked/"
 SURVEY: Final = "survey/"
 DUE: Final = "due/"
-SEEN_PREFIXES: Final = ("seen/", "notice/", "command/")
+WHOLE: Final = "whole/"
+SEEN_PREFIXES: Final = ("seen/", "notice/", "command/", WHOLE)
 
 
 class Contact(Row):
@@ -96,6 +98,12 @@ class HeldMessage(Row):
 
 class Asked(Row):
     """`asked/{request_id}`: the AI agent that holds the conversation has not answered it yet."""
+
+
+class Whole(Aged):
+    """`whole/{message_id}`: the text of a reply that goes in parts, until the last of them is accepted."""
+
+    text: str
 
 
 class Survey(Row):

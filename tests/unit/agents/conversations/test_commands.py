@@ -9,6 +9,7 @@ import pytest
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
 from schemas.events.content import (
+    Attachment,
     Button,
     ContactCard,
     ListMenu,
@@ -337,12 +338,27 @@ def test_a_blocked_contact_s_messages_are_kept_and_trigger_nothing(status: Statu
     assert bench.latest == before.model_copy(update={"messages_in": 2})
 
 
-def test_a_reply_that_is_longer_than_the_provider_takes_is_refused_before_it_is_sent() -> None:
-    for provider, limit in (("engagelab", 4_096), ("twilio", 1_600)):
-        bench = ConversationBench(channel().model_copy(update={"provider": provider}))
-        bench.message("m1")
-        assert refusals(bench.reply("o1", text="x" * (limit + 1))) == ["invalid_settings"]
-        assert the(SendMessage, bench.reply("o1", text="x" * limit)).text == "x" * limit
+def test_a_reply_that_is_too_long_for_one_message_goes_in_parts_and_is_one_message_of_the_thread() -> None:
+    bench = ConversationBench(channel(provider="twilio"))
+    bench.message("m1")
+    link = "https://kiosk.example/" + "x" * 60
+    text = "x" * 1_599 + "👩\u200d👧 " + "y" * 1_550 + f" {link} and so on"
+    sent = all_of(SendMessage, bench.reply("o1", text=text))
+    texts = [one.text or "" for one in sent]
+    assert [one.message_id for one in sent] == ["o1~1", "o1~2", "o1"]
+    assert max(map(len, texts)) <= 1_600
+    assert "".join(texts).replace(" ", "") == text.replace(" ", "")
+    assert any(link in part for part in texts)
+    assert any("👩\u200d👧" in part for part in texts)
+    assert bench.latest.messages_out == 1
+    assert types([*bench.sent("o1~1"), *bench.sent("o1~2")]) == []
+    assert the(ConversationMessageSent, bench.sent("o1")).text == text
+    assert bench.stage.row_names(KEY, "whole/") == []
+
+
+def test_a_text_beside_other_content_goes_in_one_message_or_not_at_all() -> None:
+    picture = Outgoing(media=Attachment(kind="image", link="https://kiosk.example/1"))
+    assert refusals(on("twilio").reply("o1", text="x" * 1_601, content=picture)) == ["invalid_settings"]
 
 
 def test_a_blocked_contact_is_not_written_to_until_unblocked() -> None:
