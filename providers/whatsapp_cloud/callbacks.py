@@ -154,7 +154,7 @@ def _row(update: _Update, callback: Callback, settings: ChannelSettings) -> Call
                 return _inbound(update.content, update.value)
             case "statuses":
                 return _receipt(update.content, update.value)
-            case "user_preferences" if kind := _choice(update.content):
+            case "user_preferences" if kind := _marketing(update.content):
                 return _preference(kind, update.content, update.value)
             case kind:
                 return _notification(kind, update.content)
@@ -246,7 +246,7 @@ def _receipt(status: Json, value: Json) -> Receipt:
     )
 
 
-def _choice(chosen: Json) -> str | None:
+def _marketing(chosen: Json) -> str | None:
     is_marketing = chosen.get("category") in (None, "marketing_messages")
     return _PREFERENCES.get(string(chosen.get("value")) or "") if is_marketing else None
 

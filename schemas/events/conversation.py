@@ -187,7 +187,7 @@ class ConversationMessageSent(ConversationEvent):
 
 
 class ConversationNoticeReceived(ConversationEvent):
-    """A reaction, an edit, a deletion, a system notice or an unknown event: nothing follows from it.
+    """A reaction, an edit, a deletion, a system notice, a choice about marketing, an unknown event: nothing follows.
 
     refers_to: the message that it is about. An edited message keeps its old text, its new one is in content.edit.
     """
