@@ -25,6 +25,8 @@ class Contact(Row):
     unsent_noted: the customer did not write since a note said that an automatic message was not sent. surveys: the
     number of the latest survey. ended_surveys: the ids of the last few that are over, by which they may be quoted.
     marketing_stopped: the customer asked WhatsApp for no more marketing messages; marketing_at: when they last chose.
+    phone, user_id: as the customer was last heard, where the key does not say all. joined: the key is only another name
+    of that contact.
     """
 
     name: str | None = None
@@ -36,6 +38,9 @@ class Contact(Row):
     ended_surveys: tuple[str, ...] = ()
     marketing_stopped: bool = False
     marketing_at: datetime | None = None
+    phone: str | None = None
+    user_id: str | None = None
+    joined: str | None = None
 
     @property
     def session_ends(self) -> datetime | None:

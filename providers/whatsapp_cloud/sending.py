@@ -47,13 +47,15 @@ def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str
         return SendResult(answer="refused", code=_BAD_REQUEST, message=str(error))
     # With "+": without it Meta may put the business's own country code in front (docs, confirmed).
     to = {"to": f"+{request.contact}"} if is_number(request.contact) else {"recipient": request.contact}
+    # A status may name no recipient: it is found by the conversation.
+    ours = {"id": request.message_id, "conversation": request.conversation}
     body: dict[str, JsonValue] = {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         **to,
         "type": kind,
         kind: content,
-        "biz_opaque_callback_data": request.message_id,
+        "biz_opaque_callback_data": orjson.dumps(ours).decode(),
     }
     if request.content is not None and request.content.quotes is not None:
         body["context"] = {"message_id": request.content.quotes}
