@@ -19,6 +19,8 @@ from schemas.topics import INBOX, OUTBOUND, RECEIPTS, Topic
 CONFIRMATION_WAIT: Final = timedelta(seconds=60)
 CREDENTIALS_WAIT: Final = timedelta(seconds=60)
 MAX_BACKOFF_S: Final = 60
+MAX_RECIPIENT_BACKOFF_S: Final = 256
+"""WhatsApp asks for 4^n seconds where one recipient was sent too much; its credit of messages comes back in less."""
 GIVE_UP: Final = timedelta(hours=24)
 
 _RETRY: Final = "retry"
@@ -38,7 +40,8 @@ class Head(Row):
 
     since: when it was commanded. effect: the attempt in flight; None while it waits for a timer. queued: send.queued
     was written. repeat: an earlier attempt may have reached the provider. confirmed: the provider's id of that attempt,
-    learned while its repeat is in flight. failing_since: since when the provider takes nothing.
+    learned while its repeat is in flight. failing_since: since when the provider takes nothing. throttled: how often in
+    a row the provider said that this recipient is sent too much.
     """
 
     command: SendCommand
@@ -46,6 +49,7 @@ class Head(Row):
     via: Via = "session"
     effect: str | None = None
     failures: int = 0
+    throttled: int = 0
     failing_since: datetime | None = None
     queued: bool = False
     repeat: bool = False
@@ -157,7 +161,8 @@ def _ended(builder: _DecisionBuilder, head: Head, event: EffectEnded) -> None:
     elif result is not None:
         _answered(builder, head, result)
     elif event.outcome == "postponed":
-        _wait(builder, head, _backoff(head))
+        asked = event.result.get("retry_after_s")
+        _wait(builder, head, timedelta(seconds=asked) if isinstance(asked, int | float) else _backoff(head))
     else:
         _doubt(builder, head)
 
@@ -181,18 +186,22 @@ def _answered(builder: _DecisionBuilder, head: Head, result: SendResult) -> None
         case SendResult(answer="retry"):
             failing_since = head.failing_since or now
             if now - max(failing_since, head.since) >= GIVE_UP:
-                _unsent(builder, head, "provider_unavailable", result.code, result.message)
+                reason = "throttled" if result.throttled else "provider_unavailable"
+                _unsent(builder, head, reason, result.code, result.message)
                 _next(builder, failing_since)
                 return
+            throttled = head.throttled + 1 if result.throttled == "recipient" else 0
+            head = head.model_copy(update={"failing_since": failing_since, "throttled": throttled})
             asked = result.retry_after_s
-            delay = _backoff(head) if asked is None else timedelta(seconds=asked)
-            _wait(builder, head.model_copy(update={"failing_since": failing_since}), delay)
+            _wait(builder, head, _backoff(head) if asked is None else timedelta(seconds=asked))
         case _:
             _doubt(builder, head)
 
 
 def _backoff(head: Head) -> timedelta:
-    # The exponent is bounded, too: a provider may be down for months.
+    # The exponents are bounded, too: a provider may be down for months.
+    if head.throttled:
+        return timedelta(seconds=min(MAX_RECIPIENT_BACKOFF_S, 4 ** min(head.throttled - 1, 10)))
     return timedelta(seconds=min(MAX_BACKOFF_S, 2 ** min(head.failures, 10)))
 
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
-from schemas.effects import SendAnswer, SendRequest, SendResult
+from schemas.effects import SendAnswer, SendRequest, SendResult, Throttled
 from schemas.events.content import Content
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
@@ -16,23 +16,41 @@ InboundEvent: TypeAlias = Literal["received", "reply", "order"]
 
 
 ErrorClass: TypeAlias = Literal[
-    "retry", "throttled", "credentials", "account", "window_closed", "recipient", "template", "request"
+    "retry",
+    "throttled",
+    "recipient_throttled",
+    "credentials",
+    "account",
+    "window_closed",
+    "recipient",
+    "opted_out",
+    "marketing",
+    "template",
+    "media",
+    "request",
 ]
-"""What a provider's error code means: try later; too fast; the channel's credentials are broken; its account is
-restricted; a text outside the 24-hour window; this recipient, this template or this message can't be sent.
+"""What a provider's error code means: try later; too fast, for the number or account, or for this recipient; the
+channel's credentials are broken; its account is restricted; a text outside the 24-hour window; this recipient can't
+be reached, does not want it, or is sent no marketing for a day; this template, file or message can't be sent.
 """
 
 ANSWERS: Final[Mapping[ErrorClass, SendAnswer]] = {
     "retry": "retry",
     "throttled": "retry",
+    "recipient_throttled": "retry",
     "credentials": "credentials",
     "account": "credentials",
     "window_closed": "window_closed",
     "recipient": "refused",
+    "opted_out": "refused",
+    "marketing": "refused",
     "template": "template_unavailable",
+    "media": "refused",
     "request": "refused",
 }
 """How an attempt ends that was answered with a code of the class. A restricted account pauses the channel, too."""
+
+THROTTLED: Final[Mapping[ErrorClass, Throttled]] = {"throttled": "number", "recipient_throttled": "recipient"}
 
 
 NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")

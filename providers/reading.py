@@ -11,8 +11,9 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from providers.provider import BadRow, BadRowReason
+from providers.provider import ANSWERS, THROTTLED, Answer, BadRow, BadRowReason, ErrorClass
 from schemas.contact import InvalidContact, canonical_number, contact_id
+from schemas.effects import SendResult
 from schemas.settings.phone import InvalidPhoneNumber
 
 Json: TypeAlias = Mapping[str, object]
@@ -111,6 +112,19 @@ def retry_seconds(retry_after: str) -> float | None:
     """The seconds that a Retry-After header asks for, an hour at most."""
     value = retry_after.strip()
     return float(min(int(value), _MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
+
+
+def error_result(meaning: ErrorClass, code: int, message: object, answer: Answer) -> SendResult:
+    """How an attempt ended that was answered with an error of the class."""
+    verdict = ANSWERS[meaning]
+    return SendResult(
+        answer=verdict,
+        code=max(0, code),
+        message=clipped(message, MAX_ERROR) or "",
+        throttled=THROTTLED.get(meaning),
+        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
+        http_status=answer.status,
+    )
 
 
 # --- rows of a callback --------------------------------------------------------------------------------------------

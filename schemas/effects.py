@@ -10,6 +10,7 @@ from schemas.events.conversation import Template
 
 Via = Literal["session", "template"]
 SendAnswer = Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
+Throttled = Literal["recipient", "number"]
 MAX_ANSWER = 64 << 10
 """Characters of an AI agent's answer: it goes in as many messages as it needs."""
 
@@ -55,8 +56,8 @@ class SendResult(BaseModel):
     accepted: provider_message_id is there. refused: for good. credentials: those of the channel are broken. retry:
     surely not sent, later it may be; after retry_after_s seconds where the provider says so. template_unavailable:
     not approved, or nobody could say. window_closed: it was too late for the text, which was not sent: by our clock or
-    by the provider's word. code: the
-    provider's, 0 for none; http_status: 0 where there was no answer.
+    by the provider's word. throttled: why to retry: more than this recipient may be sent, or the number or account may
+    send. code: the provider's, 0 for none; http_status: 0 where there was no answer.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,6 +66,7 @@ class SendResult(BaseModel):
     provider_message_id: str | None = None
     code: int = 0
     message: str = ""
+    throttled: Throttled | None = None
     retry_after_s: float | None = None
     http_status: int = 0
 

@@ -134,6 +134,7 @@ def read_send(answer: Answer) -> SendResult | None:
                 answer="refused" if verdict == "final" else verdict,
                 code=code,
                 message=message,
+                throttled="number" if answer.status == 429 else None,
                 retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
                 http_status=answer.status,
             )

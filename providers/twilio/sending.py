@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
-from providers.reading import clipped, object_in, retry_seconds, string, whole
+from providers.provider import NO_CREDENTIALS, Answer, Call
+from providers.reading import error_result, object_in, string, whole
 from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
@@ -24,7 +24,6 @@ CONTENT: Final = "content"
 
 _CONTENT_SID: Final = re.compile(r"HX[0-9a-fA-F]{32}")
 _MAX_ID: Final = 64
-_MAX_MESSAGE: Final = 1_024
 _NO_SUCH_TEMPLATE: Final = 21655
 _BAD_REQUEST: Final = 21620
 
@@ -80,14 +79,7 @@ def read_send(answer: Answer) -> SendResult | None:
     code = max(0, whole(body.get("code")) or 0)
     if code == 0 and answer.status >= 500:
         return None
-    verdict = ANSWERS[classify(code, answer.status)]
-    return SendResult(
-        answer=verdict,
-        code=code,
-        message=clipped(body.get("message"), _MAX_MESSAGE) or "",
-        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
-        http_status=answer.status,
-    )
+    return error_result(classify(code, answer.status), code, body.get("message"), answer)
 
 
 def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:

@@ -45,8 +45,8 @@ from providers.reading import (
 )
 from schemas.settings.channel import ChannelSettings
 
-STATUSES: Final = {"failed": "sent_failed", "played": "read"}
-"""Meta's words that have another name here. A voice note that was played was also read."""
+STATUSES: Final = {"failed": "delivered_failed", "played": "read"}
+"""Meta's words that have another name here. It fails what it accepted; a voice note that was played was also read."""
 
 _LISTS: Final = ("messages", "statuses", "errors", "message_echoes")
 

@@ -6,9 +6,9 @@ from typing import Final
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
-from providers.reading import Json, clipped, object_in, part_of, retry_seconds, string, whole
-from providers.whatsapp_cloud.codes import classify
+from providers.provider import NO_CREDENTIALS, Answer, Call
+from providers.reading import Json, error_result, object_in, part_of, string, whole
+from providers.whatsapp_cloud.codes import A_DAY_S_LIMIT, classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
@@ -18,7 +18,7 @@ MAX_TEXT: Final = 4_096
 """Characters in a text message."""
 
 _MAX_ID: Final = 256
-_MAX_MESSAGE: Final = 1_024
+_AN_HOUR_S: Final = 3_600.0
 _NOT_APPROVED: Final = 132001
 _BAD_REQUEST: Final = 100
 
@@ -125,11 +125,5 @@ def _refusal(body: Json, answer: Answer) -> SendResult:
     code = whole(error.get("code"))
     details = part_of(error, "error_data").get("details")
     meaning = classify(-1 if code is None else code, answer.status, transient=error.get("is_transient") is True)
-    verdict = ANSWERS[meaning]
-    return SendResult(
-        answer=verdict,
-        code=max(0, code or 0),
-        message=clipped(details or error.get("message"), _MAX_MESSAGE) or "",
-        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
-        http_status=answer.status,
-    )
+    result = error_result(meaning, code or 0, details or error.get("message"), answer)
+    return result.model_copy(update={"retry_after_s": _AN_HOUR_S}) if code == A_DAY_S_LIMIT else result

@@ -224,7 +224,7 @@ class DeliveryFailed(Event):
 class DeliveryUnsent(Event):
     """A message was not sent, for good. Written by delivery.
 
-    reason: window_closed, template_unavailable, refused, provider_unavailable, unknown.
+    reason: window_closed, template_unavailable, refused, provider_unavailable, throttled, unknown.
     """
 
     type: ClassVar[str] = "delivery.unsent"

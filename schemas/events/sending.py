@@ -59,7 +59,7 @@ class EffectEnded(Event):
     """An effect's end, on the input topic of the stage that asked for it. Written by that stage's runtime.
 
     outcome: done (result says what came of it); unknown (it may have happened: time-out, crash, take-over);
-    postponed (it was not tried, or surely had no effect).
+    postponed (it was not tried, or surely had no effect; result may say after how many seconds to try: retry_after_s).
     """
 
     type: ClassVar[str] = "effect.ended"

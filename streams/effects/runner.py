@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from pydantic import JsonValue
+
 from agents.stage import Effect
 from schemas.effects import EffectRequest
 from schemas.events.sending import EffectEnded
@@ -38,8 +40,9 @@ def ended(effect_id: str, outcome: Outcome) -> EffectEnded:
     match outcome:
         case Done(result):
             return EffectEnded(effect_id=effect_id, outcome="done", result=result)
-        case Postponed():
-            return EffectEnded(effect_id=effect_id, outcome="postponed")
+        case Postponed(after_s):
+            wait: dict[str, JsonValue] = {} if after_s is None else {"retry_after_s": after_s}
+            return EffectEnded(effect_id=effect_id, outcome="postponed", result=wait)
         case Unknown():
             return EffectEnded(effect_id=effect_id, outcome="unknown")
 

@@ -24,6 +24,7 @@ from streams.step import Due, Step, step
 
 KEY = "shop:4915200000042"
 NOON = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
+A_DAY = 24 * 3600
 TEMPLATE = Template(name="come_back", language="de", parameters=("Eva",))
 SHUT = NOON - timedelta(hours=1)
 AUTOMATIC: tuple[Literal["greeting", "unavailable", "survey", "goodbye", "ai"], ...] = (
@@ -140,6 +141,7 @@ def confirmed(id: str, provider_id: str = "p7") -> SendConfirmed:
 
 REFUSED = SendResult(answer="refused", code=3003, message="business validation", http_status=400)
 RETRY = SendResult(answer="retry", code=1000, message="internal", http_status=500)
+CROWDED = SendResult(answer="retry", throttled="recipient", code=131056, http_status=400)
 BROKEN = SendResult(answer="credentials", code=2002, message="expired", http_status=401)
 
 
@@ -332,6 +334,34 @@ def test_the_provider_says_when_to_come_back() -> None:
     bench.until(16.9)
     assert len(bench.attempts) == 1
     bench.until(17)
+    assert len(bench.attempts) == 2
+
+
+def test_a_recipient_who_is_sent_too_much_is_tried_again_after_powers_of_four_seconds() -> None:
+    bench = Bench()
+    bench.take(reply())
+    bench.end(RETRY)
+    second = 1.0
+    bench.until(second)
+    for attempt, delay in enumerate((1, 4, 16, 64, 256, 256), start=2):
+        bench.end(CROWDED, second)
+        bench.until(second + delay - 0.001)
+        assert len(bench.attempts) == attempt
+        second += delay
+        bench.until(second)
+        assert len(bench.attempts) == attempt + 1
+    reported = bench.end(CROWDED, A_DAY)
+    assert [event.reason for event in reported if isinstance(event, DeliveryUnsent)] == ["throttled"]
+
+
+def test_a_postponed_send_may_say_when_to_try_it() -> None:
+    bench = Bench()
+    bench.take(reply())
+    effect = bench.attempts[0].effect_id
+    bench.take(EffectEnded(effect_id=effect, outcome="postponed", result={"retry_after_s": 7.5}))
+    bench.until(7.4)
+    assert len(bench.attempts) == 1
+    bench.until(7.5)
     assert len(bench.attempts) == 2
 
 

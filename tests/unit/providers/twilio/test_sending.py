@@ -78,6 +78,7 @@ def test_an_api_key_signs_in_where_there_is_one() -> None:
         (400, 21656, "template_unavailable"),
         (429, 20429, "retry"),
         (429, 0, "retry"),
+        (400, 63018, "retry"),
         (503, 20503, "retry"),
         (400, 99999, "refused"),
     ],
@@ -86,6 +87,7 @@ def test_the_code_decides(status: int, code: int, answer: str) -> None:
     result = read_send(Answer(status, orjson.dumps({"code": code, "message": "no"}), "7"))
     assert result is not None
     assert (result.answer, result.code, result.retry_after_s) == (answer, code, 7 if answer == "retry" else None)
+    assert result.throttled == ("number" if status == 429 or code == 63018 else None)
 
 
 @pytest.mark.parametrize("answer", [Answer(500, b""), Answer(201, b"{}"), Answer(201, b"<html>")])

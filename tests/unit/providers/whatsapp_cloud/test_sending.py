@@ -96,6 +96,16 @@ def test_the_code_decides(status: int, error: dict[str, Any], answer: str) -> No
     assert (result.answer, result.code, result.http_status) == (answer, error.get("code", 0), status)
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "throttled"),
+    [(400, 131056, "recipient"), (400, 130429, "number"), (400, 80007, "number"), (400, 4, "number")],
+)
+def test_throttling_says_whom_it_holds(status: int, code: int, throttled: str) -> None:
+    result = read_send(Answer(status, orjson.dumps({"error": {"code": code}})))
+    assert result is not None
+    assert (result.answer, result.throttled, result.retry_after_s) == ("retry", throttled, None)
+
+
 @pytest.mark.parametrize("answer", [Answer(200, b"<html>"), Answer(200, b'{"messages":[]}'), Answer(504, b"")])
 def test_an_answer_that_proves_nothing_is_unknown(answer: Answer) -> None:
     assert read_send(answer) is None
