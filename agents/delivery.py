@@ -252,6 +252,7 @@ def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
         provider_message_id=provider_id,
         conversation_id=command.conversation_id,
         kind=command.kind,
+        via=head.via,
     )
     builder.emit(RECEIPTS, accepted)
     sent = DeliverySent(

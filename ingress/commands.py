@@ -21,10 +21,10 @@ from schemas.events.inbox import (
     Snooze,
     Unblock,
 )
-from schemas.settings import channel
 from schemas.settings.channel import ChannelSettings, Directory
 from schemas.settings.errors import FieldError, InvalidSettings
 from schemas.settings.types import Id, Instant, SettingsModel, Text
+from schemas.settings.types import Template as ChannelTemplate
 
 MAX_PARAMETER = 1024
 MAX_LABEL = 64
@@ -52,7 +52,7 @@ class _Request(SettingsModel):
     by: Id
 
 
-class TemplateRequest(channel.Template):
+class TemplateRequest(ChannelTemplate):
     """The template to send, with the parameters of its body in order."""
 
     parameters: tuple[Annotated[str, StringConstraints(max_length=MAX_PARAMETER)], ...] = ()

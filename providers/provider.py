@@ -264,7 +264,8 @@ class Provider:
     callback, read for the channel.
     plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
-    was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
+    was taken. classify: what an error code in a receipt means. plan_lookup, read_lookup: the call that asks for a
+    template's approval; None: approved.
     """
 
     name: str
@@ -275,6 +276,7 @@ class Provider:
     parse: Callable[[Callback, ChannelSettings], ParsedCallback]
     plan_send: Callable[[SendRequest, ChannelSettings, str | None], Call | SendResult]
     read_send: Callable[[Answer], SendResult | None]
+    classify: Callable[[int], ErrorClass]
     plan_lookup: Callable[[Template, ChannelSettings], Call | SendResult]
     read_lookup: Callable[[Template, Answer], SendResult | None]
     methods: tuple[str, ...] = ("POST",)

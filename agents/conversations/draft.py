@@ -325,7 +325,7 @@ class Draft:
 
     def drop_survey(self, survey: Survey) -> "Draft":
         """It is over: remember only how it may be quoted."""
-        ids = (survey.id, *((survey.provider_message_id,) if survey.provider_message_id else ()))
+        ids = (survey.resent_as or survey.id, *((survey.provider_message_id,) if survey.provider_message_id else ()))
         ended = (*self.contact.ended_surveys, *ids)[-_MAX_ENDED:]
         draft = self.store_contact(self.contact.model_copy(update={"ended_surveys": ended}))
         draft = draft.reschedule("survey", survey.number, survey.ends_at, None)

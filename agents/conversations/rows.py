@@ -99,7 +99,8 @@ class Survey(Row):
     """`survey/{number}`: a survey that may be answered, until ends_at. sent: it is known to have reached the customer.
 
     conversation: the number of the one it asks about. rating: the last answer. comment_until: until then the customer's
-    next message is the comment on it. commented: it has a comment.
+    next message is the comment on it. commented: it has a comment. resent_as: the id of the template that was sent in
+    place of its text, which did not reach the customer.
     """
 
     number: int
@@ -114,6 +115,7 @@ class Survey(Row):
     rating: int | None = None
     comment_until: datetime | None = None
     commented: bool = False
+    resent_as: str | None = None
 
 
 class Deadline(Row):

@@ -11,8 +11,9 @@ from typing import Final, Literal, TypeAlias
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import NO_CREDENTIALS, Answer, Call
+from providers.provider import NO_CREDENTIALS, Answer, Call, ErrorClass
 from providers.reading import retry_seconds
+from providers.whatsapp_cloud import codes
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
@@ -255,6 +256,18 @@ def classify(refused: Refused) -> Verdict:
     if refused.http_status >= 500 or refused.http_status == 408:
         return "retry"
     return "credentials" if refused.code == 0 and refused.http_status in (401, 403) else "final"
+
+
+def classify_receipt(code: int) -> ErrorClass:
+    """What a code in a receipt means: EngageLab's, or Meta's, which it passes on (a practice)."""
+    match _BY_CODE.get(code):
+        case "retry":
+            return "retry"
+        case "credentials":
+            return "credentials"
+        case "final":
+            return "template" if code == _NOT_APPROVED else "request"
+    return codes.classify(code, 0)
 
 
 def _request(envelope: Envelope, kind: str, content: dict[str, JsonValue]) -> dict[str, JsonValue]:

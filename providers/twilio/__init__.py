@@ -2,6 +2,7 @@
 
 from providers.provider import Provider
 from providers.twilio.callbacks import parse_callback
+from providers.twilio.codes import classify
 from providers.twilio.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
 from providers.twilio.webhook import ACKNOWLEDGEMENT, KEPT_HEADERS, accepts, screen
 
@@ -14,6 +15,7 @@ TWILIO = Provider(
     parse=parse_callback,
     plan_send=plan_send,
     read_send=read_send,
+    classify=lambda code: classify(code, 0),
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,
     acknowledgement=ACKNOWLEDGEMENT,

@@ -2,6 +2,7 @@
 
 from providers.provider import Provider
 from providers.whatsapp_cloud.callbacks import addressees, addresses, parse_callback
+from providers.whatsapp_cloud.codes import classify
 from providers.whatsapp_cloud.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
 from providers.whatsapp_cloud.webhook import KEPT_HEADERS, accepts, screen
 
@@ -14,6 +15,7 @@ WHATSAPP_CLOUD = Provider(
     parse=parse_callback,
     plan_send=plan_send,
     read_send=read_send,
+    classify=lambda code: classify(code, 0),
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,
     methods=("GET", "POST"),

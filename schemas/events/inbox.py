@@ -209,7 +209,8 @@ class DeliverySent(Event):
 class DeliveryFailed(Event):
     """A receipt says that an accepted message did not reach the customer. Written by status, once a message.
 
-    status: the provider's word. conversation_id, kind: None where the receipt came before delivery's own report.
+    It comes after delivery's own report, whatever the receipts' order. status: the provider's word. conversation_id,
+    kind, via: as delivery sent it.
     """
 
     type: ClassVar[str] = "delivery.failed"
@@ -219,6 +220,7 @@ class DeliveryFailed(Event):
     code: int | None = None
     conversation_id: str | None = None
     kind: str | None = None
+    via: Literal["session", "template"] | None = None
 
 
 class DeliveryUnsent(Event):

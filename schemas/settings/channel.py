@@ -20,23 +20,20 @@ from schemas.settings.duration import Duration, PositiveDuration
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.routing import RoutingRule
-from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Text
+from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Template, Text
 
 DEFAULT_ACCOUNT = "main"
 
 
 class Greeting(SettingsModel):
-    """Sent once, on the first customer message. Placeholders ({contact.name}) are filled in; empty sends nothing."""
+    """Sent once, on the first customer message. Placeholders ({contact.name}) are filled in; empty sends nothing.
+
+    template: goes in the text's place where the 24-hour window is closed.
+    """
 
     enabled: Flag = False
     text: Text = ""
-
-
-class Template(SettingsModel):
-    """A message template approved by the provider."""
-
-    name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
-    language: Annotated[str, StringConstraints(min_length=1, max_length=32)]
+    template: Template | None = None
 
 
 class LabelFilter(SettingsModel):

@@ -161,7 +161,7 @@ def test_an_accepted_message_is_reported_to_status_and_to_conversations() -> Non
         not_after=NOON + timedelta(hours=20),
     )
     assert bench.end(accepted(), 1) == [
-        SendAccepted(message_id="r1", provider_message_id="p1", conversation_id="c1", kind="reply"),
+        SendAccepted(message_id="r1", provider_message_id="p1", conversation_id="c1", kind="reply", via="session"),
         DeliverySent(
             message_id="r1",
             provider_message_id="p1",
@@ -459,7 +459,7 @@ def test_the_key_waits_for_the_proof_and_goes_on_with_it() -> None:
     assert len(bench.attempts) == 1
     reported = bench.take(confirmed("g1"), 5)
     assert reported == [
-        SendAccepted(message_id="g1", provider_message_id="p7", conversation_id="c1", kind="greeting"),
+        SendAccepted(message_id="g1", provider_message_id="p7", conversation_id="c1", kind="greeting", via="session"),
         DeliverySent(
             message_id="g1",
             provider_message_id="p7",
@@ -523,7 +523,10 @@ def test_a_proof_that_comes_while_the_repeat_is_under_way_settles_it_however_it_
     bench.until(60)
     assert bench.take(confirmed("r1"), 61) == []
     reported = bench.end(end, 62)
-    assert reported[0] == SendAccepted(message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply")
+    accepted_id = SendAccepted(
+        message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply", via="session"
+    )
+    assert reported[0] == accepted_id
     assert [type(event) for event in reported] == [SendAccepted, DeliverySent]
     assert bench.in_flight is None
 

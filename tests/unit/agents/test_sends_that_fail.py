@@ -4,10 +4,21 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
-from providers.provider import Answer
-from schemas.events.conversation import ConversationMessageSent
+import orjson
+import pytest
+
+from providers.provider import Answer, Call
+from schemas.events.conversation import (
+    ConversationMessageReceived,
+    ConversationMessageSent,
+    ConversationNoteAdded,
+    ConversationRated,
+    ConversationSurveyEnded,
+    Template,
+)
+from schemas.events.inbox import DeliveryFailed, Reply, Resolve
 from schemas.events.receipts import MessageStatusChanged, SendQueued
-from tests.support.desk import BEN, Desk, Json, cloud_error
+from tests.support.desk import BEN, Desk, Json, cloud_error, template
 
 A_DAY = 24 * 3600
 HELPER = {"enabled": True, "agents": [{"id": "helper"}]}
@@ -85,6 +96,180 @@ def test_a_limit_that_counts_a_day_is_tried_once_an_hour() -> None:
     assert len(list(desk.events(SendQueued))) == 1
 
 
+# --- refused after acceptance --------------------------------------------------------------------------------------
+
+
+COME_BACK = {"name": "come_back", "language": "en"}
+GREETING = {"enabled": True, "text": "Welcome"}
+RATE_US = {"enabled": True, "text": "1 to 5?"}
+
+
+def listing(*entries: Json) -> Callable[[Call], Answer]:
+    return lambda _call: Answer(200, orjson.dumps({"data": list(entries)}))
+
+
+def standing(desk: Desk, id: str) -> tuple[str, int | None]:
+    """The status of a message, and the code of its error."""
+    last = [event for event in desk.events(MessageStatusChanged) if event.message_id == id][-1]
+    return last.status, None if last.error is None else last.error.code
+
+
+def notes(desk: Desk) -> list[str]:
+    return [event.text for event in desk.events(ConversationNoteAdded)]
+
+
+def test_a_reply_that_came_too_late_by_its_receipt_leaves_a_note_that_offers_a_template() -> None:
+    desk = Desk()
+    desk.write("a")
+    desk.at(60)
+    desk.reply("r1")
+    desk.status("wamid.O1", "failed", 131047)
+    desk.status("wamid.O1", "failed", 131047)
+    assert standing(desk, "r1") == ("delivered_failed", 131047)
+    assert notes(desk) == [
+        "The reply did not reach the customer: 24 hours have passed since the customer's last message. A template can "
+        "still be sent (code 131047)."
+    ]
+    desk.at(A_DAY)
+    assert len(desk.posted()) == 1
+
+
+def test_an_automatic_text_that_came_too_late_by_its_receipt_goes_as_its_template_once() -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.templates = listing(template())
+    desk.write("a")
+    assert [body["type"] for body in desk.posted()] == ["text"]
+    desk.status("wamid.O1", "failed", 131047)
+    desk.status("wamid.O1", "failed", 131047)
+    assert [body["type"] for body in desk.posted()] == ["text", "template"]
+    assert desk.posted()[1]["template"]["name"] == "come_back"
+    assert notes(desk) == []
+    # The template, too: it is not followed by another one.
+    desk.status("wamid.O2", "failed", 131047)
+    assert len(desk.posted()) == 2
+    assert len(notes(desk)) == 1
+
+
+def test_an_automatic_text_without_a_template_leaves_a_note_and_nothing_more() -> None:
+    desk = Desk(greeting=GREETING)
+    desk.write("a")
+    desk.status("wamid.O1", "failed", 131047)
+    desk.at(A_DAY)
+    assert len(desk.posted()) == 1
+    assert len(notes(desk)) == 1
+
+
+def test_a_template_that_is_not_approved_leaves_the_one_note() -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.write("a")
+    desk.status("wamid.O1", "failed", 131047)
+    assert len(desk.posted()) == 1
+    assert notes(desk) == [
+        "The greeting was not sent: its template is not approved, or the provider could not be asked (code 132001)."
+    ]
+
+
+@pytest.mark.parametrize(("status", "code"), [("delivered", 0), ("failed", 131026)])
+def test_what_was_delivered_or_failed_for_another_reason_is_never_followed_by_a_template(
+    status: str, code: int
+) -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.templates = listing(template())
+    desk.write("a")
+    desk.status("wamid.O1", status, code)
+    desk.status("wamid.O1", "failed", 131047)
+    assert len(desk.posted()) == 1
+
+
+def test_no_greeting_is_made_up_for_once_a_person_answered() -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.templates = listing(template())
+    desk.write("a")
+    desk.reply("r1")
+    desk.status("wamid.O1", "failed", 131047)
+    assert [body["type"] for body in desk.posted()] == ["text", "text"]
+
+
+def test_a_survey_that_came_too_late_goes_as_its_template_and_is_answered_as_one_survey() -> None:
+    desk = Desk(csat={**RATE_US, "template": COME_BACK})
+    desk.templates = listing(template())
+    desk.write("a")
+    desk.ask(Resolve(command_id="c1", by="mia"))
+    desk.status("wamid.O1", "failed", 131047)
+    assert [body["type"] for body in desk.posted()] == ["text", "template"]
+    assert list(desk.events(ConversationSurveyEnded)) == []
+    desk.status("wamid.O2", "delivered")
+    desk.write("b", "5")
+    assert [event.rating for event in desk.events(ConversationRated)] == [5]
+
+
+def test_a_survey_whose_template_fails_as_well_was_not_asked() -> None:
+    desk = Desk(csat={**RATE_US, "template": COME_BACK})
+    desk.templates = listing(template())
+    desk.write("a")
+    desk.ask(Resolve(command_id="c1", by="mia"))
+    desk.status("wamid.O1", "failed", 131047)
+    desk.status("wamid.O2", "failed", 131026)
+    (ended,) = desk.events(ConversationSurveyEnded)
+    assert (ended.outcome, ended.was_sent) == ("failed", True)
+
+
+def test_a_failure_that_is_heard_of_before_the_acceptance_is_reported_with_its_kind() -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.templates = listing(template())
+    desk.status("wamid.O1", "failed", 131047)  # no message of that id is known yet
+    desk.write("a")
+    (failed,) = desk.events(DeliveryFailed)
+    assert (failed.kind, failed.via, failed.code) == ("greeting", "session", 131047)
+    assert [body["type"] for body in desk.posted()] == ["text", "template"]
+
+
+def test_a_customer_who_was_sent_too_much_by_a_receipt_is_not_blocked_and_hears_nothing_twice() -> None:
+    desk = Desk()
+    desk.write("a")
+    desk.reply("r1")
+    desk.status("wamid.O1", "failed", 131056)
+    desk.at(60)
+    desk.write("b", "hello?")
+    assert [event.treatment for event in desk.events(ConversationMessageReceived)] == ["ordinary", "ordinary"]
+    assert notes(desk) == [
+        "The reply did not reach the customer: this customer was sent too much in a short time. It may be sent again "
+        "later (code 131056)."
+    ]
+    desk.reply("r2")
+    assert [text_of(body) for body in desk.posted()] == ["Hello", "Hello"]
+    assert desk.breaker.open == {}
+
+
+def test_marketing_that_whatsapp_holds_back_is_not_sent_again_by_itself_and_the_note_warns_for_a_day() -> None:
+    desk = Desk()
+    desk.write("a")
+    offer = Template(name="offer", language="en")
+    desk.ask(Reply(command_id="r1", by="mia", template=offer))
+    desk.status("wamid.O1", "failed", 131049)
+    assert notes(desk) == [
+        "The reply did not reach the customer: WhatsApp limits the marketing messages that this customer gets. Send "
+        "none again within 24 hours (code 131049)."
+    ]
+    desk.at(25 * 3600)
+    assert len(desk.posted()) == 1
+    desk.ask(Reply(command_id="r2", by="mia", template=offer))
+    assert len(desk.posted()) == 2
+
+
+@pytest.mark.parametrize(("code", "words"), [(131053, "its file could not be fetched"), (131026, "can't be reached")])
+def test_a_note_says_why_the_message_failed(code: int, words: str) -> None:
+    desk = Desk()
+    desk.write("a")
+    desk.reply("r1")
+    desk.status("wamid.O1", "failed", code)
+    (note,) = notes(desk)
+    assert words in note
+    assert standing(desk, "r1") == ("delivered_failed", code)
+    desk.at(A_DAY)
+    assert len(desk.posted()) == 1
+
+
 # --- credentials and codes -----------------------------------------------------------------------------------------
 
 
@@ -106,3 +291,11 @@ def test_a_message_refused_for_its_token_is_shown_as_waiting_and_goes_once_after
     assert desk.breaker.open == {}
     desk.at(A_DAY)
     assert len(desk.posted()) == len([1 for at, _, _ in desk.calls if at <= 800])
+
+
+def test_an_error_is_known_by_its_code_in_whatever_language_its_text_is() -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.templates = listing(template())
+    desk.answer = lambda body: cloud_error(131047, 400, "Mensaje de reinteracción") if body["type"] == "text" else None
+    desk.write("a")
+    assert [body["type"] for body in desk.posted()] == ["text", "template"]

@@ -69,6 +69,7 @@ PIGEON = Provider(
     parse=parse,
     plan_send=plan_send,
     read_send=read_send,
+    classify=lambda _code: "request",
     plan_lookup=plan_lookup,
     read_lookup=lambda _template, _answer: None,
     acknowledgement=WebhookAnswer(202, b"coo"),
