@@ -9,7 +9,6 @@ from pydantic import JsonValue
 
 from schemas.effects import SendAnswer, SendRequest, SendResult, Throttled
 from schemas.events.content import Content
-from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 InboundEvent: TypeAlias = Literal["received", "reply", "order"]
@@ -253,6 +252,25 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedTemplate:
+    """A message template of the account. status, category, parameter_format: in upper case; empty: not said."""
+
+    name: str
+    language: str
+    status: str
+    category: str = ""
+    parameter_format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatePage:
+    """A page of the account's templates. next: the cursor of the page after it; None: it is the last one."""
+
+    templates: tuple[ListedTemplate, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
 
@@ -264,8 +282,9 @@ class Provider:
     callback, read for the channel.
     plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
-    was taken. classify: what an error code in a receipt means. plan_lookup, read_lookup: the call that asks for a
-    template's approval; None: approved.
+    was taken. classify: what an error code in a receipt means. plan_templates, read_templates: the call that lists the
+    account's templates from a cursor on, and the page in its answer, or why there is none. one_language: a template's
+    name says its language, too.
     """
 
     name: str
@@ -277,8 +296,9 @@ class Provider:
     plan_send: Callable[[SendRequest, ChannelSettings, str | None], Call | SendResult]
     read_send: Callable[[Answer], SendResult | None]
     classify: Callable[[int], ErrorClass]
-    plan_lookup: Callable[[Template, ChannelSettings], Call | SendResult]
-    read_lookup: Callable[[Template, Answer], SendResult | None]
+    plan_templates: Callable[[ChannelSettings, str | None], Call | SendResult]
+    read_templates: Callable[[Answer], TemplatePage | SendResult]
+    one_language: bool = False
     methods: tuple[str, ...] = ("POST",)
     acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")
     addressees: Callable[[bytes], frozenset[str]] = lambda _body: frozenset()

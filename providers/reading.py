@@ -108,6 +108,17 @@ def object_in(body: bytes) -> Json:
     return found if isinstance(found, dict) else {}
 
 
+def objects_in(part: Json, field: str) -> list[Json]:
+    """The objects of a list; what is none is left out."""
+    value = part.get(field)
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def word(part: Json, field: str) -> str:
+    """A word in upper case; empty where there is none."""
+    return (string(part.get(field)) or "").upper()
+
+
 def retry_seconds(retry_after: str) -> float | None:
     """The seconds that a Retry-After header asks for, an hour at most."""
     value = retry_after.strip()

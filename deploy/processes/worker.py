@@ -52,7 +52,8 @@ async def open_environment(
         metrics.watch_paused(lambda: breaker.open)
         ai = AiClient(HttpTransport(ai_session), settings.ai_url)
         performers: Performers = {SendRequest: breaker.perform, AiRequest: ai.perform}
-        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers)
+        notices = sender.templates.apply
+        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers, notices)
 
 
 def _session() -> ClientSession:

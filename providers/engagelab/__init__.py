@@ -1,7 +1,7 @@
 """EngageLab's WhatsApp API, as its documentation has it."""
 
 from providers.engagelab.callbacks import parse_callback
-from providers.engagelab.sending import MAX_TEXT, classify_receipt, plan_lookup, plan_send, read_lookup, read_send
+from providers.engagelab.sending import MAX_TEXT, classify_receipt, plan_send, plan_templates, read_send, read_templates
 from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
 from providers.provider import Provider
 
@@ -15,6 +15,6 @@ ENGAGELAB = Provider(
     plan_send=lambda request, settings, _webhook_url: plan_send(request, settings),
     read_send=read_send,
     classify=classify_receipt,
-    plan_lookup=plan_lookup,
-    read_lookup=read_lookup,
+    plan_templates=plan_templates,
+    read_templates=read_templates,
 )

@@ -1,4 +1,4 @@
-"""EngageLab's sending API: the calls that send a message or look a template up, and what their answers mean.
+"""EngageLab's sending API: the calls that send a message or list templates, and what their answers mean.
 
 EngageLab docs, confirmed, unless said otherwise. Base URL and time-outs are the caller's.
 """
@@ -11,12 +11,11 @@ from typing import Final, Literal, TypeAlias
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import NO_CREDENTIALS, Answer, Call, ErrorClass
+from providers.provider import NO_CREDENTIALS, Answer, Call, ErrorClass, ListedTemplate, TemplatePage
 from providers.reading import retry_seconds
 from providers.whatsapp_cloud import codes
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
-from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.phone import digits
 
@@ -90,16 +89,6 @@ class Unreadable:
     http_status: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListedTemplate:
-    """A message template of the account. status: APPROVED, PENDING, REJECTED, DISABLED or another word, as sent."""
-
-    name: str
-    language: str
-    status: str
-    category: str
-
-
 def plan_send(request: SendRequest, settings: ChannelSettings) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
     auth = _auth(settings)
@@ -143,28 +132,25 @@ def read_send(answer: Answer) -> SendResult | None:
             return None
 
 
-def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
-    """The call that lists the template, if the account has it."""
+def plan_templates(settings: ChannelSettings, _cursor: str | None) -> Call | SendResult:
+    """The call that lists the account's templates. The list has no pages."""
     auth = _auth(settings)
-    if auth is None:
-        return NO_CREDENTIALS
-    return Call("GET", "/v1/templates", auth, {"name": template.name, "language_code": template.language})
+    return NO_CREDENTIALS if auth is None else Call("GET", "/v1/templates", auth)
 
 
-def read_lookup(template: Template, answer: Answer) -> SendResult | None:
-    """Why the template can't be used; None if it can."""
+def read_templates(answer: Answer) -> TemplatePage | SendResult:
+    """The list. Broken credentials are those of sends, too."""
     listed = read_templates_response(answer.status, answer.body)
-    if isinstance(listed, Refused) and classify(listed) == "credentials":
-        return SendResult(answer="credentials", code=listed.code, message=listed.message, http_status=answer.status)
-    if isinstance(listed, Refused | Unreadable):
-        code = listed.code if isinstance(listed, Refused) else 0
-        message = "the list of templates can't be read"
-        return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
-    wanted = (template.name, template.language, "APPROVED")
-    if any((known.name, known.language, known.status.upper()) == wanted for known in listed):
-        return None
-    message = "the template is not approved"
-    return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
+    if isinstance(listed, tuple):
+        return TemplatePage(listed)
+    code, message = (listed.code, listed.message) if isinstance(listed, Refused) else (0, "")
+    broken = isinstance(listed, Refused) and classify(listed) == "credentials"
+    return SendResult(
+        answer="credentials" if broken else "template_unavailable",
+        code=code,
+        message=message or "the list of templates can't be read",
+        http_status=answer.status,
+    )
 
 
 def _auth(settings: ChannelSettings) -> Mapping[str, str] | None:
@@ -298,7 +284,7 @@ def _template(entry: object) -> ListedTemplate | None:
     name, language = _field(entry, "name"), _field(entry, "language")
     if not name or not language:
         return None
-    return ListedTemplate(name, language, _field(entry, "status"), _field(entry, "category"))
+    return ListedTemplate(name, language, _field(entry, "status").upper(), _field(entry, "category").upper())
 
 
 def _code(answer: object) -> int:

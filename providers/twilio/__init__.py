@@ -3,7 +3,8 @@
 from providers.provider import Provider
 from providers.twilio.callbacks import parse_callback
 from providers.twilio.codes import classify
-from providers.twilio.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
+from providers.twilio.sending import MAX_TEXT, plan_send, read_send
+from providers.twilio.templates import plan_templates, read_templates
 from providers.twilio.webhook import ACKNOWLEDGEMENT, KEPT_HEADERS, accepts, screen
 
 TWILIO = Provider(
@@ -16,7 +17,8 @@ TWILIO = Provider(
     plan_send=plan_send,
     read_send=read_send,
     classify=lambda code: classify(code, 0),
-    plan_lookup=plan_lookup,
-    read_lookup=read_lookup,
+    plan_templates=plan_templates,
+    read_templates=read_templates,
+    one_language=True,
     acknowledgement=ACKNOWLEDGEMENT,
 )

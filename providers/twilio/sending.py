@@ -1,4 +1,4 @@
-"""Twilio's calls: send a message, look a template up; and what the answers mean (Twilio docs, confirmed)."""
+"""Twilio's sends: the calls, and what the answers mean (Twilio docs, confirmed)."""
 
 import base64
 import re
@@ -13,14 +13,10 @@ from providers.reading import error_result, object_in, string, whole
 from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
-from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 1_600
 """Characters in a text message."""
-
-CONTENT: Final = "content"
-"""The service, on a host of its own, that has the templates."""
 
 _CONTENT_SID: Final = re.compile(r"HX[0-9a-fA-F]{32}")
 _MAX_ID: Final = 64
@@ -33,7 +29,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 
     webhook_url: the channel's own; statuses come to `/status` below it. None: nobody can reach it from outside.
     """
-    headers = _headers(settings)
+    headers = auth_headers(settings)
     if headers is None:
         return NO_CREDENTIALS
     # A user id has no "+" (a practice).
@@ -82,31 +78,7 @@ def read_send(answer: Answer) -> SendResult | None:
     return error_result(classify(code, answer.status), code, body.get("message"), answer)
 
 
-def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
-    """The call that asks for the template's approval. Its name is its ContentSid, which has one language."""
-    headers = _headers(settings)
-    if headers is None:
-        return NO_CREDENTIALS
-    if not _CONTENT_SID.fullmatch(template.name):
-        return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message="no ContentSid")
-    return Call("GET", f"/v1/Content/{template.name}/ApprovalRequests", headers, service=CONTENT)
-
-
-def read_lookup(_template: Template, answer: Answer) -> SendResult | None:
-    """Why the template can't be used; None if it can."""
-    body = object_in(answer.body)
-    approval = body.get("whatsapp")
-    if answer.status == 200 and isinstance(approval, dict):
-        if str(approval.get("status")).lower() == "approved":
-            return None
-        message = "the template is not approved"
-    else:
-        message = "the template's approval can't be read"
-    code = max(0, whole(body.get("code")) or 0) or _NO_SUCH_TEMPLATE
-    return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
-
-
-def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
     """An API key signs in where there is one, else the account's auth token."""
     user, secret = settings.api_key, settings.api_key_secret
     if user is None or secret is None:

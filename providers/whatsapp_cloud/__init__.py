@@ -3,7 +3,8 @@
 from providers.provider import Provider
 from providers.whatsapp_cloud.callbacks import addressees, addresses, parse_callback
 from providers.whatsapp_cloud.codes import classify
-from providers.whatsapp_cloud.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
+from providers.whatsapp_cloud.sending import MAX_TEXT, plan_send, read_send
+from providers.whatsapp_cloud.templates import plan_templates, read_templates
 from providers.whatsapp_cloud.webhook import KEPT_HEADERS, accepts, screen
 
 WHATSAPP_CLOUD = Provider(
@@ -16,8 +17,8 @@ WHATSAPP_CLOUD = Provider(
     plan_send=plan_send,
     read_send=read_send,
     classify=lambda code: classify(code, 0),
-    plan_lookup=plan_lookup,
-    read_lookup=read_lookup,
+    plan_templates=plan_templates,
+    read_templates=read_templates,
     methods=("GET", "POST"),
     addressees=addressees,
     addresses=addresses,

@@ -1,4 +1,4 @@
-"""The Cloud API's calls: send a message, look a template up; and what the answers mean (Meta docs, confirmed)."""
+"""The Cloud API's sends: the calls, and what the answers mean (Meta docs, confirmed)."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +11,6 @@ from providers.reading import Json, error_result, object_in, part_of, string, wh
 from providers.whatsapp_cloud.codes import A_DAY_S_LIMIT, classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
-from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 4_096
@@ -19,13 +18,12 @@ MAX_TEXT: Final = 4_096
 
 _MAX_ID: Final = 256
 _AN_HOUR_S: Final = 3_600.0
-_NOT_APPROVED: Final = 132001
 _BAD_REQUEST: Final = 100
 
 
 def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str | None) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    headers = _headers(settings)
+    headers = auth_headers(settings)
     if headers is None:
         return NO_CREDENTIALS
     try:
@@ -78,42 +76,7 @@ def read_send(answer: Answer) -> SendResult | None:
     return _refusal(body, answer)
 
 
-def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
-    """The call that lists the template, if the account has it."""
-    headers = _headers(settings)
-    if headers is None:
-        return NO_CREDENTIALS
-    if settings.business_account_id is None:
-        # What can be sent without it, is: it must not pause the channel.
-        message = "the channel has no business_account_id, in which its templates are"
-        return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message)
-    path = f"/{settings.api_version}/{settings.business_account_id}/message_templates"
-    return Call("GET", path, headers, {"name": template.name, "fields": "name,language,status", "limit": "100"})
-
-
-def read_lookup(template: Template, answer: Answer) -> SendResult | None:
-    """Why the template can't be used; None if it can.
-
-    A list that is refused says nothing of the channel's sends, which may work: never `credentials`.
-    """
-    body = object_in(answer.body)
-    listed = body.get("data")
-    if answer.status != 200 or not isinstance(listed, list):
-        code = max(0, whole(part_of(body, "error").get("code")) or 0)
-        message = "the list of templates can't be read"
-        return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
-    wanted = (template.name, template.language, "APPROVED")
-    if any(
-        (one.get("name"), one.get("language"), str(one.get("status")).upper()) == wanted
-        for one in listed
-        if isinstance(one, dict)
-    ):
-        return None
-    message = "the template is not approved"
-    return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
-
-
-def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
     token = settings.access_token
     if token is None or settings.phone_number_id is None:
         return None

@@ -165,7 +165,7 @@ def test_a_template_that_is_not_approved_leaves_the_one_note() -> None:
     desk.status("wamid.O1", "failed", 131047)
     assert len(desk.posted()) == 1
     assert notes(desk) == [
-        "The greeting was not sent: its template is not approved, or the provider could not be asked (code 132001)."
+        "The greeting was not sent: its template is not approved, or the provider could not be asked."
     ]
 
 
@@ -179,6 +179,45 @@ def test_what_was_delivered_or_failed_for_another_reason_is_never_followed_by_a_
     desk.status("wamid.O1", status, code)
     desk.status("wamid.O1", "failed", 131047)
     assert len(desk.posted()) == 1
+
+
+def test_a_list_of_templates_that_is_refused_holds_back_nothing_but_unknown_templates() -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.templates = lambda _call: cloud_error(200, 403, "permission")
+    for number in range(8):
+        contact = f"1202555030{number}"
+        desk.write(f"in-{contact}", "hi", contact)
+        desk.status(f"wamid.O{number + 1}", "failed", 131047, contact)
+    assert len(notes(desk)) == 8
+    assert desk.breaker.open == {}
+    desk.write("a")
+    desk.reply("r1")
+    assert [body["type"] for body in desk.posted()] == ["text", "text"]
+    desk.at(120)
+    desk.templates = listing(template())
+    desk.write("b", contact=BEN)
+    desk.status("wamid.O11", "failed", 131047, BEN)
+    assert [body["type"] for body in desk.posted(BEN)] == ["text", "template"]
+    # From then on what was read last counts, however long the list is refused.
+    desk.templates = lambda _call: cloud_error(200, 403, "permission")
+    desk.at(A_DAY)
+    desk.write("c", contact="12025550145")
+    desk.status("wamid.O13", "failed", 131047, "12025550145")
+    assert [body["type"] for body in desk.posted("12025550145")] == ["text", "template"]
+
+
+def test_a_template_that_the_provider_pauses_is_not_tried_for_ever() -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.templates = listing(template())
+    desk.answer = lambda body: cloud_error(132015) if body["type"] == "template" else None
+    contacts = [f"1202555040{number}" for number in range(3)]
+    for number, contact in enumerate(contacts, start=1):
+        desk.write(f"in-{contact}", "hi", contact)
+        desk.status(f"wamid.O{number}", "failed", 131047, contact)
+        desk.templates = listing(template(status="PAUSED"))
+        desk.at(number * 100)
+    assert [len(desk.posted(contact)) for contact in contacts] == [2, 1, 1]
+    assert len(notes(desk)) == 3
 
 
 def test_no_greeting_is_made_up_for_once_a_person_answered() -> None:
