@@ -8,7 +8,9 @@ from agents.queue import EMPTY, KEEP, SEEN, Seen, Tail, append, waiting, was_see
 from agents.retention import SWEEP, Aged, sweep, sweep_timer
 from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
 from providers.meta import WINDOW_CLOSED
-from schemas.effects import SendRequest, SendResult, Via
+from providers.provider import Provider
+from providers.registry import PROVIDERS
+from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, Via
 from schemas.event import Event
 from schemas.events.inbox import DeliverySent, DeliveryUnsent
 from schemas.events.receipts import SendAccepted, SendQueued, SendRefused, SendUnknown
@@ -22,6 +24,9 @@ MAX_BACKOFF_S: Final = 60
 MAX_RECIPIENT_BACKOFF_S: Final = 256
 """WhatsApp asks for 4^n seconds where one recipient was sent too much; its credit of messages comes back in less."""
 GIVE_UP: Final = timedelta(hours=24)
+RECENT: Final = timedelta(hours=1)
+"""By so much earlier than a message may have been sent what could be mistaken for it: clocks differ."""
+NOT_TAKEN: Final = SendResult(answer="retry", message="the provider did not take it")
 
 _RETRY: Final = "retry"
 _CONFIRMATION: Final = "confirmation"
@@ -41,7 +46,7 @@ class Head(Row):
     since: when it was commanded. effect: the attempt in flight; None while it waits for a timer. queued: send.queued
     was written. repeat: an earlier attempt may have reached the provider. confirmed: the provider's id of that attempt,
     learned while its repeat is in flight. failing_since: since when the provider takes nothing. throttled: how often in
-    a row the provider said that this recipient is sent too much.
+    a row the provider said that this recipient is sent too much. settling: the effect asks if the message was taken.
     """
 
     command: SendCommand
@@ -54,6 +59,13 @@ class Head(Row):
     queued: bool = False
     repeat: bool = False
     confirmed: str | None = None
+    settling: bool = False
+
+
+class Sent(Seen):
+    """`seen/{message_id}` of a message that the provider took: its id there."""
+
+    provider_message_id: str | None = None
 
 
 class Unsettled(Aged):
@@ -96,7 +108,8 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
         case SendConfirmed():
             _confirmed(builder, head, event)
         case EffectEnded() if head is not None and head.effect == event.effect_id:
-            _ended(builder, head, event)
+            ended = _settled if head.settling else _ended
+            ended(builder, head.model_copy(update={"effect": None, "settling": False}), event)
         case TimerFired(name) if head is not None and head.effect is None:
             _waited(builder, head, name)
     return builder.decision()
@@ -153,7 +166,6 @@ def _route(command: SendCommand, now: datetime, *, window_closed: bool) -> Via |
 
 
 def _ended(builder: _DecisionBuilder, head: Head, event: EffectEnded) -> None:
-    head = head.model_copy(update={"effect": None})
     result = SendResult.model_validate(event.result) if event.outcome == "done" else None
     if head.confirmed is not None and (result is None or result.answer != "accepted"):
         _sent(builder, head, head.confirmed)
@@ -221,14 +233,58 @@ def _doubt(builder: _DecisionBuilder, head: Head) -> None:
 
 def _waited(builder: _DecisionBuilder, head: Head, timer: str) -> None:
     if timer == _RETRY:
-        in_flight = _attempt(builder, head)
-    elif head.command.kind == "reply" and not head.repeat:
+        if not _attempt(builder, head):
+            _next(builder)
+    elif _provider(builder).settling is not None:
+        _ask(builder, head)
+    else:
+        _repeat_or_leave(builder, head)
+
+
+def _repeat_or_leave(builder: _DecisionBuilder, head: Head) -> None:
+    if head.command.kind == "reply" and not head.repeat:
         in_flight = _attempt(builder, head.model_copy(update={"repeat": True, "failures": 0}))
     else:
         _unsettled(builder, head)
         in_flight = False
     if not in_flight:
         _next(builder)
+
+
+def _ask(builder: _DecisionBuilder, head: Head) -> None:
+    """Ask the provider whether it took the message."""
+    ctx, command = builder.ctx, head.command
+    since = head.since - RECENT
+    recent = [sent for _, sent in builder.rows.scan(SEEN, Sent) if sent.since >= since]
+    request = SettleRequest(
+        effect_id=ctx.new_id(f"settle {command.message_id}"),
+        message_id=command.message_id,
+        channel=channel_of(ctx.key),
+        contact=command.to or contact_of(ctx.key),
+        text=command.text if head.via == "session" else None,
+        since=head.since,
+        known=tuple(sent.provider_message_id for sent in recent if sent.provider_message_id is not None),
+    )
+    builder.effects.append(Effect(request.effect_id, request))
+    builder.writes["head"] = head.model_copy(update={"effect": request.effect_id, "settling": True})
+
+
+def _settled(builder: _DecisionBuilder, head: Head, event: EffectEnded) -> None:
+    """The provider's word on it: sent, or surely not, so that it may be tried again whatever it is."""
+    done = event.outcome == "done"
+    result = SettleResult.model_validate(event.result) if done else SettleResult(answer="unclear")
+    provider_id = head.confirmed or result.provider_message_id
+    if provider_id is not None:
+        _sent(builder, head, provider_id)
+        _next(builder)
+    elif result.answer == "absent":
+        _answered(builder, head.model_copy(update={"repeat": False}), NOT_TAKEN)
+    else:
+        _repeat_or_leave(builder, head)
+
+
+def _provider(builder: _DecisionBuilder) -> Provider:
+    return PROVIDERS[builder.ctx.settings(channel_of(builder.ctx.key)).provider]
 
 
 def _confirmed(builder: _DecisionBuilder, head: Head | None, event: SendConfirmed) -> None:
@@ -267,6 +323,9 @@ def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
         content=command.content if head.via == "session" else None,
     )
     builder.emit(INBOX, sent)
+    if _provider(builder).settling is not None:
+        seen = Sent(since=builder.ctx.now, provider_message_id=provider_id)
+        builder.remember(f"{SEEN}{command.message_id}", seen)
 
 
 def _unsent(builder: _DecisionBuilder, head: Head, reason: str, code: int, message: str) -> None:
@@ -309,6 +368,6 @@ DELIVERY = Stage(
     input=OUTBOUND,
     outputs=(RECEIPTS, INBOX),
     decide=decide,
-    state=(Head, Queued, Tail, Seen, Unsettled),
-    effects=(SendRequest,),
+    state=(Head, Queued, Tail, Seen, Sent, Unsettled),
+    effects=(SendRequest, SettleRequest),
 )

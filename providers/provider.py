@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
-from schemas.effects import SendAnswer, SendRequest, SendResult, Throttled
+from schemas.effects import SendAnswer, SendRequest, SendResult, SettleRequest, SettleResult, Throttled
 from schemas.events.content import Content
 from schemas.settings.channel import ChannelSettings
 
@@ -270,6 +270,13 @@ class TemplatePage:
     next: str | None = None
 
 
+class Settling(NamedTuple):
+    """How a provider is asked whether it took a message. plan: None: it can't be asked now."""
+
+    plan: Callable[[SettleRequest, ChannelSettings], Call | None]
+    read: Callable[[SettleRequest, Answer], SettleResult]
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
@@ -284,7 +291,7 @@ class Provider:
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
     was taken. classify: what an error code in a receipt means. plan_templates, read_templates: the call that lists the
     account's templates from a cursor on, and the page in its answer, or why there is none. one_language: a template's
-    name says its language, too.
+    name says its language, too. settling: None: it can't be asked what it took.
     """
 
     name: str
@@ -299,6 +306,7 @@ class Provider:
     plan_templates: Callable[[ChannelSettings, str | None], Call | SendResult]
     read_templates: Callable[[Answer], TemplatePage | SendResult]
     one_language: bool = False
+    settling: Settling | None = None
     methods: tuple[str, ...] = ("POST",)
     acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")
     addressees: Callable[[bytes], frozenset[str]] = lambda _body: frozenset()

@@ -71,6 +71,30 @@ class SendResult(BaseModel):
     http_status: int = 0
 
 
+class SettleRequest(EffectRequest):
+    """Ask the provider whether it took a message whose send ended unknown.
+
+    text: None where what was sent is not known word for word: a template. since: when the message was commanded.
+    known: the provider's ids of other messages that the contact was sent since.
+    """
+
+    message_id: str
+    channel: str
+    contact: str
+    text: str | None = None
+    since: datetime
+    known: tuple[str, ...] = ()
+
+
+class SettleResult(BaseModel):
+    """What it says. taken: provider_message_id is there. absent: it surely did not take it. unclear: who knows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Literal["taken", "absent", "unclear"]
+    provider_message_id: str | None = None
+
+
 class AiMessage(BaseModel):
     """The customer's message. kind: text, image, …; text: None where it has no text."""
 

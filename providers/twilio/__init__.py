@@ -1,9 +1,10 @@
 """Twilio's WhatsApp, as its documentation has it."""
 
-from providers.provider import Provider
+from providers.provider import Provider, Settling
 from providers.twilio.callbacks import parse_callback
 from providers.twilio.codes import classify
 from providers.twilio.sending import MAX_TEXT, plan_send, read_send
+from providers.twilio.settling import plan_settle, read_settle
 from providers.twilio.templates import plan_templates, read_templates
 from providers.twilio.webhook import ACKNOWLEDGEMENT, KEPT_HEADERS, accepts, screen
 
@@ -20,5 +21,6 @@ TWILIO = Provider(
     plan_templates=plan_templates,
     read_templates=read_templates,
     one_language=True,
+    settling=Settling(plan_settle, read_settle),
     acknowledgement=ACKNOWLEDGEMENT,
 )

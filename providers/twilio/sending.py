@@ -32,12 +32,10 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
     headers = auth_headers(settings)
     if headers is None:
         return NO_CREDENTIALS
-    # A user id has no "+" (a practice).
-    to = f"+{request.contact}" if is_number(request.contact) else request.contact
     form = {}
     if settings.messaging_service_sid:
         form["MessagingServiceSid"] = settings.messaging_service_sid
-    form |= {"From": f"whatsapp:{settings.phone_number}", "To": f"whatsapp:{to}"}
+    form |= {"From": f"whatsapp:{settings.phone_number}", "To": address(request.contact)}
     template = request.template
     if template is not None:
         if not _CONTENT_SID.fullmatch(template.name):
@@ -62,6 +60,11 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
         {**headers, "Content-Type": "application/x-www-form-urlencoded"},
         body=urlencode(form).encode(),
     )
+
+
+def address(contact: str) -> str:
+    """A customer's address. A user id has no "+" (a practice)."""
+    return f"whatsapp:+{contact}" if is_number(contact) else f"whatsapp:{contact}"
 
 
 def read_send(answer: Answer) -> SendResult | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from providers.provider import Call, Provider
 from providers.registry import PROVIDERS
-from schemas.effects import SendRequest, SendResult
+from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
@@ -23,6 +23,7 @@ TOTAL_S: Final = 9.5
 
 UNREACHABLE: Final = SendResult(answer="retry", message="the provider can't be reached")
 WINDOW_CLOSED: Final = SendResult(answer="window_closed", message="the 24-hour window closed before the call")
+UNCLEAR: Final = SettleResult(answer="unclear")
 
 
 class Sender:
@@ -86,6 +87,27 @@ class Sender:
         if result.answer == "template_unavailable":
             self.templates.invalidate(request.channel)
         return _done(request, result)
+
+    async def settle(self, request: SettleRequest) -> Outcome:
+        """Ask the provider once whether it took a message. Done holds a SettleResult."""
+        return Done((await self._settled(request)).model_dump(mode="json", exclude_defaults=True))
+
+    async def _settled(self, request: SettleRequest) -> SettleResult:
+        try:
+            settings = self._newest(request.channel)
+        except LookupError:
+            return UNCLEAR
+        provider = PROVIDERS[settings.provider]
+        call = None if provider.settling is None else provider.settling.plan(request, settings)
+        if provider.settling is None or call is None:
+            return UNCLEAR
+        try:
+            answer = await self._transport(self._base_url(provider, call), call, self._total_s)
+        except (NotSent, NoAnswer):
+            return UNCLEAR
+        result = provider.settling.read(request, answer)
+        logger.warning("channel %s: a send that ended unknown was looked up: %s", request.channel, result.answer)
+        return result
 
     def _base_url(self, provider: Provider, call: Call) -> str:
         return self._base_urls[f"{provider.name}/{call.service}" if call.service else provider.name]

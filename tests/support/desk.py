@@ -8,7 +8,7 @@ import orjson
 
 from providers.provider import Answer, Call
 from providers.registry import PROVIDERS
-from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest
+from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest, SettleRequest
 from schemas.event import Event
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.inbox import Reply
@@ -51,7 +51,7 @@ def template(name: str = "come_back", status: str = "APPROVED", category: str = 
 
 
 class Desk:
-    """One Cloud channel with agent mia. Seconds count from noon; what is due on the way happens.
+    """One channel with agent mia, at Cloud unless the settings say otherwise. Seconds count from noon.
 
     answer: of the provider to a send, by the body that was posted; None: it takes the message as wamid.{number}.
     templates: its list. calls: each call as (seconds, path, body). ai_answer: what the AI agent says to everything.
@@ -68,14 +68,18 @@ class Desk:
         self.configure(**settings)
         sender = Sender(self._transport, self.store.newest, lambda: self._driver.now, dict.fromkeys(PROVIDERS, ""))
         self.breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
-        self._performers: Performers = {SendRequest: self.breaker.perform, AiRequest: self._ask_ai}
+        self._performers: Performers = {
+            SendRequest: self.breaker.perform,
+            SettleRequest: sender.settle,
+            AiRequest: self._ask_ai,
+        }
         self._driver = Driver(self.store, self._perform, NOON)
 
     def configure(self, **settings: Any) -> None:
         """A new revision of the channel's settings."""
-        self.channel: ChannelSettings = parse_channel({**CLOUD, **settings})
+        self.channel: ChannelSettings = parse_channel(settings if "provider" in settings else {**CLOUD, **settings})
         try:
-            revision = self.store.newest("cloud").revision + 1
+            revision = self.store.newest(self.channel.id).revision + 1
         except LookupError:
             revision = 1
         self.channel = self.channel.model_copy(update={"revision": revision})
@@ -109,7 +113,7 @@ class Desk:
         whole = {"messaging_product": "whatsapp", "metadata": metadata, **value}
         entry = {"id": "700000000000001", "changes": [{"field": "messages", "value": whole}]}
         body = orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
-        self._write(WEBHOOKS, "cloud", WebhookReceived(provider="whatsapp_cloud", body=body))
+        self._write(WEBHOOKS, self.channel.id, WebhookReceived(provider="whatsapp_cloud", body=body))
 
     def reply(self, id: str, text: str = "Hello", contact: str = ANA) -> None:
         """Mia answers."""
@@ -117,11 +121,13 @@ class Desk:
 
     def ask(self, event: Event, contact: str = ANA) -> None:
         """Any event of the inbox."""
-        self._write(INBOX, conversation_key("cloud", contact), event)
+        self._write(INBOX, conversation_key(self.channel.id, contact), event)
 
     def _write(self, topic: Topic, key: str, event: Event) -> None:
         self._written += 1
-        record = Record(f"r{self._written}", "/test", self._driver.now, key, event, "cloud", self.channel.revision)
+        record = Record(
+            f"r{self._written}", "/test", self._driver.now, key, event, self.channel.id, self.channel.revision
+        )
         self._driver.write(topic, record)
         self._driver.run()
 
@@ -143,6 +149,10 @@ class Desk:
 
     async def _transport(self, base_url: str, call: Call, total_s: float) -> Answer:
         assert (base_url, total_s > 0) == ("", True)
+        return await self.call(call)
+
+    async def call(self, call: Call) -> Answer:
+        """The provider's answer. Raises what a transport raises."""
         body = orjson.loads(call.body) if call.body else {}
         self.calls.append((self.now, call.path, body))
         if call.path.endswith("/message_templates"):
