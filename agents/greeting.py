@@ -53,6 +53,7 @@ def _greet(header: Header, settings: ChannelSettings, ctx: Context) -> Decision:
         text=text,
         template=message_template(settings.greeting.template),
         not_after=header.session_ends,
+        to=header.address if header.address != header.contact else None,
     )
     return Decision(emit=(Emit(OUTBOUND, ctx.key, greeting),))
 

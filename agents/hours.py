@@ -174,6 +174,7 @@ def _unavailable(header: Header, day: date, text: str, ctx: Context) -> SendUnav
         text=text,
         template=message_template(_hours(header, ctx).unavailable_template),
         not_after=header.session_ends,
+        to=header.address if header.address != header.contact else None,
     )
 
 

@@ -53,11 +53,14 @@ from schemas.events.inbox import (
     AiHandedOver,
     Assign,
     Block,
+    CommandForwarded,
+    ContactJoined,
     DeliveryFailed,
     DeliverySent,
     DeliveryUnsent,
     HandOver,
     Label,
+    MessageEchoed,
     MessageReceived,
     Mute,
     NoticeReceived,
@@ -72,6 +75,7 @@ from schemas.events.inbox import (
 from schemas.events.operations import DeadLettered, DeadLetterReplayed, KeyUnparked, TimersFired
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import (
+    EchoSent,
     MessageAnomaly,
     MessageStatusChanged,
     ReceiptReceived,
@@ -149,6 +153,9 @@ INBOX = Topic(
     writers={
         MessageReceived: "intake",
         NoticeReceived: "intake",
+        MessageEchoed: "intake",
+        ContactJoined: "intake",
+        CommandForwarded: "conversations",
         Reply: "ingress",
         Resolve: "ingress",
         AddNote: "ingress",
@@ -176,6 +183,7 @@ RECEIPTS = Topic(
     key="conversation key",
     writers={
         ReceiptReceived: "intake",
+        EchoSent: "intake",
         SendQueued: "delivery",
         SendAccepted: "delivery",
         SendRefused: "delivery",

@@ -27,6 +27,7 @@ from agents.conversations.rows import (
 )
 from agents.retention import Aged, sweep_timer
 from agents.stage import Context, Decision, Emit, Row, Rows, RowT
+from schemas.contact import address
 from schemas.event import Event
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import ConversationChanged
@@ -42,11 +43,11 @@ from schemas.events.conversation import (
     Status,
     Treatment,
 )
-from schemas.events.inbox import MessageReceived
+from schemas.events.inbox import Command, CommandForwarded, MessageReceived
 from schemas.events.sending import SendMessage
-from schemas.ids import channel_of, contact_of
+from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.settings.channel import ChannelSettings
-from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, OUTBOUND
+from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, INBOX, OUTBOUND
 
 SEEN_FOR: Final = timedelta(days=7)
 """For how long a message, notice or command that comes again is known."""
@@ -118,6 +119,8 @@ class Draft:
             conversation_id=row.id,
             channel=self.channel,
             contact=contact_of(self.ctx.key),
+            phone=contact.phone,
+            user_id=contact.user_id,
             contact_name=contact.name,
             opened_at=row.opened_at,
             opened_by=row.opened_by,
@@ -203,7 +206,15 @@ class Draft:
         return self._emit(Emit(ACCOUNT_INBOX, self.settings.account, event, self.channel))
 
     def send(self, message: SendMessage) -> "Draft":
-        return self._emit(Emit(OUTBOUND, self.ctx.key, message, self.channel))
+        contact = contact_of(self.ctx.key)
+        to = address(contact, self.contact.phone, self.contact.user_id)
+        addressed = message if to == contact else message.model_copy(update={"to": to})
+        return self._emit(Emit(OUTBOUND, self.ctx.key, addressed, self.channel))
+
+    def forward(self, command: Command, contact: str) -> "Draft":
+        """Hand a command to the contact that this one is another name of."""
+        forwarded = CommandForwarded(command=command.type, data=command.model_dump(mode="json"))
+        return self._emit(Emit(INBOX, conversation_key(self.channel, contact), forwarded, self.channel))
 
     def _emit(self, emit: Emit) -> "Draft":
         return replace(self, emits=(*self.emits, emit))

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from schemas.contact import address
 from schemas.event import Event
 from schemas.events.content import Content, Outgoing
 
@@ -42,6 +43,7 @@ class Header(BaseModel):
     and the agents' so far; automatic ones (greeting, survey …) are counted apart. resolution: how often it was
     resolved. surveys: how many were asked in it and not failed. unread: the customer's messages since an agent's last,
     human or AI; waiting_since: the time of the first of them. returning: the contact had a conversation before.
+    contact: the key's; phone (digits), user_id: the customer's, as last heard, where contact does not say all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +51,8 @@ class Header(BaseModel):
     conversation_id: str
     channel: str
     contact: str
+    phone: str | None = None
+    user_id: str | None = None
     contact_name: str | None = None
     opened_at: datetime
     opened_by: Literal["customer", "agent"] = "customer"
@@ -69,6 +73,11 @@ class Header(BaseModel):
     returning: bool = False
     blocked: bool = False
     muted: bool = False
+
+    @property
+    def address(self) -> str:
+        """Where the customer is reached: a number's digits, or a user id."""
+        return address(self.contact, self.phone, self.user_id)
 
     @property
     def session_ends(self) -> datetime | None:
@@ -137,9 +146,10 @@ class ConversationMessageReceived(ConversationEvent):
 
 
 class ConversationMessageSent(ConversationEvent):
-    """The provider accepted a message to the customer.
+    """The provider accepted a message to the customer, or the business sent one in WhatsApp's own app.
 
-    kind: reply, greeting, unavailable, survey, comment (asks for one), ai, goodbye.
+    kind: reply, greeting, unavailable, survey, comment (asks for one), ai, goodbye. in_app: in WhatsApp's own app;
+    media: its file, then.
     """
 
     type: ClassVar[str] = "conversation.message_sent"
@@ -152,6 +162,8 @@ class ConversationMessageSent(ConversationEvent):
     via: Literal["session", "template"] = "session"
     repeat: bool = False
     content: Outgoing | None = None
+    in_app: bool = False
+    media: Media | None = None
 
 
 class ConversationNoticeReceived(ConversationEvent):

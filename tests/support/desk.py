@@ -1,164 +1,122 @@
-"""All stages in memory, before a provider that answers by a script: what tests of whole sends say in a line."""
+"""The whole pipeline in memory, fed by the providers' own callbacks. Everything that is sent is accepted."""
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
-from providers.provider import Answer, Call
-from providers.registry import PROVIDERS
-from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest, SettleRequest
+from agents.conversations.rows import Contact
+from schemas.effects import AiRequest, EffectRequest, SendRequest
 from schemas.event import Event
 from schemas.events.callbacks import WebhookReceived
-from schemas.events.inbox import Reply
-from schemas.ids import conversation_key
+from schemas.events.conversation import ConversationCommandRefused, ConversationMessageReceived, Template
+from schemas.events.inbox import Command, Reply
+from schemas.events.operations import DeadLettered
+from schemas.events.people import AgentSaved, PresenceChanged
 from schemas.record import Record
-from schemas.settings.channel import ChannelSettings, parse_channel
-from schemas.topics import INBOX, WEBHOOKS, Topic
-from simulation.scenario.driver_run import at_once
+from schemas.settings.channel import parse_channel
+from schemas.topics import ACCOUNT_INBOX, INBOX, WEBHOOKS
 from streams.driver import Driver
-from streams.effects.breaker import Breaker
-from streams.effects.contract import Done, Outcome, Performers
-from streams.effects.sending import Sender
+from streams.effects.contract import Done, Outcome
 from streams.runtime.settings_store import SettingsStore
+from streams.state import KeyRows
 
 NOON = datetime(2026, 9, 21, 12, 0, tzinfo=UTC)
-ANA, BEN = "12025550143", "12025550144"
-CLOUD = {
-    "id": "cloud",
-    "provider": "whatsapp_cloud",
-    "phone_number": "+12025550100",
-    "business_account_id": "700000000000001",
-    "phone_number_id": "800000000000001",
-    "access_token": "t",
-    "app_secret": "s",
-    "verify_token": "v",
-    "human_agents": ["mia"],
-}
+ACCOUNT_SID = "AC" + "1" * 32
+TWILIO_NUMBER = "+12025550100"
+
+ANA, ANA_ID = "34655000001", "ES.7001"
 
 Json = dict[str, Any]
 
 
-def cloud_error(code: int, status: int = 400, message: str = "") -> Answer:
-    """Meta's refusal."""
-    return Answer(status, orjson.dumps({"error": {"message": message, "code": code}}))
+def text(id: str, body: str = "hola", *, phone: str | None = ANA, user_id: str | None = ANA_ID) -> Json:
+    """The value of a change: a text of Ana's."""
+    who = {"from": phone, "from_user_id": user_id}
+    message = {"id": id, "timestamp": str(int(NOON.timestamp())), "type": "text", "text": {"body": body}}
+    contact = {"profile": {"name": "Ana"}, "wa_id": phone, "user_id": user_id}
+    return {"contacts": [said(contact)], "messages": [said({**who, **message})]}
 
 
-def template(name: str = "come_back", status: str = "APPROVED", category: str = "UTILITY") -> Json:
-    """An entry of Meta's list of templates."""
-    return {"name": name, "language": "en", "status": status, "category": category}
+def said(entries: Json) -> Json:
+    """What is not None of them."""
+    return {name: value for name, value in entries.items() if value is not None}
 
 
 class Desk:
-    """One channel with agent mia, at Cloud unless the settings say otherwise. Seconds count from noon.
+    """Two Cloud channels, `shop` and `other`, and a Twilio channel, `line`, on a clock of its own."""
 
-    answer: of the provider to a send, by the body that was posted; None: it takes the message as wamid.{number}.
-    templates: its list. calls: each call as (seconds, path, body). ai_answer: what the AI agent says to everything.
-    """
+    _people = {"human_agents": ["bea"]}
 
     def __init__(self, **settings: Any) -> None:
-        self._driver: Driver
-        self.store = SettingsStore(str)
-        self.answer: Callable[[Json], Answer | None] = lambda _body: None
-        self.templates: Callable[[Call], Answer] = lambda _call: Answer(200, orjson.dumps({"data": []}))
-        self.calls: list[tuple[float, str, Json]] = []
-        self.ai_answer = "Hello"
-        self._taken = self._written = 0
-        self.configure(**settings)
-        sender = Sender(self._transport, self.store.newest, lambda: self._driver.now, dict.fromkeys(PROVIDERS, ""))
-        self.breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
-        self._performers: Performers = {
-            SendRequest: self.breaker.perform,
-            SettleRequest: sender.settle,
-            AiRequest: self._ask_ai,
-        }
-        self._driver = Driver(self.store, self._perform, NOON)
-
-    def configure(self, **settings: Any) -> None:
-        """A new revision of the channel's settings."""
-        self.channel: ChannelSettings = parse_channel(settings if "provider" in settings else {**CLOUD, **settings})
-        try:
-            revision = self.store.newest(self.channel.id).revision + 1
-        except LookupError:
-            revision = 1
-        self.channel = self.channel.model_copy(update={"revision": revision})
-        self.store.add(self.channel)
-
-    @property
-    def now(self) -> float:
-        return (self._driver.now - NOON).total_seconds()
-
-    def at(self, second: float) -> None:
-        """Let time pass until then."""
-        self._driver.advance(NOON + timedelta(seconds=second))
-
-    # --- what comes in ---------------------------------------------------------------------------------------------
-
-    def write(self, id: str, text: str = "hi", contact: str = ANA) -> None:
-        """The customer writes."""
-        stamp = str(int(self._driver.now.timestamp()))
-        message = {"id": id, "from": contact, "timestamp": stamp, "type": "text", "text": {"body": text}}
-        self.callback({"contacts": [{"profile": {"name": "Ana"}, "wa_id": contact}], "messages": [message]})
-
-    def status(self, provider_id: str, status: str, code: int = 0, contact: str = ANA) -> None:
-        """Meta reports what became of a message."""
-        errors = {"errors": [{"code": code, "title": "…", "message": "…"}]} if code else {}
-        stamp = str(int(self._driver.now.timestamp()))
-        row = {"id": provider_id, "status": status, "timestamp": stamp, "recipient_id": contact, **errors}
-        self.callback({"statuses": [row]})
-
-    def callback(self, value: Json) -> None:
-        metadata = {"display_phone_number": "12025550100", "phone_number_id": "800000000000001"}
-        whole = {"messaging_product": "whatsapp", "metadata": metadata, **value}
-        entry = {"id": "700000000000001", "changes": [{"field": "messages", "value": whole}]}
-        body = orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
-        self._write(WEBHOOKS, self.channel.id, WebhookReceived(provider="whatsapp_cloud", body=body))
-
-    def reply(self, id: str, text: str = "Hello", contact: str = ANA) -> None:
-        """Mia answers."""
-        self.ask(Reply(command_id=id, by="mia", text=text), contact)
-
-    def ask(self, event: Event, contact: str = ANA) -> None:
-        """Any event of the inbox."""
-        self._write(INBOX, conversation_key(self.channel.id, contact), event)
-
-    def _write(self, topic: Topic, key: str, event: Event) -> None:
-        self._written += 1
-        record = Record(
-            f"r{self._written}", "/test", self._driver.now, key, event, self.channel.id, self.channel.revision
-        )
-        self._driver.write(topic, record)
-        self._driver.run()
-
-    # --- what came of it -------------------------------------------------------------------------------------------
-
-    def events(self, kind: type[Event]) -> Iterator[Any]:
-        """What was written, of one type, in order."""
-        return (record.event for _, record in self._driver.records if isinstance(record.event, kind))
-
-    def posted(self, contact: str = ANA) -> list[Json]:
-        """The messages that were posted for the customer, taken or not, in order."""
-        return [body for _, _, body in self.calls if body.get("to") == f"+{contact}"]
+        store = SettingsStore(str)
+        self.sent: list[SendRequest] = []
+        self.asked: list[AiRequest] = []
+        self._records = 0
+        secrets = {"access_token": "t", "app_secret": "s", "verify_token": "v"}
+        for id, number in (("shop", "550001"), ("other", "550002")):
+            ids = {"id": id, "phone_number": f"+3460000{number}", "phone_number_id": number}
+            store.add(parse_channel({**ids, "provider": "whatsapp_cloud", **secrets, **self._people, **settings}))
+        ids = {"id": "line", "phone_number": TWILIO_NUMBER, "account_sid": ACCOUNT_SID, "auth_token": "t"}
+        store.add(parse_channel({**ids, "provider": "twilio", **self._people, **settings}))
+        self.driver = Driver(store, self._perform, NOON)
+        self._write(ACCOUNT_INBOX, "main", AgentSaved(agent="bea"), "shop")
+        self._write(ACCOUNT_INBOX, "main", PresenceChanged(agent="bea", state="online"), "shop")
+        self.driver.run()
 
     def _perform(self, request: EffectRequest, _now: datetime) -> Outcome:
-        return at_once(self._performers[type(request)](request))
+        if isinstance(request, SendRequest):
+            self.sent.append(request)
+            return Done({"answer": "accepted", "provider_message_id": f"wamid.of-{request.message_id}"})
+        assert isinstance(request, AiRequest)
+        self.asked.append(request)
+        return Done({"answer": "text", "text": "ai says"})
 
-    async def _ask_ai(self, _request: AiRequest) -> Outcome:
-        return Done(AiResult(answer="text", text=self.ai_answer).model_dump(mode="json"))
+    def _write(self, topic: Any, key: str, event: Event, channel: str) -> None:
+        self._records += 1
+        self.driver.now += timedelta(seconds=1)
+        self.driver.write(
+            topic, Record(f"r{self._records}", "/test", self.driver.now, key, event, channel, settings_revision=1)
+        )
 
-    async def _transport(self, base_url: str, call: Call, total_s: float) -> Answer:
-        assert (base_url, total_s > 0) == ("", True)
-        return await self.call(call)
+    def callback(self, value: Json, *, field: str = "messages", channel: str = "shop") -> None:
+        """Meta's, of one change, for that channel's number."""
+        number = {"shop": "550001", "other": "550002"}[channel]
+        value = {"metadata": {"phone_number_id": number}, **value}
+        self.post({"entry": [{"id": "66", "changes": [{"field": field, "value": value}]}]}, channel=channel)
 
-    async def call(self, call: Call) -> Answer:
-        """The provider's answer. Raises what a transport raises."""
-        body = orjson.loads(call.body) if call.body else {}
-        self.calls.append((self.now, call.path, body))
-        if call.path.endswith("/message_templates"):
-            return self.templates(call)
-        answer = self.answer(body)
-        if answer is not None:
-            return answer
-        self._taken += 1
-        return Answer(200, orjson.dumps({"messages": [{"id": f"wamid.O{self._taken}"}]}))
+    def post(self, body: Json, *, channel: str = "shop", elsewhere: tuple[str, ...] = ()) -> None:
+        """Meta's, whole."""
+        received = WebhookReceived(provider="whatsapp_cloud", body=orjson.dumps(body), elsewhere=elsewhere)
+        self._take(received, channel)
+
+    def form(self, *, query: str = "", **fields: str) -> None:
+        """Twilio's."""
+        self._take(WebhookReceived(provider="twilio", body=urlencode(fields).encode(), query=query), "line")
+
+    def _take(self, received: WebhookReceived, channel: str) -> None:
+        self._write(WEBHOOKS, channel, received, channel)
+        self.driver.run()
+        assert not self.events(DeadLettered)
+
+    def reply(self, id: str, contact: str, *, channel: str = "shop", template: Template | None = None) -> None:
+        text = "Servus" if template is None else None
+        self.command(Reply(command_id=id, by="bea", text=text, template=template), contact, channel=channel)
+
+    def command(self, command: Command, contact: str, *, channel: str = "shop") -> None:
+        self._write(INBOX, f"{channel}:{contact}", command, channel)
+        self.driver.run()
+        assert not self.events(ConversationCommandRefused)
+
+    def events(self, model: type[Any]) -> list[Any]:
+        return [record.event for _, record in self.driver.records if isinstance(record.event, model)]
+
+    def threads(self) -> list[tuple[str, str]]:
+        """Of each customer's message, its id and its contact."""
+        return [(event.message_id, event.header.contact) for event in self.events(ConversationMessageReceived)]
+
+    def contact(self, key: str) -> Contact:
+        row = KeyRows(self.driver.states["conversations"], key).get("contact", Contact)
+        assert row is not None
+        return row

@@ -23,7 +23,7 @@ from schemas.events.conversation import (
 from schemas.events.inbox import DeliveryFailed, MessageReceived, Reply, Resolve
 from schemas.events.receipts import MessageStatusChanged, SendQueued
 from streams.effects.http import NoAnswer
-from tests.support.desk import BEN, NOON, Desk, Json, cloud_error, template
+from tests.support.sends import BEN, NOON, Desk, Json, cloud_error, template
 
 A_DAY = 24 * 3600
 HELPER = {"enabled": True, "agents": [{"id": "helper"}]}

@@ -15,7 +15,7 @@ from schemas.record import Record, encode
 from schemas.settings.channel import parse_channel
 from streams.effects.http import NotSent
 from streams.effects.templates import AGAIN_S, FRESH_S, MAX_PAGES, TemplateCache
-from tests.support.desk import CLOUD, NOON, Json, template
+from tests.support.sends import CLOUD, NOON, Json, template
 
 CHANNEL = parse_channel(CLOUD)
 WANTED = Template(name="come_back", language="en")
