@@ -10,11 +10,11 @@ from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, Time
 from providers.meta import WINDOW_CLOSED
 from providers.provider import Provider
 from providers.registry import PROVIDERS
-from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, Via
+from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest, Via
 from schemas.event import Event
 from schemas.events.inbox import DeliverySent, DeliveryUnsent
 from schemas.events.receipts import SendAccepted, SendQueued, SendRefused, SendUnknown
-from schemas.events.sending import EffectEnded, SendCommand, SendConfirmed
+from schemas.events.sending import EffectEnded, MarkRead, SendCommand, SendConfirmed
 from schemas.ids import channel_of, contact_of
 from schemas.topics import INBOX, OUTBOUND, RECEIPTS, Topic
 
@@ -107,6 +107,8 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             _commanded(builder, head, event)
         case SendConfirmed():
             _confirmed(builder, head, event)
+        case MarkRead():
+            _mark_read(builder, event)
         case EffectEnded() if head is not None and head.effect == event.effect_id:
             ended = _settled if head.settling else _ended
             ended(builder, head.model_copy(update={"effect": None, "settling": False}), event)
@@ -301,6 +303,18 @@ def _confirmed(builder: _DecisionBuilder, head: Head | None, event: SendConfirme
         _sent(builder, unsettled.head, provider_id)
 
 
+def _mark_read(builder: _DecisionBuilder, event: MarkRead) -> None:
+    """At once: it waits for no message, and none waits for it."""
+    ctx = builder.ctx
+    request = SignalRequest(
+        effect_id=ctx.new_id("signal"),
+        channel=channel_of(ctx.key),
+        provider_message_id=event.provider_message_id,
+        typing=event.typing,
+    )
+    builder.effects.append(Effect(request.effect_id, request))
+
+
 def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
     command = head.command
     accepted = SendAccepted(
@@ -369,5 +383,5 @@ DELIVERY = Stage(
     outputs=(RECEIPTS, INBOX),
     decide=decide,
     state=(Head, Queued, Tail, Seen, Sent, Unsettled),
-    effects=(SendRequest, SettleRequest),
+    effects=(SendRequest, SettleRequest, SignalRequest),
 )

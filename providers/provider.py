@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
-from schemas.effects import SendAnswer, SendRequest, SendResult, SettleRequest, SettleResult, Throttled
+from schemas.effects import SendAnswer, SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest, Throttled
 from schemas.events.content import Content
 from schemas.settings.channel import ChannelSettings
 
@@ -306,7 +306,8 @@ class Provider:
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
     was taken. classify: what an error code in a receipt means. plan_templates, read_templates: the call that lists the
     account's templates from a cursor on, and the page in its answer, or why there is none. one_language: a template's
-    name says its language, too. settling: None: it can't be asked what it took.
+    name says its language, too. settling: None: it can't be asked what it took. plan_signal: the call that shows that a
+    message was read; None: it has none.
     """
 
     name: str
@@ -322,6 +323,7 @@ class Provider:
     read_templates: Callable[[Answer], TemplatePage | SendResult]
     one_language: bool = False
     settling: Settling | None = None
+    plan_signal: Callable[[SignalRequest, ChannelSettings], Call | None] = lambda _request, _settings: None
     methods: tuple[str, ...] = ("POST",)
     acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")
     addressees: Callable[[bytes], frozenset[str]] = lambda _body: frozenset()

@@ -19,11 +19,13 @@ class EffectRequest(BaseModel):
     """Base: one attempt of a call to the outside. A type of request has one performer.
 
     effect_id: unique to the attempt. ends_within_s: seconds that the call may take; after them its outcome is unknown.
+    awaited: False: nobody waits for its end, which is no record; a crash loses the call, and others may be in flight.
     """
 
     model_config = ConfigDict(frozen=True)
 
     ends_within_s: ClassVar[float] = 10.0
+    awaited: ClassVar[bool] = True
 
     effect_id: str
 
@@ -93,6 +95,20 @@ class SettleResult(BaseModel):
 
     answer: Literal["taken", "absent", "unclear"]
     provider_message_id: str | None = None
+
+
+class SignalRequest(EffectRequest):
+    """Show the customer that a message was read, and with typing that an answer is being written. A courtesy.
+
+    provider_message_id: of the customer's latest message; those before it count as read, too.
+    """
+
+    ends_within_s: ClassVar[float] = 5.0
+    awaited: ClassVar[bool] = False
+
+    channel: str
+    provider_message_id: str
+    typing: bool = False
 
 
 class AiMessage(BaseModel):

@@ -42,6 +42,7 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
@@ -169,6 +170,8 @@ def _carry_out(draft: Draft, event: Command) -> Draft:
             return _label(draft, event)
         case Block() | Unblock():
             return _block(draft, event)
+        case Seen():
+            return draft.mark_read()
         case Mute() if not draft.current.muted:
             draft = draft.store(draft.current.model_copy(update={"muted": True}))
             return draft.publish(ConversationMuted(header=draft.header, by=event.by))
@@ -182,7 +185,7 @@ def _reply(draft: Draft, event: Reply) -> Draft:
     elif draft.current.status is Status.AI_REPLYING:
         after = draft.current.model_copy(update={"status": Status.OPEN, "assignee": human(event.by)})
         draft = draft.change(after, reason="taken_over", by=event.by)
-    draft = mark_answered(draft)
+    draft = mark_answered(draft).mark_read()
     message = SendMessage(
         message_id=event.command_id,
         conversation_id=draft.current.id,

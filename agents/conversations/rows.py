@@ -23,7 +23,7 @@ class Contact(Row):
     unsent_noted: the customer did not write since a note said that an automatic message was not sent. surveys: the
     number of the latest survey. ended_surveys: the ids of the last few that are over, by which they may be quoted.
     phone, user_id: as the customer was last heard, where the key does not say all. joined: the key is only another name
-    of that contact.
+    of that contact. unmarked: the provider's id of the latest message that the customer was not shown as read.
     """
 
     name: str | None = None
@@ -36,6 +36,7 @@ class Contact(Row):
     phone: str | None = None
     user_id: str | None = None
     joined: str | None = None
+    unmarked: str | None = None
 
     @property
     def session_ends(self) -> datetime | None:

@@ -14,7 +14,7 @@ from agents.stage import Stage
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from schemas.effects import AiRequest, SendRequest, SettleRequest
+from schemas.effects import AiRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
 from streams.effects.ai import AiClient
@@ -54,6 +54,7 @@ async def open_environment(
         performers: Performers = {
             SendRequest: breaker.perform,
             SettleRequest: sender.settle,
+            SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: ai.perform,
         }
         notices = sender.templates.apply

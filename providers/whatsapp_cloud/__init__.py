@@ -4,6 +4,7 @@ from providers.provider import Provider
 from providers.whatsapp_cloud.callbacks import addressees, addresses, parse_callback
 from providers.whatsapp_cloud.codes import classify
 from providers.whatsapp_cloud.sending import MAX_TEXT, plan_send, read_send
+from providers.whatsapp_cloud.signals import plan_signal
 from providers.whatsapp_cloud.templates import plan_templates, read_templates
 from providers.whatsapp_cloud.webhook import KEPT_HEADERS, accepts, screen
 
@@ -19,6 +20,7 @@ WHATSAPP_CLOUD = Provider(
     classify=lambda code: classify(code, 0),
     plan_templates=plan_templates,
     read_templates=read_templates,
+    plan_signal=plan_signal,
     methods=("GET", "POST"),
     addressees=addressees,
     addresses=addresses,

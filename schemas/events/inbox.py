@@ -160,6 +160,12 @@ class Mute(Command):
     type: ClassVar[str] = "command.mute"
 
 
+class Seen(Command):
+    """An agent opened the conversation: the customer's messages count as read, where the channel shows that."""
+
+    type: ClassVar[str] = "command.seen"
+
+
 class ProposeAssignee(Event):
     """Assignment's proposal for a conversation as it was at `revision`; assignee None: nobody can take it now.
 

@@ -46,6 +46,15 @@ class SendUnavailable(SendCommand):
     type: ClassVar[str] = "unavailable.send"
 
 
+class MarkRead(Event):
+    """Show the customer that their message was read; typing: and that an answer is coming. Written by conversations."""
+
+    type: ClassVar[str] = "message.mark_read"
+
+    provider_message_id: str
+    typing: bool = False
+
+
 class SendConfirmed(Event):
     """A receipt proves that a send of unknown outcome reached the provider. Written by status."""
 

@@ -112,7 +112,8 @@ class Ai(SettingsModel):
 class ConversationSettings(SettingsModel):
     """How conversations end. single_conversation: a customer's next message reopens the last one.
 
-    auto_resolve_while_waiting: also while the customer waits for an answer.
+    auto_resolve_while_waiting: also while the customer waits for an answer. read_receipts: the customer is shown that
+    an agent opened the conversation or answers, and that the AI agent writes.
     """
 
     single_conversation: Flag = False
@@ -120,6 +121,7 @@ class ConversationSettings(SettingsModel):
     auto_resolve_while_waiting: Flag = True
     goodbye_message: Text = ""
     close_after: Duration = timedelta(hours=24)
+    read_receipts: Flag = False
 
 
 def _phone_number(text: str) -> str:

@@ -11,7 +11,7 @@ from ingress.journal import SOURCE, Change, Fill, Message
 from ingress.people import People, PresenceRequest
 from providers.registry import PROVIDERS
 from schemas.codec import Headers, from_kafka
-from schemas.effects import AiRequest, EffectRequest, SendRequest, SettleRequest
+from schemas.effects import AiRequest, EffectRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.events.callbacks import WebhookReceived
 from schemas.ids import conversation_key
 from schemas.record import Record
@@ -57,6 +57,7 @@ class DriverWorld:
         self._performers: Performers = {
             SendRequest: breaker.perform,
             SettleRequest: sender.settle,
+            SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: AiClient(sandbox, "").perform,
         }
         self._driver = Driver(self._store, self._perform, self._at)

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas.effects import SendRequest, SendResult
-from streams.effects.contract import Done, Outcome, Postponed
+from schemas.effects import SendRequest, SendResult, SignalRequest
+from streams.effects.contract import Done, Outcome, Perform, Postponed
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,14 @@ class Breaker:
         """The channels whose sending is paused or slowed down, and why."""
         causes: dict[str, Cause] = {id: "throttled" for id in tuple(self._paces) if self._pace(id) is not None}
         return causes | {id: one.cause for id, one in self._channels.items() if one.cause is not None}
+
+    def unless_held(self, perform: Perform[SignalRequest]) -> Perform[SignalRequest]:
+        """The performer of a courtesy, which is left out while the channel's messages are held back."""
+
+        async def performed(request: SignalRequest) -> Outcome:
+            return Postponed() if request.channel in self.open else await perform(request)
+
+        return performed
 
     async def perform(self, request: SendRequest) -> Outcome:
         """Call the client, or postpone while the channel's breaker is open, or another message's turn."""

@@ -50,7 +50,7 @@ def ended(effect_id: str, outcome: Outcome) -> EffectEnded:
 class EffectRunner:
     """Performs the effects of one task, each in a task of its own, and hands on how they ended.
 
-    on_end is called in the event loop with the key and the end.
+    on_end is called in the event loop with the key and the end, where that is awaited.
     """
 
     def __init__(self, performers: Performers, on_end: Callable[[str, EffectEnded], None]) -> None:
@@ -75,7 +75,9 @@ class EffectRunner:
             await asyncio.wait(set(self._running), timeout=longest)
 
     async def _run(self, key: str, effect: Effect, attempted_at: float) -> None:
-        self._on_end(key, ended(effect.id, await self._outcome(effect, attempted_at)))
+        outcome = await self._outcome(effect, attempted_at)
+        if effect.request.awaited:
+            self._on_end(key, ended(effect.id, outcome))
 
     async def _outcome(self, effect: Effect, attempted_at: float) -> Outcome:
         request = effect.request

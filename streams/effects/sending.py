@@ -8,7 +8,7 @@ from typing import Final
 
 from providers.provider import Call, Provider
 from providers.registry import PROVIDERS
-from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult
+from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 TOTAL_S: Final = 9.5
 """Less than the runtime gives an effect: a call that it cuts off is unknown, even where nothing was sent."""
+
+SIGNAL_S: Final = 4.0
 
 UNREACHABLE: Final = SendResult(answer="retry", message="the provider can't be reached")
 WINDOW_CLOSED: Final = SendResult(answer="window_closed", message="the 24-hour window closed before the call")
@@ -108,6 +110,21 @@ class Sender:
         result = provider.settling.read(request, answer)
         logger.warning("channel %s: a send that ended unknown was looked up: %s", request.channel, result.answer)
         return result
+
+    async def signal(self, request: SignalRequest) -> Outcome:
+        """Show that a message was read, if that is possible now. Whatever comes of it changes nothing."""
+        try:
+            settings = self._newest(request.channel)
+        except LookupError:
+            return Postponed()
+        provider = PROVIDERS[settings.provider]
+        call = provider.plan_signal(request, settings)
+        if call is not None:
+            try:
+                await self._transport(self._base_url(provider, call), call, SIGNAL_S)
+            except (NotSent, NoAnswer):
+                return Unknown()
+        return Done()
 
     def _base_url(self, provider: Provider, call: Call) -> str:
         return self._base_urls[f"{provider.name}/{call.service}" if call.service else provider.name]

@@ -8,7 +8,7 @@ import orjson
 
 from providers.provider import Answer, Call
 from providers.registry import PROVIDERS
-from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest, SettleRequest
+from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.event import Event
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.inbox import Reply
@@ -71,6 +71,7 @@ class Desk:
         self._performers: Performers = {
             SendRequest: self.breaker.perform,
             SettleRequest: sender.settle,
+            SignalRequest: self.breaker.unless_held(sender.signal),
             AiRequest: self._ask_ai,
         }
         self._driver = Driver(self.store, self._perform, NOON)

@@ -21,6 +21,7 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
@@ -118,6 +119,7 @@ async def test_a_template_reply_and_a_resolve_get_ids_of_their_own(control: Cont
         ({"type": "block"}, Block(command_id="c", by="irene")),
         ({"type": "unblock"}, Unblock(command_id="c", by="irene")),
         ({"type": "mute"}, Mute(command_id="c", by="irene")),
+        ({"type": "seen"}, Seen(command_id="c", by="irene")),
     ],
 )
 async def test_each_type_becomes_its_command(control: Control, body: Json, command: Command) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from providers.provider import Answer, Call
 from providers.twilio.settling import SKEW, plan_settle, read_settle
-from schemas.effects import SettleRequest, SettleResult
+from providers.twilio.signals import MESSAGING, plan_signal
+from schemas.effects import SettleRequest, SettleResult, SignalRequest
 from schemas.settings.channel import ChannelSettings
 from tests.unit.providers.twilio.test_callbacks import CHANNEL
 
@@ -82,6 +83,15 @@ def test_what_is_on_no_list_that_goes_back_far_enough_was_not_taken(given: Answe
 )
 def test_a_list_that_proves_nothing_leaves_it_open(given: Answer) -> None:
     assert read_settle(REQUEST, given) == UNCLEAR
+
+
+def test_typing_is_shown_and_nothing_else_can_be() -> None:
+    signal = SignalRequest(effect_id="e", channel="c", provider_message_id="SM1", typing=True)
+    call = plan_signal(signal, CHANNEL)
+    assert isinstance(call, Call)
+    assert (call.method, call.service, call.path) == ("POST", MESSAGING, "/v2/Indicators/Typing.json")
+    assert call.body == b"channel=whatsapp&messageId=SM1"
+    assert plan_signal(signal.model_copy(update={"typing": False}), CHANNEL) is None
 
 
 def test_of_a_template_only_its_absence_can_be_known() -> None:
