@@ -598,6 +598,18 @@ def test_a_message_that_the_provider_surely_did_not_take_is_tried_again_whatever
     assert [type(event) for event in bench.end(accepted(), 63)] == [SendAccepted, DeliverySent]
 
 
+def test_a_repeat_that_the_provider_did_not_take_either_leaves_no_doubt() -> None:
+    bench = in_doubt(reply())
+    bench.end(SettleResult(answer="unclear"), 61)
+    bench.end("unknown", 62)
+    bench.until(122)
+    assert len(bench.asked) == 2
+    bench.end(ABSENT, 122)
+    bench.until(200)
+    assert [attempt.repeat for attempt in bench.attempts] == [False, True, False]
+    assert [type(event) for event in bench.end(REFUSED, 201)] == [SendRefused, DeliveryUnsent]
+
+
 def test_a_provider_that_never_takes_a_message_is_not_asked_for_ever() -> None:
     bench = Bench("twilio")
     bench.take(template_reply())

@@ -247,6 +247,19 @@ def test_a_survey_that_came_too_late_goes_as_its_template_and_is_answered_as_one
     assert [event.rating for event in desk.events(ConversationRated)] == [5]
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_survey_whose_template_is_not_sent_was_not_asked(listed: bool) -> None:
+    desk = Desk(csat={**RATE_US, "template": COME_BACK})
+    desk.templates = listing(*([template()] if listed else []))
+    desk.answer = lambda body: cloud_error(132001, 404) if body["type"] == "template" else None
+    desk.write("a")
+    desk.ask(Resolve(command_id="c1", by="mia"))
+    desk.status("wamid.O1", "failed", 131047)
+    (ended,) = desk.events(ConversationSurveyEnded)
+    assert (ended.outcome, ended.reason, ended.was_sent) == ("failed", "template_unavailable", True)
+    assert len(notes(desk)) == 1
+
+
 def test_a_survey_whose_template_fails_as_well_was_not_asked() -> None:
     desk = Desk(csat={**RATE_US, "template": COME_BACK})
     desk.templates = listing(template())
