@@ -35,7 +35,7 @@ CODES: Final[Mapping[ErrorClass, tuple[int, ...]]] = {
     "media": (131052, 131053),
     "request": (100, 131008, 131009, 131051, 135000),
 }
-A_DAY_S_LIMIT: Final = 131064
+LIMIT_OF_A_DAY: Final = 131064
 """A limit that counts a whole day: there is no use in asking every minute."""
 CLASSES: Final[Mapping[int, ErrorClass]] = {code: name for name, codes in CODES.items() for code in codes}
 

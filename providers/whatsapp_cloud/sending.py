@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from providers.provider import NO_CREDENTIALS, Answer, Call
 from providers.reading import Json, error_result, object_in, part_of, string, whole
-from providers.whatsapp_cloud.codes import A_DAY_S_LIMIT, classify
+from providers.whatsapp_cloud.codes import LIMIT_OF_A_DAY, classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
 from schemas.settings.channel import ChannelSettings
@@ -91,4 +91,4 @@ def _refusal(body: Json, answer: Answer) -> SendResult:
     details = part_of(error, "error_data").get("details")
     meaning = classify(-1 if code is None else code, answer.status, transient=error.get("is_transient") is True)
     result = error_result(meaning, code or 0, details or error.get("message"), answer)
-    return result.model_copy(update={"retry_after_s": _AN_HOUR_S}) if code == A_DAY_S_LIMIT else result
+    return result.model_copy(update={"retry_after_s": _AN_HOUR_S}) if code == LIMIT_OF_A_DAY else result
