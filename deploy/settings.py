@@ -33,6 +33,7 @@ PROVIDER_URLS: Final[Mapping[str, str]] = {
     "whatsapp_cloud": "whatsapp_cloud_url",
     "twilio": "twilio_url",
     "twilio/content": "twilio_content_url",
+    "twilio/messaging": "twilio_messaging_url",
 }
 """The setting that holds each provider's base URL, or that of one of its services."""
 
@@ -94,6 +95,11 @@ class Settings(BaseSettings):
         default="https://content.twilio.com",
         pattern=r"^https?://",
         description="Twilio's Content API, which has the templates.",
+    )
+    twilio_messaging_url: str = Field(
+        default="https://messaging.twilio.com",
+        pattern=r"^https?://",
+        description="Twilio's Messaging API, which has the typing indicator.",
     )
     public_url: str | None = Field(
         default=None,

@@ -30,6 +30,7 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
@@ -163,13 +164,14 @@ _PLAIN: Mapping[str, type[Command]] = {
     "block": Block,
     "unblock": Unblock,
     "mute": Mute,
+    "seen": Seen,
 }
 
 
 class PlainRequest(_Request):
     """The commands that need nothing more."""
 
-    type: Literal["resolve", "reopen", "hand_over", "block", "unblock", "mute"]
+    type: Literal["resolve", "reopen", "hand_over", "block", "unblock", "mute", "seen"]
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from schemas.events.content import MAX_INTERACTIVE_TEXT, MAX_ITEMS, MAX_TEXT, OutgoingKind
-from schemas.settings import channel
-from schemas.settings.types import SettingsModel
+from schemas.settings.types import SettingsModel, Template
 
 MAX_WITH_TEXT: Mapping[OutgoingKind, int] = {
     "buttons": MAX_INTERACTIVE_TEXT,
@@ -132,7 +131,7 @@ class TemplateButtonRequest(SettingsModel):
     text: Said
 
 
-class TemplateRequest(channel.Template):
+class TemplateRequest(Template):
     """The template to send, its body filled in order or by name."""
 
     parameters: tuple[Said, ...] = ()

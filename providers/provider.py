@@ -7,9 +7,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
-from schemas.effects import SendAnswer, SendRequest, SendResult
+from schemas.effects import SendAnswer, SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest, Throttled
 from schemas.events.content import Content, OutgoingKind
-from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 InboundEvent: TypeAlias = Literal["received", "reply", "order", "echo"]
@@ -18,23 +17,41 @@ Sendable: TypeAlias = OutgoingKind | Literal["template_header", "template_button
 
 
 ErrorClass: TypeAlias = Literal[
-    "retry", "throttled", "credentials", "account", "window_closed", "recipient", "template", "request"
+    "retry",
+    "throttled",
+    "recipient_throttled",
+    "credentials",
+    "account",
+    "window_closed",
+    "recipient",
+    "opted_out",
+    "marketing",
+    "template",
+    "media",
+    "request",
 ]
-"""What a provider's error code means: try later; too fast; the channel's credentials are broken; its account is
-restricted; a text outside the 24-hour window; this recipient, this template or this message can't be sent.
+"""What a provider's error code means: try later; too fast, for the number or account, or for this recipient; the
+channel's credentials are broken; its account is restricted; a text outside the 24-hour window; this recipient can't
+be reached, does not want it, or is sent no marketing for a day; this template, file or message can't be sent.
 """
 
 ANSWERS: Final[Mapping[ErrorClass, SendAnswer]] = {
     "retry": "retry",
     "throttled": "retry",
+    "recipient_throttled": "retry",
     "credentials": "credentials",
     "account": "credentials",
     "window_closed": "window_closed",
     "recipient": "refused",
+    "opted_out": "refused",
+    "marketing": "refused",
     "template": "template_unavailable",
+    "media": "refused",
     "request": "refused",
 }
 """How an attempt ends that was answered with a code of the class. A restricted account pauses the channel, too."""
+
+THROTTLED: Final[Mapping[ErrorClass, Throttled]] = {"throttled": "number", "recipient_throttled": "recipient"}
 
 
 NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
@@ -253,6 +270,32 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedTemplate:
+    """A message template of the account. status, category, parameter_format: in upper case; empty: not said."""
+
+    name: str
+    language: str
+    status: str
+    category: str = ""
+    parameter_format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatePage:
+    """A page of the account's templates. next: the cursor of the page after it; None: it is the last one."""
+
+    templates: tuple[ListedTemplate, ...]
+    next: str | None = None
+
+
+class Settling(NamedTuple):
+    """How a provider is asked whether it took a message. plan: None: it can't be asked now."""
+
+    plan: Callable[[SettleRequest, ChannelSettings], Call | None]
+    read: Callable[[SettleRequest, Answer], SettleResult]
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
 
@@ -265,7 +308,10 @@ class Provider:
     callback, read for the channel.
     plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
-    was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
+    was taken. classify: what an error code in a receipt means. plan_templates, read_templates: the call that lists the
+    account's templates from a cursor on, and the page in its answer, or why there is none. one_language: a template's
+    name says its language, too. settling: None: it can't be asked what it took. plan_signal: the call that shows that a
+    message was read; None: it has none.
     """
 
     name: str
@@ -276,8 +322,12 @@ class Provider:
     parse: Callable[[Callback, ChannelSettings], ParsedCallback]
     plan_send: Callable[[SendRequest, ChannelSettings, str | None], Call | SendResult]
     read_send: Callable[[Answer], SendResult | None]
-    plan_lookup: Callable[[Template, ChannelSettings], Call | SendResult]
-    read_lookup: Callable[[Template, Answer], SendResult | None]
+    classify: Callable[[int], ErrorClass]
+    plan_templates: Callable[[ChannelSettings, str | None], Call | SendResult]
+    read_templates: Callable[[Answer], TemplatePage | SendResult]
+    one_language: bool = False
+    settling: Settling | None = None
+    plan_signal: Callable[[SignalRequest, ChannelSettings], Call | None] = lambda _request, _settings: None
     sends: frozenset[Sendable] = frozenset()
     methods: tuple[str, ...] = ("POST",)
     acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")

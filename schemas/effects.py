@@ -10,6 +10,7 @@ from schemas.events.conversation import Template
 
 Via = Literal["session", "template"]
 SendAnswer = Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
+Throttled = Literal["recipient", "number"]
 MAX_ANSWER = 64 << 10
 """Characters of an AI agent's answer: it goes in as many messages as it needs."""
 
@@ -18,11 +19,13 @@ class EffectRequest(BaseModel):
     """Base: one attempt of a call to the outside. A type of request has one performer.
 
     effect_id: unique to the attempt. ends_within_s: seconds that the call may take; after them its outcome is unknown.
+    awaited: False: nobody waits for its end, which is no record; a crash loses the call, and others may be in flight.
     """
 
     model_config = ConfigDict(frozen=True)
 
     ends_within_s: ClassVar[float] = 10.0
+    awaited: ClassVar[bool] = True
 
     effect_id: str
 
@@ -55,8 +58,8 @@ class SendResult(BaseModel):
     accepted: provider_message_id is there. refused: for good. credentials: those of the channel are broken. retry:
     surely not sent, later it may be; after retry_after_s seconds where the provider says so. template_unavailable:
     not approved, or nobody could say. window_closed: it was too late for the text, which was not sent: by our clock or
-    by the provider's word. code: the
-    provider's, 0 for none; http_status: 0 where there was no answer.
+    by the provider's word. throttled: why to retry: more than this recipient may be sent, or the number or account may
+    send. code: the provider's, 0 for none; http_status: 0 where there was no answer.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,8 +68,47 @@ class SendResult(BaseModel):
     provider_message_id: str | None = None
     code: int = 0
     message: str = ""
+    throttled: Throttled | None = None
     retry_after_s: float | None = None
     http_status: int = 0
+
+
+class SettleRequest(EffectRequest):
+    """Ask the provider whether it took a message whose send ended unknown.
+
+    text: None where what was sent is not known word for word: a template. since: when the message was commanded.
+    known: the provider's ids of other messages that the contact was sent since.
+    """
+
+    message_id: str
+    channel: str
+    contact: str
+    text: str | None = None
+    since: datetime
+    known: tuple[str, ...] = ()
+
+
+class SettleResult(BaseModel):
+    """What it says. taken: provider_message_id is there. absent: it surely did not take it. unclear: who knows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Literal["taken", "absent", "unclear"]
+    provider_message_id: str | None = None
+
+
+class SignalRequest(EffectRequest):
+    """Show the customer that a message was read, and with typing that an answer is being written. A courtesy.
+
+    provider_message_id: of the customer's latest message; those before it count as read, too.
+    """
+
+    ends_within_s: ClassVar[float] = 5.0
+    awaited: ClassVar[bool] = False
+
+    channel: str
+    provider_message_id: str
+    typing: bool = False
 
 
 class AiMessage(BaseModel):

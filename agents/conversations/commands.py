@@ -47,6 +47,7 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
@@ -195,6 +196,8 @@ def _carry_out(draft: Draft, event: Command) -> Draft:
             return _label(draft, event)
         case Block() | Unblock():
             return _block(draft, event)
+        case Seen():
+            return draft.mark_read()
         case Mute() if not draft.current.muted:
             draft = draft.store(draft.current.model_copy(update={"muted": True}))
             return draft.publish(ConversationMuted(header=draft.header, by=event.by))
@@ -208,7 +211,7 @@ def _reply(draft: Draft, event: Reply) -> Draft:
     elif draft.current.status is Status.AI_REPLYING:
         after = draft.current.model_copy(update={"status": Status.OPEN, "assignee": human(event.by)})
         draft = draft.change(after, reason="taken_over", by=event.by)
-    return _send(mark_answered(draft), event, "reply")
+    return _send(mark_answered(draft).mark_read(), event, "reply")
 
 
 def _send(draft: Draft, event: Reply, kind: Literal["reply", "reaction"]) -> Draft:

@@ -26,7 +26,7 @@ class Contact(Row):
     number of the latest survey. ended_surveys: the ids of the last few that are over, by which they may be quoted.
     marketing_stopped: the customer asked WhatsApp for no more marketing messages; marketing_at: when they last chose.
     phone, user_id: as the customer was last heard, where the key does not say all. joined: the key is only another name
-    of that contact.
+    of that contact. unmarked: the provider's id of the latest message that the customer was not shown as read.
     """
 
     name: str | None = None
@@ -41,6 +41,7 @@ class Contact(Row):
     phone: str | None = None
     user_id: str | None = None
     joined: str | None = None
+    unmarked: str | None = None
 
     @property
     def session_ends(self) -> datetime | None:
@@ -115,7 +116,8 @@ class Survey(Row):
     """`survey/{number}`: a survey that may be answered, until ends_at. sent: it is known to have reached the customer.
 
     conversation: the number of the one it asks about. rating: the last answer. comment_until: until then the customer's
-    next message is the comment on it. commented: it has a comment.
+    next message is the comment on it. commented: it has a comment. resent_as: the id of the template that was sent in
+    place of its text, which did not reach the customer.
     """
 
     number: int
@@ -130,6 +132,7 @@ class Survey(Row):
     rating: int | None = None
     comment_until: datetime | None = None
     commented: bool = False
+    resent_as: str | None = None
 
 
 class Deadline(Row):

@@ -14,7 +14,7 @@ from agents.stage import Stage
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from schemas.effects import AiRequest, SendRequest
+from schemas.effects import AiRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
 from streams.effects.ai import AiClient
@@ -51,8 +51,14 @@ async def open_environment(
         breaker = Breaker(sender.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
         metrics.watch_paused(lambda: breaker.open)
         ai = AiClient(HttpTransport(ai_session), settings.ai_url)
-        performers: Performers = {SendRequest: breaker.perform, AiRequest: ai.perform}
-        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers)
+        performers: Performers = {
+            SendRequest: breaker.perform,
+            SettleRequest: sender.settle,
+            SignalRequest: breaker.unless_held(sender.signal),
+            AiRequest: ai.perform,
+        }
+        notices = sender.templates.apply
+        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers, notices)
 
 
 def _session() -> ClientSession:

@@ -1,4 +1,4 @@
-"""Twilio's calls: send a message, look a template up; and what the answers mean (Twilio docs, confirmed)."""
+"""Twilio's sends: the calls, and what the answers mean (Twilio docs, confirmed)."""
 
 import base64
 import re
@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
-from providers.reading import clipped, object_in, retry_seconds, string, whole
+from providers.provider import NO_CREDENTIALS, Answer, Call
+from providers.reading import error_result, object_in, string, whole
 from providers.templates import variables
 from providers.twilio.codes import classify
 from schemas.contact import is_number
@@ -20,12 +20,8 @@ from schemas.settings.channel import ChannelSettings
 MAX_TEXT: Final = 1_600
 """Characters in a text message."""
 
-CONTENT: Final = "content"
-"""The service, on a host of its own, that has the templates."""
-
 _CONTENT_SID: Final = re.compile(r"HX[0-9a-fA-F]{32}")
 _MAX_ID: Final = 64
-_MAX_MESSAGE: Final = 1_024
 _NO_SUCH_TEMPLATE: Final = 21655
 _BAD_REQUEST: Final = 21620
 
@@ -35,15 +31,13 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 
     webhook_url: the channel's own; statuses come to `/status` below it. None: nobody can reach it from outside.
     """
-    headers = _headers(settings)
+    headers = auth_headers(settings)
     if headers is None:
         return NO_CREDENTIALS
-    # A user id has no "+" (a practice).
-    to = f"+{request.contact}" if is_number(request.contact) else request.contact
     form = {}
     if settings.messaging_service_sid:
         form["MessagingServiceSid"] = settings.messaging_service_sid
-    form |= {"From": f"whatsapp:{settings.phone_number}", "To": f"whatsapp:{to}"}
+    form |= {"From": f"whatsapp:{settings.phone_number}", "To": address(request.contact)}
     if request.template is not None and not _CONTENT_SID.fullmatch(request.template.name):
         message = "template: its name is not a ContentSid, which is HX and 32 hex digits"
         return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message=message)
@@ -82,6 +76,11 @@ def _template(template: Template) -> dict[str, str]:
     return form | {"ContentVariables": orjson.dumps(filled).decode()} if filled else form
 
 
+def address(contact: str) -> str:
+    """A customer's address. A user id has no "+" (a practice)."""
+    return f"whatsapp:+{contact}" if is_number(contact) else f"whatsapp:{contact}"
+
+
 def read_send(answer: Answer) -> SendResult | None:
     """What the answer to a send means; None: whether the message was taken is unknown, as after any bare 5xx."""
     body = object_in(answer.body)
@@ -93,41 +92,10 @@ def read_send(answer: Answer) -> SendResult | None:
     code = max(0, whole(body.get("code")) or 0)
     if code == 0 and answer.status >= 500:
         return None
-    verdict = ANSWERS[classify(code, answer.status)]
-    return SendResult(
-        answer=verdict,
-        code=code,
-        message=clipped(body.get("message"), _MAX_MESSAGE) or "",
-        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
-        http_status=answer.status,
-    )
+    return error_result(classify(code, answer.status), code, body.get("message"), answer)
 
 
-def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
-    """The call that asks for the template's approval. Its name is its ContentSid, which has one language."""
-    headers = _headers(settings)
-    if headers is None:
-        return NO_CREDENTIALS
-    if not _CONTENT_SID.fullmatch(template.name):
-        return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message="no ContentSid")
-    return Call("GET", f"/v1/Content/{template.name}/ApprovalRequests", headers, service=CONTENT)
-
-
-def read_lookup(_template: Template, answer: Answer) -> SendResult | None:
-    """Why the template can't be used; None if it can."""
-    body = object_in(answer.body)
-    approval = body.get("whatsapp")
-    if answer.status == 200 and isinstance(approval, dict):
-        if str(approval.get("status")).lower() == "approved":
-            return None
-        message = "the template is not approved"
-    else:
-        message = "the template's approval can't be read"
-    code = max(0, whole(body.get("code")) or 0) or _NO_SUCH_TEMPLATE
-    return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
-
-
-def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
     """An API key signs in where there is one, else the account's auth token."""
     user, secret = settings.api_key, settings.api_key_secret
     if user is None or secret is None:

@@ -51,8 +51,8 @@ from providers.reading import (
 from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED
 from schemas.settings.channel import ChannelSettings
 
-STATUSES: Final = {"failed": "sent_failed", "played": "read"}
-"""Meta's words that have another name here. A voice note that was played was also read."""
+STATUSES: Final = {"failed": "delivered_failed", "played": "read"}
+"""Meta's words that have another name here. It fails what it accepted; a voice note that was played was also read."""
 
 _PREFERENCES: Final = {"stop": MARKETING_STOPPED, "resume": MARKETING_RESUMED}
 _RENAMES: Final = frozenset({"user_changed_number", "customer_changed_number", "user_changed_user_id"})

@@ -1,4 +1,4 @@
-"""The Cloud API's calls: send a message, look a template up; and what the answers mean (Meta docs, confirmed)."""
+"""The Cloud API's sends: the calls, and what the answers mean (Meta docs, confirmed)."""
 
 from collections.abc import Mapping
 from typing import Final, get_args
@@ -6,10 +6,10 @@ from typing import Final, get_args
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call, Sendable
-from providers.reading import Json, clipped, object_in, part_of, retry_seconds, string, whole
+from providers.provider import NO_CREDENTIALS, Answer, Call, Sendable
+from providers.reading import Json, error_result, object_in, part_of, string, whole
 from providers.templates import Written, by_link, components
-from providers.whatsapp_cloud.codes import classify
+from providers.whatsapp_cloud.codes import LIMIT_OF_A_DAY, classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
 from schemas.events.content import (
@@ -31,14 +31,13 @@ MAX_TEXT: Final = 4_096
 SENDS: Final[frozenset[Sendable]] = frozenset(get_args(OutgoingKind)) | {"template_header", "template_buttons"}
 
 _MAX_ID: Final = 256
-_MAX_MESSAGE: Final = 1_024
-_NOT_APPROVED: Final = 132001
+_AN_HOUR_S: Final = 3_600.0
 _BAD_REQUEST: Final = 100
 
 
 def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str | None) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    headers = _headers(settings)
+    headers = auth_headers(settings)
     if headers is None:
         return NO_CREDENTIALS
     try:
@@ -150,42 +149,7 @@ def read_send(answer: Answer) -> SendResult | None:
     return _refusal(body, answer)
 
 
-def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
-    """The call that lists the template, if the account has it."""
-    headers = _headers(settings)
-    if headers is None:
-        return NO_CREDENTIALS
-    if settings.business_account_id is None:
-        # What can be sent without it, is: it must not pause the channel.
-        message = "the channel has no business_account_id, in which its templates are"
-        return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message)
-    path = f"/{settings.api_version}/{settings.business_account_id}/message_templates"
-    return Call("GET", path, headers, {"name": template.name, "fields": "name,language,status", "limit": "100"})
-
-
-def read_lookup(template: Template, answer: Answer) -> SendResult | None:
-    """Why the template can't be used; None if it can.
-
-    A list that is refused says nothing of the channel's sends, which may work: never `credentials`.
-    """
-    body = object_in(answer.body)
-    listed = body.get("data")
-    if answer.status != 200 or not isinstance(listed, list):
-        code = max(0, whole(part_of(body, "error").get("code")) or 0)
-        message = "the list of templates can't be read"
-        return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
-    wanted = (template.name, template.language, "APPROVED")
-    if any(
-        (one.get("name"), one.get("language"), str(one.get("status")).upper()) == wanted
-        for one in listed
-        if isinstance(one, dict)
-    ):
-        return None
-    message = "the template is not approved"
-    return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
-
-
-def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
     token = settings.access_token
     if token is None or settings.phone_number_id is None:
         return None
@@ -197,11 +161,5 @@ def _refusal(body: Json, answer: Answer) -> SendResult:
     code = whole(error.get("code"))
     details = part_of(error, "error_data").get("details")
     meaning = classify(-1 if code is None else code, answer.status, transient=error.get("is_transient") is True)
-    verdict = ANSWERS[meaning]
-    return SendResult(
-        answer=verdict,
-        code=max(0, code or 0),
-        message=clipped(details or error.get("message"), _MAX_MESSAGE) or "",
-        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
-        http_status=answer.status,
-    )
+    result = error_result(meaning, code or 0, details or error.get("message"), answer)
+    return result.model_copy(update={"retry_after_s": _AN_HOUR_S}) if code == LIMIT_OF_A_DAY else result

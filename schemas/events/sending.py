@@ -46,6 +46,15 @@ class SendUnavailable(SendCommand):
     type: ClassVar[str] = "unavailable.send"
 
 
+class MarkRead(Event):
+    """Show the customer that their message was read; typing: and that an answer is coming. Written by conversations."""
+
+    type: ClassVar[str] = "message.mark_read"
+
+    provider_message_id: str
+    typing: bool = False
+
+
 class SendConfirmed(Event):
     """A receipt proves that a send of unknown outcome reached the provider. Written by status."""
 
@@ -59,7 +68,7 @@ class EffectEnded(Event):
     """An effect's end, on the input topic of the stage that asked for it. Written by that stage's runtime.
 
     outcome: done (result says what came of it); unknown (it may have happened: time-out, crash, take-over);
-    postponed (it was not tried, or surely had no effect).
+    postponed (it was not tried, or surely had no effect; result may say after how many seconds to try: retry_after_s).
     """
 
     type: ClassVar[str] = "effect.ended"

@@ -162,7 +162,7 @@ def test_a_changed_user_id_is_a_notice_of_the_former_one() -> None:
         ({"status": "read", "recipient_user_id": "ES.77"}, "read", 0, "ES.77"),
         (
             {"status": "failed", "recipient_id": "34655000001", "errors": [{"code": 131026, "title": "no"}]},
-            "sent_failed",
+            "delivered_failed",
             131026,
             "34655000001",
         ),
