@@ -151,6 +151,7 @@ def _attempt(builder: _DecisionBuilder, head: Head, *, window_closed: bool = Fal
         # The attempt may be late behind a backlog, and the clock of this decision with it.
         not_after=command.not_after if via == "session" else None,
         repeat=head.repeat,
+        no_marketing=via == "template" and command.no_marketing,
     )
     builder.effects.append(Effect(request.effect_id, request))
     builder.writes["head"] = head.model_copy(update={"effect": request.effect_id, "via": via})

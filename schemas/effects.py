@@ -36,6 +36,7 @@ class SendRequest(EffectRequest):
     message_id: the same for each attempt. conversation: its key. contact: a number's digits or a user id. Either text,
     other content or both (via session), or template (via template). check_template: look first whether the template is
     approved, and send nothing if not. not_after: from then on the text must not be sent: the session window is over.
+    no_marketing: look first whether the template is marketing, and send nothing if it is.
     """
 
     message_id: str
@@ -50,6 +51,7 @@ class SendRequest(EffectRequest):
     check_template: bool = False
     not_after: datetime | None = None
     repeat: bool = False
+    no_marketing: bool = False
 
 
 class SendResult(BaseModel):

@@ -208,8 +208,8 @@ class Draft:
     def send(self, message: SendMessage) -> "Draft":
         contact = contact_of(self.ctx.key)
         to = address(contact, self.contact.phone, self.contact.user_id)
-        addressed = message if to == contact else message.model_copy(update={"to": to})
-        return self._emit(Emit(OUTBOUND, self.ctx.key, addressed, self.channel))
+        update = {"to": None if to == contact else to, "no_marketing": self.contact.marketing_stopped}
+        return self._emit(Emit(OUTBOUND, self.ctx.key, message.model_copy(update=update), self.channel))
 
     def mark_read(self, *, typing: bool = False) -> "Draft":
         """Show the customer, where the channel does, that their messages were read, and that an answer is coming."""

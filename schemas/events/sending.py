@@ -14,7 +14,8 @@ class SendCommand(Event):
     """Send one message to the key's contact.
 
     not_after: the end of the 24-hour session window; from then on only the template may go. None: the window is shut.
-    to: the number (digits) or user id that it goes to, where that is not the key's contact.
+    to: the number (digits) or user id that it goes to, where that is not the key's contact. no_marketing: the contact
+    wants none: a template that turns out to be marketing does not go.
     """
 
     message_id: str
@@ -26,6 +27,7 @@ class SendCommand(Event):
     by: str | None = None
     content: Outgoing | None = None
     to: str | None = None
+    no_marketing: bool = False
 
 
 class SendMessage(SendCommand):

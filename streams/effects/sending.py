@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from providers.meta import OPTED_OUT, OTHER_FORMAT
 from providers.provider import Call, Provider
 from providers.registry import PROVIDERS
 from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest
+from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
@@ -64,12 +66,10 @@ class Sender:
             return _done(request, call)
         if _is_too_late(request, self._clock()):
             return _done(request, WINDOW_CLOSED)
-        if request.check_template and request.template is not None:
-            unusable = await self.templates.why_unusable(
-                provider, settings, request.template, min(LIST_S, self._total_s / 2)
-            )
-            if unusable is not None:
-                return _done(request, unusable)
+        if request.template is not None:
+            refused = await self._why_no_template(request, request.template, provider, settings)
+            if refused is not None:
+                return _done(request, refused)
             # Only a process that was stopped and resumed is so late: its successor may have taken the key over.
             if time.monotonic() - started > START_WITHIN:
                 return Postponed()
@@ -89,6 +89,24 @@ class Sender:
         if result.answer == "template_unavailable":
             self.templates.invalidate(request.channel)
         return _done(request, result)
+
+    async def _why_no_template(
+        self, request: SendRequest, template: Template, provider: Provider, settings: ChannelSettings
+    ) -> SendResult | None:
+        """Why the template is not sent, as far as the account's list says. It is read where that must be known."""
+        if request.check_template or (request.no_marketing and template.category is None):
+            unusable = await self.templates.why_unusable(provider, settings, template, min(LIST_S, self._total_s / 2))
+            if unusable is not None and request.check_template:
+                return unusable
+        listed = self.templates.known(settings, template)
+        category = template.category or ("" if listed is None else listed.category.lower())
+        if request.no_marketing and category == "marketing":
+            return SendResult(answer="refused", code=OPTED_OUT, message="the customer wants no marketing")
+        unlike = {"NAMED": template.parameters, "POSITIONAL": template.named}
+        if listed is not None and unlike.get(listed.parameter_format):
+            message = f"the template's parameters are {listed.parameter_format.lower()}"
+            return SendResult(answer="refused", code=OTHER_FORMAT, message=message)
+        return None
 
     async def settle(self, request: SettleRequest) -> Outcome:
         """Ask the provider once whether it took a message. Done holds a SettleResult."""

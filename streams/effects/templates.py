@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
 
 from providers.provider import Answer, Call, ListedTemplate, Provider, TemplatePage
+from providers.registry import PROVIDERS
 from schemas.effects import SendResult
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
@@ -78,6 +79,12 @@ class TemplateCache:
             return None
         return SendResult(answer="template_unavailable", message="the template is not approved", http_status=200)
 
+    def known(self, settings: ChannelSettings, template: Template) -> ListedTemplate | None:
+        """The template as the list has it that was last read for the channel; None: there is none, or not in it."""
+        account = self._channels.get(settings.id)
+        provider = PROVIDERS[settings.provider]
+        return None if account is None else next(_of_name(provider, account, template), None)
+
     def invalidate(self, channel: str) -> None:
         """The templates of the channel's account may have changed: they are read again before the next use."""
         account = self._channels.get(channel)
@@ -140,9 +147,10 @@ class TemplateCache:
 
 
 def _is_approved(provider: Provider, account: _Account, template: Template) -> bool:
-    return any(
-        one.name == template.name
-        and (one.language == template.language or provider.one_language)
-        and one.status == "APPROVED"
-        for one in account.listed or ()
-    )
+    return any(one.status == "APPROVED" for one in _of_name(provider, account, template))
+
+
+def _of_name(provider: Provider, account: _Account, template: Template) -> Iterator[ListedTemplate]:
+    for one in account.listed or ():
+        if one.name == template.name and (one.language == template.language or provider.one_language):
+            yield one

@@ -20,7 +20,16 @@ from schemas.events.conversation import (
     ConversationSurveyEnded,
     Template,
 )
-from schemas.events.inbox import DeliveryFailed, MessageReceived, Reply, Resolve
+from schemas.events.inbox import (
+    MARKETING_RESUMED,
+    MARKETING_STOPPED,
+    DeliveryFailed,
+    DeliveryUnsent,
+    MessageReceived,
+    NoticeReceived,
+    Reply,
+    Resolve,
+)
 from schemas.events.receipts import MessageStatusChanged, SendQueued
 from streams.effects.http import NoAnswer
 from tests.support.sends import BEN, NOON, Desk, Json, cloud_error, template
@@ -411,3 +420,34 @@ def test_two_equal_texts_are_two_messages_even_if_one_of_them_is_in_doubt() -> N
     desk.at(70)
     assert [one["body"] for one in desk.taken] == ["Hello", "Hello"]
     assert [event.message_id for event in desk.events(ConversationMessageSent)] == ["r1", "r2"]
+
+
+def replied(desk: Desk, id: str, name: str, **filled: Any) -> None:
+    desk.ask(Reply(command_id=id, by="mia", template=Template(name=name, language="en", **filled)))
+
+
+def test_what_the_account_s_list_calls_marketing_is_not_sent_to_a_customer_who_stopped_it() -> None:
+    desk = Desk()
+    desk.templates = listing(template("offer", category="MARKETING"), template("bill"))
+    desk.ask(NoticeReceived(kind=MARKETING_STOPPED, message_id="n1"))
+    replied(desk, "r1", "offer")
+    replied(desk, "r2", "bill")
+    assert [body["template"]["name"] for body in desk.posted()] == ["bill"]
+    (unsent,) = desk.events(DeliveryUnsent)
+    assert (unsent.message_id, unsent.reason, unsent.code) == ("r1", "refused", 131050)
+    desk.at(60)
+    desk.ask(NoticeReceived(kind=MARKETING_RESUMED, message_id="n2"))
+    replied(desk, "r3", "offer")
+    assert desk.posted()[-1]["template"]["name"] == "offer"
+
+
+def test_a_template_that_is_known_to_name_its_parameters_is_not_filled_in_order() -> None:
+    desk = Desk(greeting={**GREETING, "template": COME_BACK})
+    desk.templates = listing(template(), {**template("bill"), "parameter_format": "NAMED"})
+    desk.write("a")
+    desk.status("wamid.O1", "failed", 131047)  # its template goes instead, so that the list is read
+    replied(desk, "r1", "bill", parameters=("Ida",))
+    replied(desk, "r2", "bill", named={"who": "Ida"})
+    (unsent,) = desk.events(DeliveryUnsent)
+    assert (unsent.message_id, unsent.code) == ("r1", 132012)
+    assert desk.posted()[-1]["template"]["components"][0]["parameters"][0]["parameter_name"] == "who"
