@@ -8,6 +8,7 @@ from agents.conversations.commands import handle_command
 from agents.conversations.customer import receive_message, receive_notice
 from agents.conversations.delivered import record_failed, record_sent, record_unsent
 from agents.conversations.draft import SEEN_FOR, Draft
+from agents.conversations.media import end_media
 from agents.conversations.proposals import answer_proposal
 from agents.conversations.rows import (
     SEEN_PREFIXES,
@@ -32,6 +33,7 @@ from schemas.events.inbox import (
     DeliveryFailed,
     DeliverySent,
     DeliveryUnsent,
+    MediaEnd,
     MessageReceived,
     NoticeReceived,
     ProposeAssignee,
@@ -53,6 +55,8 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             draft = answer_proposal(draft, event)
         case AiEnd():
             draft = end_ai_request(draft, event)
+        case MediaEnd():
+            draft = end_media(draft, event)
         case ProposeSurvey():
             draft = answer_survey_proposal(draft, event)
         case DeliverySent():
@@ -71,7 +75,7 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
 CONVERSATIONS = Stage(
     "conversations",
     input=topics.INBOX,
-    outputs=(topics.CONVERSATIONS, topics.ACCOUNT_INBOX, topics.OUTBOUND, topics.AI_REQUESTS),
+    outputs=(topics.CONVERSATIONS, topics.ACCOUNT_INBOX, topics.OUTBOUND, topics.AI_REQUESTS, topics.MEDIA_REQUESTS),
     decide=decide,
     state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Aged),
 )

@@ -196,7 +196,7 @@ def _inbound(message: Json, value: Json) -> InboundMessage | InboundNotice:
         name=clipped(part_of(sender, "profile").get("name"), MAX_LABEL),
         type="audio" if type_ == "voice" else type_,
         text=message_text(type_, part),
-        media=read_media(part) if type_ in MEDIA_TYPES else None,
+        media=read_media(part, type_) if type_ in MEDIA_TYPES else None,
         sent_at=sent_at,
         quotes=Quote(quoted, quoted) if quoted else None,
         content=content,
