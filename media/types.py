@@ -54,9 +54,14 @@ _OPUS: Final = slice(28, 36)
 """Where the first page of an Ogg file names its codec."""
 
 
+def extension_of(key: str) -> str:
+    """What the key of a file in the store ends in."""
+    return key.rpartition(".")[2]
+
+
 def type_of(key: str) -> str:
-    """The type of a file in the store, whose key ends in its extension."""
-    return TYPES.get(key.rpartition(".")[2], TYPES["bin"])
+    """The type of a file in the store."""
+    return TYPES.get(extension_of(key), TYPES["bin"])
 
 
 def detect(file: IO[bytes], declared: str | None = None) -> str:
