@@ -189,6 +189,8 @@ def _in_meta_s_shape(kind: str, form: Form) -> tuple[Json, Json]:
 
 def _media(form: Form) -> list[Media]:
     """The message's files, in order."""
+    if "MediaUrl0" not in form:
+        return []
     links = [(number, text_of(form, f"MediaUrl{number}", _MAX_LINK)) for number in range(_MAX_FILES)]
     return [
         Media(link, None, text_of(form, f"MediaContentType{number}", MAX_LABEL), None)

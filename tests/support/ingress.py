@@ -28,7 +28,7 @@ from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, 
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)
 MAX_BODY = 64 * 1024
-MAX_FILE = 1_000_000
+MAX_FILE = 3 << 20
 FILE = parse_channels_file(
     {
         "agents": [{"id": "irene", "state": "online", "teams": ["front"]}, {"id": "paul", "workload": 3}],
