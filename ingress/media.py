@@ -1,5 +1,6 @@
 """Files over HTTP: taken from a desk and shown to it, and given to whoever has a link, such as a provider."""
 
+import asyncio
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 
 from media.links import Links
-from media.store import MediaStore, StoredFile, channel_of_key, uploaded_key
+from media.store import MediaStore, StoredFile, StoreUnavailable, channel_of_key, uploaded_key
 from media.types import SHOWN, detect, extension_of
 from providers.registry import PROVIDERS
 from schemas.events.inbox import Command, Reply
@@ -65,7 +66,8 @@ class MediaFiles:
         """Store the file in the request's body, of whatever type it says. Raises TooLarge, NoFile."""
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
             size = await self._receive(request, file)
-            key = uploaded_key(channel, self._new_id(), detect(file, request.content_type))
+            extension = await asyncio.to_thread(detect, file, request.content_type)
+            key = uploaded_key(channel, self._new_id(), extension)
             await self._store.put(key, file)
         return StoredFile(key, size)
 
@@ -104,19 +106,24 @@ class MediaFiles:
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
         }
-        part = _part(request, file.size)
-        if part is None:
+        start, end = part = _part(request, file.size)
+        if start >= end:
             return web.Response(status=416, headers={"Content-Range": f"bytes */{file.size}"})
-        start, end = part
-        is_part = "Range" in request.headers
+        is_part = part != (0, file.size)
         if is_part:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
         response = web.StreamResponse(status=206 if is_part else 200, headers=headers)
         response.content_length = end - start
         await response.prepare(request)
         if request.method == "GET":
-            async for chunk in self._store.read(file.key, start, end):
-                await response.write(chunk)
+            try:
+                async for chunk in self._store.read(file.key, start, end):
+                    await response.write(chunk)
+            except StoreUnavailable:
+                # Too late for an error: whoever reads must see that the file is not whole.
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
         await response.write_eof()
         return response
 
@@ -146,14 +153,11 @@ async def _body(request: web.Request) -> AsyncIterator[bytes]:
             return
 
 
-def _part(request: web.BaseRequest, size: int) -> tuple[int, int] | None:
-    """From where to (not including) where the file is wanted; None: it has no such part."""
+def _part(request: web.BaseRequest, size: int) -> tuple[int, int]:
+    """From where to (not including) where the file is wanted: all of it, where that can't be read (RFC 9110)."""
     try:
-        wanted = request.http_range
+        wanted = request.http_range if request.method == "GET" else slice(None)
     except ValueError:
-        return None
+        return 0, size
     start, end = wanted.start or 0, wanted.stop
-    if start < 0:
-        start = max(0, size + start)
-    end = size if end is None else min(end, size)
-    return (start, end) if start < end else None
+    return max(0, size + start) if start < 0 else start, size if end is None else min(end, size)

@@ -229,8 +229,7 @@ class _Get:
         self._response: ClientResponse | None = None
 
     async def __aenter__(self) -> ClientResponse:
-        # As it came: a signed address is valid in one spelling alone.
-        url, headers = URL(self._wanted.url, encoded=True), self._wanted.headers
+        url, headers = _url(self._wanted.url), self._wanted.headers
         for _ in range(MAX_REDIRECTS + 1):
             self._outside.check(url)
             response = await self._session.get(
@@ -243,12 +242,20 @@ class _Get:
                 self._response = response
                 return response
             response.release()
-            url, headers = url.join(URL(response.headers["Location"], encoded=True)), {}
+            url, headers = url.join(_url(response.headers["Location"])), {}
         raise ForbiddenAddress
 
     async def __aexit__(self, *_: object) -> None:
         if self._response is not None:
             self._response.close()
+
+
+def _url(text: str) -> URL:
+    """The address as it came, as a signed one is valid in one spelling alone; with what no address holds encoded.
+
+    Raises ValueError.
+    """
+    return URL(text, encoded=all("!" <= character <= "~" for character in text))
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -325,7 +325,14 @@ async def test_a_redirect_without_end_is_not_followed(server: Server, store: Med
 
 @pytest.mark.parametrize(
     "location",
-    ["file:///etc/passwd", "ftp://files.example/a", "http://[bad", "//user:secret@127.0.0.1/a", "https://", "data:,x"],
+    [
+        "file:///etc/passwd",
+        "ftp://files.example/a",
+        "http://[bad",
+        "//user:secret@127.0.0.1/a",
+        "https://",
+        "data:,x",
+    ],
 )
 @pytest.mark.parametrize("redirected", [False, True])
 async def test_what_is_no_web_address_is_refused(
@@ -361,6 +368,14 @@ async def test_a_private_address_is_not_called(
     server.answers["/a"] = [redirect(address)]
     link = f"{server.url}/a" if redirected else address
     assert refused(await Bench(server, store).fetch(Media(link=link))) == ("refused", "forbidden")
+
+
+@pytest.mark.parametrize(("path", "asked"), [("/a b", "/a b"), ("/a\r\nX-Evil: 1", "/aX-Evil: 1"), ("/ñ", "/ñ")])
+async def test_an_address_that_is_spelled_carelessly_is_called(
+    server: Server, store: MediaStore, path: str, asked: str
+) -> None:
+    server.answers = {asked: [answering_bytes(200, JPEG)]}
+    assert (await Bench(server, store).fetch(Media(link=server.url + path))).answer == "stored"
 
 
 async def test_another_port_of_a_trusted_host_is_private_like_any_other(
