@@ -52,6 +52,7 @@ def _greet(header: Header, settings: ChannelSettings, ctx: Context) -> Decision:
         kind="greeting",
         text=text,
         not_after=header.session_ends,
+        to=header.address if header.address != header.contact else None,
     )
     return Decision(emit=(Emit(OUTBOUND, ctx.key, greeting),))
 

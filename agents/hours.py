@@ -173,6 +173,7 @@ def _unavailable(header: Header, day: date, text: str, ctx: Context) -> SendUnav
         kind="unavailable",
         text=text,
         not_after=header.session_ends,
+        to=header.address if header.address != header.contact else None,
     )
 
 

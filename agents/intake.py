@@ -1,8 +1,10 @@
-"""intake: splits a callback into its rows and sends each to its place."""
+"""intake: splits a callback into its rows and sends each to its place. It knows which names are one customer's."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from agents.contacts import Contacts, Name
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
 from providers.provider import (
     BadRow,
@@ -16,13 +18,13 @@ from providers.provider import (
 )
 from providers.provider import Media as FoundMedia
 from providers.registry import PROVIDERS
-from schemas.contact import InvalidContact, contact_id
+from schemas.contact import InvalidContact, contact_id, is_number
 from schemas.event import Event
 from schemas.events.callbacks import NotificationReceived, WebhookReceived
 from schemas.events.conversation import Media
-from schemas.events.inbox import MessageReceived, NoticeReceived
+from schemas.events.inbox import ContactJoined, MessageEchoed, MessageReceived, NoticeReceived
 from schemas.events.operations import DeadLettered
-from schemas.events.receipts import ReceiptReceived
+from schemas.events.receipts import EchoSent, ReceiptReceived
 from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.record import body_text
 from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOKS
@@ -34,56 +36,89 @@ _SMALL: Final = 2**16
 """Bytes of a callback that can't become too much: JSON escapes and base64 grow a text at most sixfold."""
 
 
-def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:  # noqa: ARG001 - it keeps no state
+def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     """Every row of the callback on its topic, in the order of the rows; one that can't be used is a dead letter."""
     match event:
         case WebhookReceived(provider=name) if provider := PROVIDERS.get(name):
             callback = Callback(event.body, event.query, frozenset(event.elsewhere))
-            return Decision(emit=_split(provider.parse(callback, ctx.settings(ctx.key)), event, ctx.key))
+            contacts = Contacts(rows)
+            emits = _split(provider.parse(callback, ctx.settings(ctx.key)), event, ctx.key, contacts)
+            return Decision(contacts.writes, (*_joined(contacts, ctx.key), *emits))
         case WebhookReceived():
             return Decision(emit=(_dead_letter("unknown_provider", "provider", event.body, event, ctx.key),))
     return NOTHING
 
 
-def _split(parsed: ParsedCallback, callback: WebhookReceived, channel: str) -> tuple[Emit, ...]:
+def _joined(contacts: Contacts, channel: str) -> Iterator[Emit]:
+    for name, contact in contacts.joined:
+        yield Emit(INBOX, conversation_key(channel, name), ContactJoined(contact=contact))
+
+
+def _split(parsed: ParsedCallback, callback: WebhookReceived, channel: str, contacts: Contacts) -> tuple[Emit, ...]:
     """What each row becomes; all of it is one transaction. What would become too much is one dead letter, whole."""
     emits = []
     left = MAX_BYTES
     for row in parsed.rows:
-        emit = _emit(row, callback, channel)
-        if len(callback.body) > _SMALL:
-            left -= len(emit.event.model_dump_json().encode())
-            if left < 0:
-                return (_dead_letter("too_large", "rows", callback.body, callback, channel),)
-        emits.append(emit)
+        for emit in _emits(row, callback, channel, contacts):
+            if len(callback.body) > _SMALL:
+                left -= len(emit.event.model_dump_json().encode())
+                if left < 0:
+                    return (_dead_letter("too_large", "rows", callback.body, callback, channel),)
+            emits.append(emit)
     return tuple(emits)
 
 
-def _emit(row: CallbackRow, callback: WebhookReceived, channel: str) -> Emit:
+def _emits(row: CallbackRow, callback: WebhookReceived, channel: str, contacts: Contacts) -> Iterator[Emit]:
     match row:
+        case InboundMessage(event="echo"):
+            key = conversation_key(channel, contacts.of(row.contact, row.user_id))
+            echoed = MessageEchoed.model_validate(_message(row, key), from_attributes=True)
+            yield Emit(INBOX, key, echoed)
+            yield Emit(RECEIPTS, key, EchoSent(message_id=row.message_id))
         case InboundMessage():
-            return Emit(INBOX, conversation_key(channel, row.contact), _message(row))
+            key = conversation_key(channel, contacts.of(row.contact, row.user_id))
+            yield Emit(INBOX, key, _message(row, key))
         case InboundNotice():
-            notice = NoticeReceived(
-                kind=row.kind,
-                message_id=row.message_id,
-                refers_to=row.refers_to,
-                sent_at=_instant(row.sent_at),
-                content=row.content,
-            )
-            return Emit(INBOX, conversation_key(channel, row.contact), notice)
+            yield _notice(row, channel, contacts)
         case Receipt():
-            return _receipt(row, callback, channel)
+            yield _receipt(row, callback, channel, contacts)
         case Notification():
             notification = NotificationReceived(event=row.event, data=row.data, at=_instant(row.at))
-            return Emit(NOTIFICATIONS, channel, notification)
+            yield Emit(NOTIFICATIONS, channel, notification)
         case BadRow():
-            return _dead_letter(row.reason, row.detail, row.row, callback, channel)
+            yield _dead_letter(row.reason, row.detail, row.row, callback, channel)
 
 
-def _message(row: InboundMessage) -> MessageReceived:
+def _notice(row: InboundNotice, channel: str, contacts: Contacts) -> Emit:
+    phone, user_id = row.contact, row.user_id
+    if row.renamed is None:
+        contact = contacts.of(phone, user_id)
+    else:
+        renamed = row.renamed
+        contact = contacts.renamed(row.contact, renamed.previous_user_id, renamed.phone, renamed.user_id)
+        phone, user_id = renamed.phone or phone, renamed.user_id
+    notice = NoticeReceived(
+        kind=row.kind,
+        message_id=row.message_id,
+        refers_to=row.refers_to,
+        sent_at=_instant(row.sent_at),
+        content=row.content,
+        **_names(contact, phone, user_id),
+    )
+    return Emit(INBOX, conversation_key(channel, contact), notice)
+
+
+def _names(contact: str, name: str, user_id: str | None) -> dict[str, str | None]:
+    """How the customer can be reached, where the key does not say all of it."""
+    if user_id is None and name == contact:
+        return {}
+    return {"phone": name, "user_id": user_id} if is_number(name) else {"user_id": name}
+
+
+def _message(row: InboundMessage, key: str) -> MessageReceived:
     media, quotes = row.media, row.quotes
     return MessageReceived(
+        **_names(contact_of(key), row.contact, row.user_id),
         message_id=row.message_id,
         provider_message_id=row.provider_message_id,
         event=row.event,
@@ -111,14 +146,15 @@ def _file(media: FoundMedia) -> Media:
     )
 
 
-def _receipt(row: Receipt, callback: WebhookReceived, channel: str) -> Emit:
+def _receipt(row: Receipt, callback: WebhookReceived, channel: str, contacts: Contacts) -> Emit:
     # Callbacks are not signed: custom_args that name another channel's conversation prove nothing about this one's.
     ours = row.ref_key is None or _is_conversation_of(channel, row.ref_key)
     key = row.ref_key if ours else None
+    contact = None if row.contact is None else contacts.of(row.contact, row.user_id)
     if key is None:
-        if row.contact is None:
+        if contact is None:
             return _dead_letter("missing_contact", "to", callback.body, callback, channel)
-        key = conversation_key(channel, row.contact)
+        key = conversation_key(channel, contact)
     receipt = ReceiptReceived(
         provider_message_id=row.provider_message_id,
         message_id=row.ref_id if ours else None,
@@ -161,5 +197,6 @@ INTAKE = Stage(
     input=WEBHOOKS,
     outputs=(INBOX, RECEIPTS, NOTIFICATIONS, DEAD_LETTERS),
     decide=decide,
+    state=(Name,),
     parks=False,
 )

@@ -13,6 +13,7 @@ from schemas.event import Event
 from schemas.events.inbox import DeliveryFailed
 from schemas.events.receipts import (
     DeliveryError,
+    EchoSent,
     MessageAnomaly,
     MessageStatusChanged,
     ReceiptReceived,
@@ -112,6 +113,9 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             reports = (Report(status="accepted", at=now), *_early(rows, provider_id))
             known = {"settled": True, "conversation_id": event.conversation_id, "kind": event.kind}
             return _learn(rows, ctx, id, reports, provider_id, known)
+        case EchoSent(message_id=id):
+            reports = (Report(status="accepted", at=now), *_early(rows, id))
+            return _learn(rows, ctx, id, reports, id, {"settled": True, "kind": "reply"})
         case SendQueued(message_id=id):
             return _learn(rows, ctx, id, (Report(status="queued", at=now),))
         case SendUnknown(message_id=id):

@@ -19,7 +19,7 @@ def render(text: str, header: Header, settings: ChannelSettings) -> str:
     """
     values = {
         "contact.name": (header.contact_name or "").strip(),
-        "contact.phone": header.contact if is_number(header.contact) else "",
+        "contact.phone": header.address if is_number(header.address) else "",
         "channel.name": settings.name.strip(),
     }
 

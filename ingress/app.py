@@ -22,8 +22,8 @@ from schemas.settings.channel import ChannelSettings
 from schemas.topics import WEBHOOKS
 
 RETRY_AFTER_SECONDS = 5
-BELOW = "/status"
-"""Below a channel's address a provider may post statuses, to tell them from messages."""
+BELOW = ("/status", "/fallback")
+"""Below a channel's address a provider may post statuses, to tell them from messages, and what it could not deliver."""
 
 
 def build_server(
@@ -62,7 +62,7 @@ def build_server(
         below = address.below(request)
         path, _, query = below.partition("?")
         if path.startswith(WEBHOOKS_PATH + "/"):
-            name, _, token = path[len(WEBHOOKS_PATH) + 1 :].removesuffix(BELOW).partition("/")
+            name, _, token = _above(path[len(WEBHOOKS_PATH) + 1 :]).partition("/")
             provider = PROVIDERS.get(name)
             if provider is not None and token and "/" not in token:
                 if request.method not in provider.methods:
@@ -187,6 +187,10 @@ class _Webhooks:
     def _without_record(self, channel: ChannelSettings | None, outcome: str, status: int) -> web.Response:
         self._metrics.callbacks.labels("" if channel is None else channel.id, outcome).inc()
         return _answer(outcome, status)
+
+
+def _above(path: str) -> str:
+    return next((path.removesuffix(below) for below in BELOW if path.endswith(below)), path)
 
 
 def _kept_headers(request: web.BaseRequest, names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -13,8 +13,8 @@ from schemas.events.conversation import Media as FileOffer
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
-InboundEvent: TypeAlias = Literal["received", "reply", "order"]
-
+InboundEvent: TypeAlias = Literal["received", "reply", "order", "echo"]
+"""echo: the business wrote it, in WhatsApp's own app."""
 
 ErrorClass: TypeAlias = Literal[
     "retry", "throttled", "credentials", "account", "window_closed", "recipient", "template", "request"
@@ -87,10 +87,11 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class InboundMessage:
-    """A customer's message. `type` is kept as sent: one nobody knows is still a message, without text.
+    """A customer's message, or an echo. `type` is kept as sent: one nobody knows is still a message, without text.
 
     message_id: Meta's id, with the channel the message's identity; EngageLab's where the row has none of Meta's.
-    contact: as contact_id gives it. sent_at: unix seconds; None where absent or absurd.
+    contact: as contact_id gives it. user_id: where contact is a number and the row names the customer by both.
+    sent_at: unix seconds; None where absent or absurd.
     text: a text's body, a file's caption, an order's note, the title of the button or list item that was chosen.
     more_media: where one message has several files, those after the first.
     """
@@ -107,6 +108,16 @@ class InboundMessage:
     quotes: Quote | None
     content: Content | None = None
     more_media: tuple[Media, ...] = ()
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewNames:
+    """The number, user id or both that a customer has from now on. previous_user_id: the one that they had."""
+
+    phone: str | None
+    user_id: str | None
+    previous_user_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,8 @@ class InboundNotice:
     """Something that happened which is no message: a reaction, an edit, a deletion, a system notice, an unknown event.
 
     kind: "reaction", "edit", "revoke", "system" or the event's name. Identity: (channel, kind, message_id): a deletion
-    may carry the id of the message it deletes.
+    may carry the id of the message it deletes. user_id: as an InboundMessage's. renamed: it says that the customer, who
+    was `contact`, has another number or user id.
     """
 
     kind: str
@@ -123,6 +135,8 @@ class InboundNotice:
     refers_to: str | None
     sent_at: int | None
     content: Content | None = None
+    user_id: str | None = None
+    renamed: NewNames | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +144,7 @@ class Receipt:
     """What became of a message of ours. Identity: (channel, provider_message_id, status); `status` is kept as sent.
 
     ref_id, ref_key: `id` and `conversation` of our own custom_args. Callbacks are not signed: check ref_key's channel.
-    contact: from `to`, else from ref_key. at: unix seconds. error_code: 0 = none.
+    contact: from `to`, else from ref_key; user_id: as an InboundMessage's. at: unix seconds. error_code: 0 = none.
     """
 
     provider_message_id: str
@@ -144,6 +158,7 @@ class Receipt:
     channel_message_id: str | None
     loss_step: int | None
     loss_source: str | None
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import orjson
 
 from providers.provider import BadRow, BadRowReason
-from schemas.contact import InvalidContact, canonical_number, contact_id
+from schemas.contact import InvalidContact, canonical_number, contact_id, is_number
 from schemas.settings.phone import InvalidPhoneNumber
 
 Json: TypeAlias = Mapping[str, object]
@@ -207,6 +207,16 @@ def contact_from(text: str) -> str | None:
         return contact_id(text)
     except InvalidContact:
         return None
+
+
+def names_in(*found: str | None) -> tuple[str | None, str | None]:
+    """Of the contacts that a row names, which are one customer's: a number where there is one, and a user id beside it.
+
+    Without a number it is the user id, and nothing beside.
+    """
+    phone = next((one for one in found if one is not None and is_number(one)), None)
+    user_id = next((one for one in found if one is not None and not is_number(one)), None)
+    return (phone, user_id) if phone is not None else (user_id, None)
 
 
 def number_from(text: str) -> str | None:

@@ -1,6 +1,7 @@
-"""A contact: the customer of a channel, by phone number or, without one, by the provider's id of the user.
+"""A contact: the customer of a channel. A name of theirs is a phone number or the provider's id of the user.
 
-One person has one contact, however a number is spelled: the key of everything about them is computed here alone.
+One person has one contact, however a number is spelled: the key of everything about them is computed here alone, from
+the first name that is heard. It then stays, whatever other names they have (agents/contacts.py).
 """
 
 import re
@@ -11,11 +12,11 @@ import phonenumbers
 
 from schemas.settings.phone import InvalidPhoneNumber, digits
 
-MAX_USER_ID: Final = re.compile(r"[A-Za-z0-9]{1,8}(?:\.[A-Za-z0-9_-]{1,128}){1,2}")
-"""Meta's: `CC.…`, `CC.ENT.…` (docs, confirmed). The dot tells it from a number."""
-
 _USER_ID: Final = re.compile(r"[A-Za-z0-9]{1,8}(?:\.[A-Za-z0-9_-]{1,128}){1,2}")
 """Meta's: `CC.…`, `CC.ENT.…` (docs, confirmed). The dot tells it from a number."""
+
+_OWNER: Final = re.compile(r"([0-9]{5,15})(?:~([0-9]{1,4}))?")
+"""A number, and which of its owners."""
 
 # WhatsApp's own id keeps a mobile digit that the network dropped or added: Mexico's 1, Argentina's 9, and Brazil's 9 in
 # the area codes up to 28 only (a practice that Meta names for the three countries).
@@ -27,11 +28,11 @@ class InvalidContact(ValueError):
 
 
 def contact_id(text: str) -> str:
-    """The contact that a number in any spelling, or a user id, stands for. Raises InvalidContact."""
+    """The contact of a number in any spelling, or of a user id; a contact is its own. Raises InvalidContact."""
     try:
         return canonical_number(text)
     except InvalidPhoneNumber as error:
-        if _USER_ID.fullmatch(text) and not text[0].isdigit():
+        if (_USER_ID.fullmatch(text) and not text[0].isdigit()) or _OWNER.fullmatch(text):
             return text
         raise InvalidContact(str(error)) from None
 
@@ -39,6 +40,19 @@ def contact_id(text: str) -> str:
 def is_number(contact: str) -> bool:
     """Whether the contact is known by a phone number."""
     return contact.isascii() and contact.isdigit()
+
+
+def next_owner(contact: str) -> str:
+    """The contact of whoever has the number next: `34611~2`, `34611~3` … contact: of who had it."""
+    found = _OWNER.fullmatch(contact)
+    if found is None:
+        raise ValueError("not known by a number")
+    return f"{found[1]}~{int(found[2] or 1) + 1}"
+
+
+def address(contact: str, phone: str | None, user_id: str | None) -> str:
+    """Where the contact is reached: at their number where one is known, else by user id. Both: as last heard."""
+    return phone or (contact if is_number(contact) else user_id or contact)
 
 
 @lru_cache(maxsize=50_000)

@@ -55,6 +55,8 @@ from schemas.events.inbox import (
     AiHandedOver,
     Assign,
     Block,
+    CommandForwarded,
+    ContactJoined,
     DeliveryFailed,
     DeliverySent,
     DeliveryUnsent,
@@ -62,6 +64,7 @@ from schemas.events.inbox import (
     Label,
     MediaFailed,
     MediaStored,
+    MessageEchoed,
     MessageReceived,
     Mute,
     NoticeReceived,
@@ -77,6 +80,7 @@ from schemas.events.media import MediaRequested
 from schemas.events.operations import DeadLettered, DeadLetterReplayed, KeyUnparked, TimersFired
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import (
+    EchoSent,
     MessageAnomaly,
     MessageStatusChanged,
     ReceiptReceived,
@@ -154,6 +158,9 @@ INBOX = Topic(
     writers={
         MessageReceived: "intake",
         NoticeReceived: "intake",
+        MessageEchoed: "intake",
+        ContactJoined: "intake",
+        CommandForwarded: "conversations",
         Reply: "ingress",
         Resolve: "ingress",
         AddNote: "ingress",
@@ -183,6 +190,7 @@ RECEIPTS = Topic(
     key="conversation key",
     writers={
         ReceiptReceived: "intake",
+        EchoSent: "intake",
         SendQueued: "delivery",
         SendAccepted: "delivery",
         SendRefused: "delivery",

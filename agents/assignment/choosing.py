@@ -93,7 +93,7 @@ def _by_rule(question: Question) -> Choice | None:
     contact = contact_of(conversation.key)
     message = Message(
         channel=settings.id,
-        phone=contact if is_number(contact) else "",
+        phone=need.phone or (contact if is_number(contact) else ""),
         hours=settings.business_hours,
         need=need,
     )

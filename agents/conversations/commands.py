@@ -1,7 +1,7 @@
 """What a person asks: each command is carried out on the contact's latest conversation, or refused."""
 
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 from agents.conversations.draft import Draft, human, is_ai, was_seen
 from agents.conversations.moves import (
@@ -36,6 +36,7 @@ from schemas.events.inbox import (
     Assign,
     Block,
     Command,
+    CommandForwarded,
     HandOver,
     Label,
     Mute,
@@ -46,6 +47,7 @@ from schemas.events.inbox import (
     Unblock,
 )
 from schemas.events.sending import SendMessage
+from schemas.topics import INBOX
 
 MAX_LABELS: Final = 20
 MAX_LABEL: Final = 64
@@ -56,6 +58,8 @@ Refusal = tuple[str, str]
 
 def handle_command(draft: Draft, event: Command) -> Draft:
     """Carry it out on the contact's latest conversation, or refuse it."""
+    if draft.contact.joined is not None and not draft.is_live:
+        return draft.forward(event, draft.contact.joined)
     name = f"command/{event.command_id}"
     if was_seen(draft, name):
         return _refuse(draft, event, "duplicate_command", "a command of this id was carried out before")
@@ -66,6 +70,11 @@ def handle_command(draft: Draft, event: Command) -> Draft:
         return _refuse(draft, event, *refusal)
     # Only now: one that was refused may be asked again under its id.
     return _carry_out(draft.remember(name), event)
+
+
+def forwarded_command(event: CommandForwarded) -> Command:
+    """The command that was forwarded."""
+    return cast("Command", INBOX.types[event.command].model_validate(event.data))
 
 
 def _refuse(draft: Draft, event: Command, code: str, reason: str) -> Draft:

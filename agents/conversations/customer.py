@@ -33,7 +33,7 @@ def receive_message(draft: Draft, event: MessageReceived) -> Draft:
     if was_seen(draft, name):
         return draft
     at = _clamped(event.sent_at, draft.now)
-    draft = _heard(draft.remember(name), at, event.name)
+    draft = _heard(draft.remember(name), at, event)
     if draft.contact.blocked:
         return draft if draft.conversation is None else draft.receive(event, at, "quiet")
     answer = survey_answered_by(draft, event)
@@ -55,14 +55,22 @@ def receive_message(draft: Draft, event: MessageReceived) -> Draft:
     return request_assignee(_join(draft, event, at), "opened", held_message(event, at))
 
 
-def _heard(draft: Draft, at: datetime, name: str | None) -> Draft:
+def _heard(draft: Draft, at: datetime, event: MessageReceived) -> Draft:
+    draft = know_names(draft, event)
     contact = draft.contact
     heard = {
-        "name": name or contact.name,
+        "name": event.name or contact.name,
         "last_customer_at": max(contact.last_customer_at or at, at),
         "unsent_noted": False,
     }
     return draft.store_contact(contact.model_copy(update=heard))
+
+
+def know_names(draft: Draft, event: MessageReceived | NoticeReceived) -> Draft:
+    """The customer's number and user id, as the event says them."""
+    contact = draft.contact
+    known = {"phone": event.phone or contact.phone, "user_id": event.user_id or contact.user_id, "joined": None}
+    return draft.store_contact(contact.model_copy(update=known))
 
 
 def _join(draft: Draft, event: MessageReceived, at: datetime) -> Draft:
@@ -95,7 +103,11 @@ def receive_notice(draft: Draft, event: NoticeReceived) -> Draft:
     """Publish it on the contact's latest conversation, whatever its status; nothing else follows from it."""
     # A deletion may carry the id of the message that it deletes, so the kind is part of its identity.
     name = f"notice/{event.kind}/{event.message_id or draft.ctx.cause}"
-    if draft.conversation is None or was_seen(draft, name):
+    if was_seen(draft, name):
+        return draft
+    if event.phone or event.user_id:
+        draft = know_names(draft, event)
+    if draft.conversation is None:
         return draft
     notice = ConversationNoticeReceived(
         header=draft.header,

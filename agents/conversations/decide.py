@@ -4,9 +4,9 @@ A contact has at most one live conversation, its latest. Ended ones stay while t
 """
 
 from agents.conversations.ai import end_ai_request
-from agents.conversations.commands import handle_command
+from agents.conversations.commands import forwarded_command, handle_command
 from agents.conversations.customer import receive_message, receive_notice
-from agents.conversations.delivered import record_failed, record_sent, record_unsent
+from agents.conversations.delivered import record_echo, record_failed, record_sent, record_unsent
 from agents.conversations.draft import SEEN_FOR, Draft
 from agents.conversations.media import end_media
 from agents.conversations.proposals import answer_proposal
@@ -30,10 +30,13 @@ from schemas.event import Event
 from schemas.events.inbox import (
     AiEnd,
     Command,
+    CommandForwarded,
+    ContactJoined,
     DeliveryFailed,
     DeliverySent,
     DeliveryUnsent,
     MediaEnd,
+    MessageEchoed,
     MessageReceived,
     NoticeReceived,
     ProposeAssignee,
@@ -45,10 +48,16 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     """What becomes of the contact's conversations. Key: the conversation key."""
     draft = Draft.begin(rows, ctx)
     match event:
+        case MessageEchoed():
+            draft = record_echo(draft, event)
         case MessageReceived():
             draft = receive_message(draft, event)
         case NoticeReceived():
             draft = receive_notice(draft, event)
+        case ContactJoined():
+            draft = draft.store_contact(draft.contact.model_copy(update={"joined": event.contact}))
+        case CommandForwarded():
+            draft = handle_command(draft, forwarded_command(event))
         case Command():
             draft = handle_command(draft, event)
         case ProposeAssignee():
@@ -75,7 +84,14 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
 CONVERSATIONS = Stage(
     "conversations",
     input=topics.INBOX,
-    outputs=(topics.CONVERSATIONS, topics.ACCOUNT_INBOX, topics.OUTBOUND, topics.AI_REQUESTS, topics.MEDIA_REQUESTS),
+    outputs=(
+        topics.CONVERSATIONS,
+        topics.ACCOUNT_INBOX,
+        topics.OUTBOUND,
+        topics.AI_REQUESTS,
+        topics.MEDIA_REQUESTS,
+        topics.INBOX,
+    ),
     decide=decide,
     state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Aged),
 )

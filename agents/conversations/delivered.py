@@ -1,7 +1,15 @@
-"""Delivery reports what became of a message."""
+"""What became of a message: delivery's reports, and echoes of what the business wrote in WhatsApp's own app."""
 
-from agents.conversations.draft import Draft
-from agents.conversations.moves import add_note
+from agents.conversations.customer import know_names
+from agents.conversations.draft import Draft, was_seen
+from agents.conversations.moves import (
+    add_note,
+    hand_over,
+    mark_answered,
+    new_conversation,
+    open_conversation,
+    request_assignee,
+)
 from agents.conversations.notes import failed_note, unsent_note
 from agents.conversations.surveys import (
     fail_survey,
@@ -9,8 +17,9 @@ from agents.conversations.surveys import (
     survey_sent,
     survey_unsent,
 )
-from schemas.events.conversation import ConversationMessageSent
-from schemas.events.inbox import DeliveryFailed, DeliverySent, DeliveryUnsent
+from schemas.events.content import Outgoing
+from schemas.events.conversation import ConversationMessageSent, Status
+from schemas.events.inbox import DeliveryFailed, DeliverySent, DeliveryUnsent, MessageEchoed
 
 
 def record_sent(draft: Draft, event: DeliverySent) -> Draft:
@@ -39,6 +48,37 @@ def record_sent(draft: Draft, event: DeliverySent) -> Draft:
     )
     draft = draft.publish(sent)
     return survey_sent(draft, event) if event.kind == "survey" else draft
+
+
+def record_echo(draft: Draft, event: MessageEchoed) -> Draft:
+    """A person wrote in WhatsApp's own app: the AI agent gives way. It joins the latest conversation as it is.
+
+    Without one it starts one, which a human agent gets.
+    """
+    name = f"seen/{event.message_id}"
+    if was_seen(draft, name):
+        return draft
+    draft = know_names(draft.remember(name), event)
+    if draft.conversation is None:
+        draft = open_conversation(draft, new_conversation(draft, "agent"))
+        draft = request_assignee(draft, "handed_over")
+    elif draft.current.status is Status.AI_REPLYING:
+        draft = hand_over(draft, "taken_over", "handed_over")
+    draft = mark_answered(draft)
+    at = draft.now if event.sent_at is None else min(event.sent_at, draft.now)
+    draft = draft.store(draft.current.model_copy(update={"last_human_at": at}))
+    sent = ConversationMessageSent(
+        header=draft.header,
+        message_id=event.message_id,
+        at=at,
+        kind="reply",
+        text=event.text,
+        content=None if event.quotes is None else Outgoing(quotes=event.quotes),
+        in_app=True,
+        media=event.media,
+    )
+    draft = draft.publish(sent)
+    return draft if event.media is None else draft.request_media(event.message_id, event.media, *event.more_media)
 
 
 def record_failed(draft: Draft, event: DeliveryFailed) -> Draft:

@@ -27,6 +27,7 @@ from agents.conversations.rows import (
 )
 from agents.retention import Aged, sweep_timer
 from agents.stage import Context, Decision, Emit, Row, Rows, RowT
+from schemas.contact import address
 from schemas.event import Event
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import ConversationChanged
@@ -43,12 +44,12 @@ from schemas.events.conversation import (
     Status,
     Treatment,
 )
-from schemas.events.inbox import MessageReceived
+from schemas.events.inbox import Command, CommandForwarded, MessageReceived
 from schemas.events.media import MediaRequested
 from schemas.events.sending import SendMessage
-from schemas.ids import channel_of, contact_of
+from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.settings.channel import ChannelSettings
-from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, MEDIA_REQUESTS, OUTBOUND
+from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, INBOX, MEDIA_REQUESTS, OUTBOUND
 
 SEEN_FOR: Final = timedelta(days=7)
 """For how long a message, notice or command that comes again is known."""
@@ -125,6 +126,8 @@ class Draft:
             conversation_id=row.id,
             channel=self.channel,
             contact=contact_of(self.ctx.key),
+            phone=contact.phone,
+            user_id=contact.user_id,
             contact_name=contact.name,
             opened_at=row.opened_at,
             opened_by=row.opened_by,
@@ -210,7 +213,15 @@ class Draft:
         return self._emit(Emit(ACCOUNT_INBOX, self.settings.account, event, self.channel))
 
     def send(self, message: SendMessage) -> "Draft":
-        return self._emit(Emit(OUTBOUND, self.ctx.key, message, self.channel))
+        contact = contact_of(self.ctx.key)
+        to = address(contact, self.contact.phone, self.contact.user_id)
+        addressed = message if to == contact else message.model_copy(update={"to": to})
+        return self._emit(Emit(OUTBOUND, self.ctx.key, addressed, self.channel))
+
+    def forward(self, command: Command, contact: str) -> "Draft":
+        """Hand a command to the contact that this one is another name of."""
+        forwarded = CommandForwarded(command=command.type, data=command.model_dump(mode="json"))
+        return self._emit(Emit(INBOX, conversation_key(self.channel, contact), forwarded, self.channel))
 
     def _emit(self, emit: Emit) -> "Draft":
         return replace(self, emits=(*self.emits, emit))
@@ -237,9 +248,9 @@ class Draft:
             treatment=treatment,
         )
         draft = draft.publish(received)
-        return draft if event.media is None else draft._request_media(event.message_id, event.media, *event.more_media)
+        return draft if event.media is None else draft.request_media(event.message_id, event.media, *event.more_media)
 
-    def _request_media(self, message_id: str, *files: Media) -> "Draft":
+    def request_media(self, message_id: str, *files: Media) -> "Draft":
         """Have the files fetched, for which the message doesn't wait."""
         id = self.current.id
         requests = (

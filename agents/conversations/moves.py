@@ -83,6 +83,7 @@ def request_assignee(
         text=None if message is None else message.text,
         message_kind=None if message is None else message.kind,
         contact_name=draft.contact.name,
+        phone=draft.contact.phone,
         returning=draft.header.returning or reason == "reopened",
         labels=row.labels,
         former=former,

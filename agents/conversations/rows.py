@@ -22,6 +22,8 @@ class Contact(Row):
     latest: the number of the latest conversation, so also how many there were. last_customer_at: the provider's clock.
     unsent_noted: the customer did not write since a note said that an automatic message was not sent. surveys: the
     number of the latest survey. ended_surveys: the ids of the last few that are over, by which they may be quoted.
+    phone, user_id: as the customer was last heard, where the key does not say all. joined: the key is only another name
+    of that contact.
     """
 
     name: str | None = None
@@ -31,6 +33,9 @@ class Contact(Row):
     blocked: bool = False
     surveys: int = 0
     ended_surveys: tuple[str, ...] = ()
+    phone: str | None = None
+    user_id: str | None = None
+    joined: str | None = None
 
     @property
     def session_ends(self) -> datetime | None:

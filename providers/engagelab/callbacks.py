@@ -36,6 +36,7 @@ from providers.reading import (
     identifier,
     instant,
     label,
+    names_in,
     number_from,
     object_of,
     part_of,
@@ -151,7 +152,7 @@ def _inbound(row: Json, content: Json, own: str) -> InboundMessage | InboundNoti
     if message_id is None:
         raise RowError(BadRowReason.MISSING_MESSAGE_ID, "channel_message_id")
     customer = part_of(data, "contact")
-    contact = contact_in(customer, "wa_id") or contact_in(row, "from") or contact_in(customer, "user_id")
+    contact, user_id = names_in(contact_in(customer, "wa_id"), contact_in(row, "from"), contact_in(customer, "user_id"))
     if contact is None:
         raise unusable_contact(customer, "wa_id")
     sent_at = instant(row.get("itime"))
@@ -160,7 +161,7 @@ def _inbound(row: Json, content: Json, own: str) -> InboundMessage | InboundNoti
     message_event = _MESSAGE_EVENTS.get(event)
     if message_event is None:
         refers_to = (quotes and quotes.channel_message_id) or (channel_message_id if event == "deleted" else None)
-        return InboundNotice(event, contact, message_id, refers_to, sent_at)
+        return InboundNotice(event, contact, message_id, refers_to, sent_at, user_id=user_id)
     type_ = message_type(message, "order" if event == "order" else "unknown")
     part = part_of(message, type_)
     text = message_text(type_, part)
@@ -169,12 +170,13 @@ def _inbound(row: Json, content: Json, own: str) -> InboundMessage | InboundNoti
     held = read_content(type_, message, None if quotes is None else quotes.channel_message_id or quotes.message_id)
     if type_ in NOTICES:
         refers_to = text_of(part, "original_message_id", MAX_ID) or text_of(part, "message_id", MAX_ID)
-        return InboundNotice(type_, contact, message_id, refers_to, sent_at, held)
+        return InboundNotice(type_, contact, message_id, refers_to, sent_at, held, user_id)
     return InboundMessage(
         event=message_event,
         message_id=message_id,
         provider_message_id=text_of(row, "message_id", MAX_ID),
         contact=contact,
+        user_id=user_id,
         name=clipped(part_of(customer, "profile").get("name"), MAX_LABEL),
         type=type_,
         text=text,

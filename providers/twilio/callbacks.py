@@ -29,6 +29,7 @@ from providers.reading import (
     RowError,
     clipped,
     contact_from,
+    names_in,
     number_from,
     string,
     text_of,
@@ -89,7 +90,7 @@ def _receipt(form: Form, callback: Callback, message_id: str, own: str) -> Recei
         raise RowError(BadRowReason.MISSING_STATUS, "MessageStatus")
     ours = dict(parse_qsl(callback.query, keep_blank_values=True))
     ref_key = text_of(ours, "conversation", MAX_ID)
-    contact = _contact(form, "To") or _contact(form, "ExternalUserId")
+    contact, user_id = names_in(_contact(form, "To"), _contact(form, "ExternalUserId"))
     if contact is None and ref_key is None:
         raise RowError(BadRowReason.MISSING_CONTACT, "To")
     return Receipt(
@@ -97,6 +98,7 @@ def _receipt(form: Form, callback: Callback, message_id: str, own: str) -> Recei
         status=STATUSES.get(word.lower(), word.lower()),
         at=None,
         contact=contact,
+        user_id=user_id,
         ref_id=text_of(ours, "id", MAX_ID),
         ref_key=ref_key,
         error_code=whole(form.get("ErrorCode")) or 0,
@@ -109,7 +111,7 @@ def _receipt(form: Form, callback: Callback, message_id: str, own: str) -> Recei
 
 def _inbound(form: Form, message_id: str, own: str) -> InboundMessage:
     _expect_own_number(form, "To", own)
-    contact = _contact(form, "From") or _contact(form, "WaId") or _contact(form, "ExternalUserId")
+    contact, user_id = names_in(_contact(form, "From"), _contact(form, "WaId"), _contact(form, "ExternalUserId"))
     if contact is None:
         raise RowError(BadRowReason.MISSING_CONTACT, "From")
     files = _media(form)
@@ -126,6 +128,7 @@ def _inbound(form: Form, message_id: str, own: str) -> InboundMessage:
         message_id=message_id,
         provider_message_id=message_id,
         contact=contact,
+        user_id=user_id,
         name=clipped(form.get("ProfileName"), MAX_LABEL),
         type=kind,
         text=text,

@@ -16,8 +16,10 @@ from providers.provider import (
     BadRowReason,
     Callback,
     CallbackRow,
+    InboundEvent,
     InboundMessage,
     InboundNotice,
+    NewNames,
     Notification,
     ParsedCallback,
     Quote,
@@ -38,6 +40,8 @@ from providers.reading import (
     identifier,
     instant,
     label,
+    names_in,
+    object_in,
     part_of,
     text_of,
     unusable_contact,
@@ -47,6 +51,8 @@ from schemas.settings.channel import ChannelSettings
 
 STATUSES: Final = {"failed": "sent_failed", "played": "read"}
 """Meta's words that have another name here. A voice note that was played was also read."""
+
+_RENAMES: Final = frozenset({"user_changed_number", "customer_changed_number", "user_changed_user_id"})
 
 _LISTS: Final = ("messages", "statuses", "errors", "message_echoes")
 
@@ -149,6 +155,8 @@ def _row(update: _Update, callback: Callback, settings: ChannelSettings) -> Call
         match update.kind:
             case "messages":
                 return _inbound(update.content, update.value)
+            case "message_echoes":
+                return _echo(update.content)
             case "statuses":
                 return _receipt(update.content, update.value)
             case kind:
@@ -171,36 +179,93 @@ def _inbound(message: Json, value: Json) -> InboundMessage | InboundNotice:
     if message.get("group_id") is not None:
         raise RowError(BadRowReason.GROUP, "group_id")
     type_ = message_type(message)
-    part = part_of(message, type_)
     sender = _customer(message, value)
-    contact = (
-        contact_in(message, "from")
-        or contact_in(message, "from_user_id")
-        or contact_in(sender, "wa_id")
-        or contact_in(sender, "user_id")
-        or contact_in(part, "previous_user_id")
+    contact, user_id = names_in(
+        contact_in(message, "from"),
+        contact_in(message, "from_user_id"),
+        contact_in(sender, "wa_id"),
+        contact_in(sender, "user_id"),
+        contact_in(part_of(message, type_), "previous_user_id"),
+        _number_asked_for(message),
     )
     if contact is None:
         raise unusable_contact(message, "from")
-    sent_at = instant(message.get("timestamp"))
-    quoted = text_of(part_of(message, "context"), "id", MAX_ID)
-    content = read_content(type_, message, quoted)
     if type_ in NOTICES:
-        refers_to = text_of(part, "original_message_id", MAX_ID) or text_of(part, "message_id", MAX_ID)
-        return InboundNotice(type_, contact, message_id, refers_to, sent_at, content)
+        return _notice(type_, message, message_id, contact, user_id)
+    event: InboundEvent = "order" if type_ == "order" else "received"
+    return _message(message, message_id, contact, user_id, event, _name(sender))
+
+
+def _number_asked_for(message: Json) -> str | None:
+    """The customer's own number, where the message answers a request for it (Meta docs, confirmed)."""
+    card = next(_objects(message, "contacts"), {})
+    phone = next(_objects(card, "phones"), {})
+    return contact_in(phone, "wa_id") if card.get("origin") == "contact_request" else None
+
+
+def _echo(message: Json) -> InboundMessage | InboundNotice:
+    """What the business typed in its app: `from` is its own number, `to` the customer."""
+    message_id = identifier(message, "id")
+    if message_id is None:
+        raise RowError(BadRowReason.MISSING_MESSAGE_ID, "id")
+    contact, user_id = names_in(contact_in(message, "to"), contact_in(message, "to_user_id"))
+    if contact is None:
+        raise unusable_contact(message, "to")
+    type_ = message_type(message)
+    if type_ in NOTICES:
+        return _notice(type_, message, message_id, contact, user_id)
+    return _message(message, message_id, contact, user_id, "echo", None)
+
+
+def _notice(type_: str, message: Json, message_id: str, contact: str, user_id: str | None) -> InboundNotice:
+    part = part_of(message, type_)
+    quoted = text_of(part_of(message, "context"), "id", MAX_ID)
+    return InboundNotice(
+        kind=type_,
+        contact=contact,
+        message_id=message_id,
+        refers_to=text_of(part, "original_message_id", MAX_ID) or text_of(part, "message_id", MAX_ID),
+        sent_at=instant(message.get("timestamp")),
+        content=read_content(type_, message, quoted),
+        user_id=user_id,
+        renamed=_renamed(part) if type_ == "system" else None,
+    )
+
+
+def _renamed(part: Json) -> NewNames | None:
+    """Of a system message: the customer's new number and user id. An identity that only changed its keys has none."""
+    phone = contact_in(part, "wa_id") or contact_in(part, "new_wa_id")
+    user_id = contact_in(part, "user_id")
+    word = text_of(part, "type", MAX_LABEL) or ""
+    if word not in _RENAMES or (phone is None and user_id is None):
+        return None
+    return NewNames(phone, user_id, contact_in(part, "previous_user_id"))
+
+
+def _message(
+    message: Json, message_id: str, contact: str, user_id: str | None, event: InboundEvent, name: str | None
+) -> InboundMessage:
+    type_ = message_type(message)
+    part = part_of(message, type_)
+    quoted = text_of(part_of(message, "context"), "id", MAX_ID)
     return InboundMessage(
-        event="order" if type_ == "order" else "reply" if quoted else "received",
+        event="reply" if event == "received" and quoted else event,
         message_id=message_id,
         provider_message_id=message_id,
         contact=contact,
-        name=clipped(part_of(sender, "profile").get("name"), MAX_LABEL),
+        user_id=user_id,
+        name=name,
         type="audio" if type_ == "voice" else type_,
         text=message_text(type_, part),
         media=read_media(part, type_) if type_ in MEDIA_TYPES else None,
-        sent_at=sent_at,
+        sent_at=instant(message.get("timestamp")),
         quotes=Quote(quoted, quoted) if quoted else None,
-        content=content,
+        content=read_content(type_, message, quoted),
     )
+
+
+def _name(sender: Json) -> str | None:
+    return clipped(part_of(sender, "profile").get("name"), MAX_LABEL)
 
 
 def _customer(message: Json, value: Json) -> Json:
@@ -223,22 +288,36 @@ def _receipt(status: Json, value: Json) -> Receipt:
     recipient = next(_objects(value, "contacts"), {})
     error = next(_objects(status, "errors"), {})
     details = part_of(error, "error_data").get("details")
+    ref_id, ref_key = _ours(status)
+    contact, user_id = names_in(
+        contact_in(status, "recipient_id"),
+        contact_in(status, "recipient_user_id"),
+        contact_in(recipient, "wa_id"),
+        contact_in(recipient, "user_id"),
+    )
     return Receipt(
         provider_message_id=message_id,
         status=STATUSES.get(word, word),
         at=instant(status.get("timestamp")),
-        contact=contact_in(status, "recipient_id")
-        or contact_in(status, "recipient_user_id")
-        or contact_in(recipient, "wa_id")
-        or contact_in(recipient, "user_id"),
-        ref_id=text_of(status, "biz_opaque_callback_data", MAX_ID),
-        ref_key=None,
+        contact=contact,
+        user_id=user_id,
+        ref_id=ref_id,
+        ref_key=ref_key,
         error_code=whole(error.get("code")) or 0,
         error_message=clipped(details or error.get("message") or error.get("title"), MAX_ERROR),
         channel_message_id=message_id,
         loss_step=None,
         loss_source=None,
     )
+
+
+def _ours(status: Json) -> tuple[str | None, str | None]:
+    """Our id of the message, and its conversation, as they were sent along: it may be the id alone."""
+    data = text_of(status, "biz_opaque_callback_data", 2 * MAX_ID)
+    if data is None:
+        return None, None
+    ours = object_in(data.encode(errors="replace"))
+    return (text_of(ours, "id", MAX_ID), text_of(ours, "conversation", MAX_ID)) if ours else (data[:MAX_ID], None)
 
 
 def _notification(event: str, data: dict[str, Any]) -> Notification:

@@ -35,13 +35,15 @@ def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str
         return SendResult(answer="refused", code=_BAD_REQUEST, message=str(error))
     # With "+": without it Meta may put the business's own country code in front (docs, confirmed).
     to = {"to": f"+{request.contact}"} if is_number(request.contact) else {"recipient": request.contact}
+    # A status may name no recipient: it is found by the conversation.
+    ours = {"id": request.message_id, "conversation": request.conversation}
     body: dict[str, JsonValue] = {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         **to,
         "type": kind,
         kind: content,
-        "biz_opaque_callback_data": request.message_id,
+        "biz_opaque_callback_data": orjson.dumps(ours).decode(),
     }
     path = f"/{settings.api_version}/{settings.phone_number_id}/messages"
     return Call("POST", path, {**headers, "Content-Type": "application/json"}, body=orjson.dumps(body))

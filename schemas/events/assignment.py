@@ -22,7 +22,8 @@ class AssignmentNeed(BaseModel):
 
     at, text, message_kind: of the customer's message that asks, where there is one. former: the last assignee.
     team: a person gave it to that team. replied_by: the agent whose reply reopened it, who gets it where the former
-    assignee is not available. passed: the agents who had it while its customer waited.
+    assignee is not available. passed: the agents who had it while its customer waited. phone: the customer's number
+    (digits), where the conversation's key does not say it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -32,6 +33,7 @@ class AssignmentNeed(BaseModel):
     text: str | None = None
     message_kind: str | None = None
     contact_name: str | None = None
+    phone: str | None = None
     returning: bool = False
     labels: tuple[str, ...] = ()
     former: Assignee | None = None

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from schemas.contact import address
 from schemas.event import Event
 from schemas.events.content import Content, Outgoing
 
@@ -42,6 +43,7 @@ class Header(BaseModel):
     and the agents' so far; automatic ones (greeting, survey …) are counted apart. resolution: how often it was
     resolved. surveys: how many were asked in it and not failed. unread: the customer's messages since an agent's last,
     human or AI; waiting_since: the time of the first of them. returning: the contact had a conversation before.
+    contact: the key's; phone (digits), user_id: the customer's, as last heard, where contact does not say all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +51,8 @@ class Header(BaseModel):
     conversation_id: str
     channel: str
     contact: str
+    phone: str | None = None
+    user_id: str | None = None
     contact_name: str | None = None
     opened_at: datetime
     opened_by: Literal["customer", "agent"] = "customer"
@@ -69,6 +73,11 @@ class Header(BaseModel):
     returning: bool = False
     blocked: bool = False
     muted: bool = False
+
+    @property
+    def address(self) -> str:
+        """Where the customer is reached: a number's digits, or a user id."""
+        return address(self.contact, self.phone, self.user_id)
 
     @property
     def session_ends(self) -> datetime | None:
@@ -146,8 +155,9 @@ class ConversationMessageReceived(ConversationEvent):
 
 
 class ConversationMediaStored(ConversationEvent):
-    """A file of a customer's message is in the media store. index: which of the message's files, from 0.
+    """A file of a message is in the media store: of a customer's, or of one written in WhatsApp's own app.
 
+    index: which of the message's files, from 0.
     file: its key in the store; preview: that of a small WebP picture of it. mime_type: from its bytes. sha256: in hex.
     """
 
@@ -163,7 +173,7 @@ class ConversationMediaStored(ConversationEvent):
 
 
 class ConversationMediaFailed(ConversationEvent):
-    """A file of a customer's message could not be fetched. final: nor will it be; else it is being tried on, told once.
+    """A file of such a message could not be fetched. final: nor will it be; else it is being tried on, told once.
 
     reason: unsupported (the provider offers no way), too_large, not_found, wrong_hash, empty, forbidden (its address is
     not public, or the provider refuses us), unreachable, store (ours could not take it).
@@ -178,9 +188,10 @@ class ConversationMediaFailed(ConversationEvent):
 
 
 class ConversationMessageSent(ConversationEvent):
-    """The provider accepted a message to the customer.
+    """The provider accepted a message to the customer, or the business sent one in WhatsApp's own app.
 
-    kind: reply, greeting, unavailable, survey, comment (asks for one), ai, goodbye.
+    kind: reply, greeting, unavailable, survey, comment (asks for one), ai, goodbye. in_app: in WhatsApp's own app;
+    media: its file, then.
     """
 
     type: ClassVar[str] = "conversation.message_sent"
@@ -193,6 +204,8 @@ class ConversationMessageSent(ConversationEvent):
     via: Literal["session", "template"] = "session"
     repeat: bool = False
     content: Outgoing | None = None
+    in_app: bool = False
+    media: Media | None = None
 
 
 class ConversationNoticeReceived(ConversationEvent):

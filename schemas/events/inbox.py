@@ -53,6 +53,29 @@ class NoticeReceived(Event):
     user_id: str | None = None
 
 
+class MessageEchoed(MessageReceived):
+    """The business wrote to the customer in WhatsApp's own app. Never sent by us. Written by intake."""
+
+    type: ClassVar[str] = "message.echoed"
+
+
+class ContactJoined(Event):
+    """The key's contact is another name of `contact`, who has one thread, under its own key. Written by intake."""
+
+    type: ClassVar[str] = "contact.joined"
+
+    contact: str
+
+
+class CommandForwarded(Event):
+    """A command for a contact under another of its names: data, of the type `command`. Written by conversations."""
+
+    type: ClassVar[str] = "command.forwarded"
+
+    command: str
+    data: dict[str, JsonValue]
+
+
 class Command(Event):
     """Something a person asks of the contact's latest conversation. Written by ingress."""
 

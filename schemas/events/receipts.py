@@ -25,6 +25,17 @@ class ReceiptReceived(Event):
     channel_message_id: str | None = None
 
 
+class EchoSent(Event):
+    """The business sent the message in WhatsApp's own app: receipts may follow. Written by intake.
+
+    message_id: the provider's, as it has no other.
+    """
+
+    type: ClassVar[str] = "echo.sent"
+
+    message_id: str
+
+
 class SendQueued(Event):
     """The message waits: the provider could not take it yet. Written by delivery, once a message."""
 

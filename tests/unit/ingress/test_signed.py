@@ -146,6 +146,17 @@ async def test_twilio_signs_the_public_address_byte_for_byte(port: str, kept: st
         assert len(ingress.callbacks) == 1
 
 
+async def test_what_twilio_could_not_deliver_may_come_to_the_fallback_address() -> None:
+    async with running() as (ingress, client):
+        await ingress.writer.save_file(channels(TWILIO))
+        url = ingress.webhook("line", "twilio") + "/fallback"
+        form = {"Body": "hola", "ErrorCode": "11200", "MessageSid": "SM1"}
+        headers = {"X-Twilio-Signature": by_token(url, "".join(name + form[name] for name in sorted(form)))}
+        async with client.post(url, data=form, headers=headers) as answer:
+            assert (answer.status, await answer.text()) == (200, "<Response/>")
+        assert len(ingress.callbacks) == 1
+
+
 async def test_without_a_public_address_the_one_that_was_called_is_signed() -> None:
     async with running() as (ingress, client):
         await ingress.writer.save_file(channels(TWILIO))

@@ -10,7 +10,7 @@ from schemas.events.conversation import (
     ConversationMessageReceived,
     Media,
 )
-from schemas.events.inbox import MediaFailed, MediaStored, MessageReceived
+from schemas.events.inbox import MediaFailed, MediaStored, MessageEchoed, MessageReceived
 from schemas.events.media import MediaRequested
 from schemas.topics import CONVERSATIONS, MEDIA_REQUESTS
 from tests.support.conversation import ANA, KEY, ConversationBench
@@ -70,6 +70,14 @@ def test_a_blocked_contact_s_files_are_kept_too() -> None:
     bench.message("m0")
     bench.block()
     assert len(all_of(MediaRequested, received(bench))) == 2
+
+
+def test_the_files_of_a_message_from_whatsapp_s_own_app_are_fetched_too() -> None:
+    bench = ConversationBench()
+    bench.message("m0")
+    emitted = bench.feed(MessageEchoed(message_id="e1", kind="image", media=FIRST))
+    asked = the(MediaRequested, emitted)
+    assert (asked.conversation_id, asked.message_id, asked.media) == (bench.latest.id, "e1", FIRST)
 
 
 def test_a_stored_file_is_published_on_its_conversation_and_changes_nothing() -> None:

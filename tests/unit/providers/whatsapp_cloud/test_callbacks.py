@@ -66,7 +66,7 @@ def received(one: Json, **value: Any) -> InboundMessage:
 
 def test_a_text() -> None:
     assert received(message("text", {"body": "Hola"})) == InboundMessage(
-        "received", "wamid.1", "wamid.1", "34655000001", "Ida", "text", "Hola", None, 1790000000, None
+        "received", "wamid.1", "wamid.1", "34655000001", "Ida", "text", "Hola", None, 1790000000, None, user_id="ES.77"
     )
 
 

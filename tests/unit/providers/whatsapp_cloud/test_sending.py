@@ -45,7 +45,7 @@ def test_a_text() -> None:
         "to": "+34655000001",
         "type": "text",
         "text": {"body": "Hola", "preview_url": False},
-        "biz_opaque_callback_data": "m1",
+        "biz_opaque_callback_data": '{"id":"m1","conversation":"c:34655000001"}',
     }
 
 
