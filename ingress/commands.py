@@ -61,7 +61,7 @@ class TemplateRequest(channel.Template):
     parameters: tuple[Annotated[str, StringConstraints(max_length=MAX_PARAMETER)], ...] = ()
 
 
-class MediaRequest(SettingsModel):
+class FileRequest(SettingsModel):
     """A file to send: one that was uploaded or received, or one that the provider fetches from a link."""
 
     kind: Literal["image", "video", "audio", "voice", "document", "sticker"]
@@ -86,7 +86,7 @@ class ReplyRequest(_Request):
 
     type: Literal["reply"]
     text: Written | None = None
-    media: MediaRequest | None = None
+    media: FileRequest | None = None
     template: TemplateRequest | None = None
 
     @model_validator(mode="after")

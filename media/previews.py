@@ -9,7 +9,7 @@ SIZE: Final = 320
 """Pixels of the longer side at most."""
 MAX_PIXELS: Final = 50_000_000
 """Of the picture: what decodes to more is a bomb, or not worth it."""
-TYPES: Final = frozenset({"jpg", "png", "webp", "gif"})
+PICTURES: Final = frozenset({"jpg", "png", "webp", "gif"})
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF")
 
 

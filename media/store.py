@@ -17,6 +17,7 @@ _KEY: Final = re.compile(
     r"(in|out)/(?P<channel>[A-Za-z0-9][A-Za-z0-9_.-]{0,63})/[A-Za-z0-9-]{1,64}(\.preview)?\.[a-z0-9]{1,5}"
 )
 _CHUNK: Final = 256 << 10
+_PAGE: Final = 1_000
 
 
 class StoreUnavailable(Exception):
@@ -106,13 +107,14 @@ class MediaStore:
     async def delete_older(self, than: datetime) -> int:
         """Delete the files that were written before; how many there were."""
         try:
-            old: list[str] = []
-            async for page in obstore.list(self._store):
-                old += [one["path"] for one in page if one["last_modified"] < than]
-            await obstore.delete_async(self._store, old)
+            deleted = 0
+            async for page in obstore.list(self._store, chunk_size=_PAGE):
+                old = [one["path"] for one in page if one["last_modified"] < than]
+                await obstore.delete_async(self._store, old)
+                deleted += len(old)
         except (BaseError, OSError) as error:
             raise StoreUnavailable(type(error).__name__) from error
-        return len(old)
+        return deleted
 
 
 def folder_url(folder: Path) -> str:

@@ -45,7 +45,16 @@ TYPES: Final[Mapping[str, str]] = {
 SHOWN: Final = frozenset({"jpg", "png", "webp", "gif", "mp4", "3gp", "webm", "opus", "ogg", "mp3", "m4a", "aac", "amr"})
 """What a browser may show in its place; everything else it is to save."""
 
-_SAME: Final = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tif": "tiff", "3ga": "3gp", "htm": "html", "mpga": "mp3"}
+_SAME: Final = {
+    "jpeg": "jpg",
+    "jpe": "jpg",
+    "jfif": "jpg",
+    "tif": "tiff",
+    "3ga": "3gp",
+    "htm": "html",
+    "mpga": "mp3",
+    "qt": "mov",
+}
 _FAMILIES: Final = ({"mp4", "m4a"}, {"doc", "xls", "ppt"})
 """Of one container: the bytes allow either, so that the sender's word decides."""
 _FOLDERS: Final = {"word": "docx", "xl": "xlsx", "ppt": "pptx"}
@@ -89,7 +98,7 @@ def _candidates(file: IO[bytes]) -> Iterator[str]:
     file.seek(0)
     try:
         found = puremagic.magic_stream(file)
-    except (puremagic.PureError, ValueError):
+    except Exception:  # noqa: BLE001 - it says so when it knows nothing, and a hostile file may confuse it
         return
     for one in found:
         name = one.extension.lstrip(".")
@@ -101,7 +110,7 @@ def _zipped(file: IO[bytes]) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
             folders = {name.partition("/")[0] for name in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+    except Exception:  # noqa: BLE001 - whatever a hostile file makes of the reader, it begins as a zip file does
         return "zip"
     if "[Content_Types].xml" not in folders:
         return "zip"

@@ -6,7 +6,8 @@ import ipaddress
 import logging
 import socket
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import IO, Final
 
 from aiohttp import (
@@ -21,8 +22,7 @@ from aiohttp import (
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from media.previews import TYPES as WITH_PREVIEW
-from media.previews import preview_of
+from media.previews import PICTURES, preview_of
 from media.store import MediaStore, StoreUnavailable, preview_key, received_key
 from media.types import detect, type_of
 from providers.media import FORBIDDEN, UNREACHABLE, UNSUPPORTED
@@ -152,12 +152,11 @@ class MediaFetcher:
             return UNSUPPORTED
         try:
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
-                sha256 = await self._download(fetching, request, settings, file)
-                if isinstance(sha256, MediaResult):
-                    return sha256
-                return await self._keep(request, file, sha256)
-        except (ForbiddenAddress, ValueError):  # ValueError: it is no address
-            return FORBIDDEN
+                try:
+                    sha256 = await self._download(fetching, request, settings, file)
+                except (ForbiddenAddress, ValueError, IndexError):  # the latter two: it is no address
+                    return FORBIDDEN
+                return sha256 if isinstance(sha256, MediaResult) else await self._keep(request, file, sha256)
         except (ClientError, TimeoutError):
             return UNREACHABLE
         except (StoreUnavailable, OSError):
@@ -176,7 +175,7 @@ class MediaFetcher:
         if isinstance(wanted, MediaResult):
             return wanted
         digest, size = hashlib.sha256(), 0
-        async with _Get(self._session, self._outside, wanted, self._timeout) as response:
+        async with self._get(wanted) as response:
             if response.status != 200:
                 return fetching.read_failure(Answer(response.status))
             if (response.content_length or 0) > self._max_bytes:
@@ -195,11 +194,29 @@ class MediaFetcher:
     async def _look_up(
         self, fetching: Fetching, wanted: Fetch, settings: ChannelSettings, base_url: str
     ) -> Fetch | MediaResult:
-        async with _Get(self._session, self._outside, wanted, self._timeout) as response:
+        async with self._get(wanted) as response:
             answer = Answer(response.status, await response.content.read(_MAX_LOOKUP))
         if answer.status != 200:
             return fetching.read_failure(answer)
         return fetching.read_lookup(answer, settings, base_url)
+
+    @asynccontextmanager
+    async def _get(self, wanted: Fetch) -> AsyncIterator[ClientResponse]:
+        """A GET that follows redirects, but with nothing of what it was sent with: they may lead to anybody."""
+        url, headers = _url(wanted.url), wanted.headers
+        for _ in range(MAX_REDIRECTS + 1):
+            self._outside.check(url)
+            async with self._session.get(
+                url,
+                headers={**headers, "Accept-Encoding": "identity"},
+                allow_redirects=False,
+                timeout=self._timeout,
+            ) as response:
+                if response.status not in _REDIRECTS or "Location" not in response.headers:
+                    yield response
+                    return
+                url, headers = url.join(_url(response.headers["Location"])), {}
+        raise ForbiddenAddress
 
     async def _keep(self, request: MediaRequest, file: IO[bytes], sha256: str) -> MediaResult:
         """Put the file into the store, under a key that another attempt gives it again."""
@@ -207,7 +224,7 @@ class MediaFetcher:
         extension = await asyncio.to_thread(detect, file, request.media.mime_type)
         id = derived_id(request.channel, request.message_id, request.index)
         key = received_key(request.channel, id, extension)
-        preview = await asyncio.to_thread(preview_of, file) if extension in WITH_PREVIEW else None
+        preview = await asyncio.to_thread(preview_of, file) if extension in PICTURES else None
         await self._store.put(key, file)
         if preview is not None:
             await self._store.put(preview_key(key), preview)
@@ -221,39 +238,10 @@ class MediaFetcher:
         )
 
 
-class _Get:
-    """A GET that follows redirects, but with nothing of what it was sent with: they may lead to anybody."""
-
-    def __init__(self, session: ClientSession, outside: Outside, wanted: Fetch, timeout: ClientTimeout) -> None:
-        self._session, self._outside, self._wanted, self._timeout = session, outside, wanted, timeout
-        self._response: ClientResponse | None = None
-
-    async def __aenter__(self) -> ClientResponse:
-        url, headers = _url(self._wanted.url), self._wanted.headers
-        for _ in range(MAX_REDIRECTS + 1):
-            self._outside.check(url)
-            response = await self._session.get(
-                url,
-                headers={**headers, "Accept-Encoding": "identity"},
-                allow_redirects=False,
-                timeout=self._timeout,
-            )
-            if response.status not in _REDIRECTS or "Location" not in response.headers:
-                self._response = response
-                return response
-            response.release()
-            url, headers = url.join(_url(response.headers["Location"])), {}
-        raise ForbiddenAddress
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._response is not None:
-            self._response.close()
-
-
 def _url(text: str) -> URL:
     """The address as it came, as a signed one is valid in one spelling alone; with what no address holds encoded.
 
-    Raises ValueError.
+    Raises ValueError, IndexError: it is none.
     """
     return URL(text, encoded=all("!" <= character <= "~" for character in text))
 
