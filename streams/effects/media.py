@@ -69,19 +69,19 @@ class Outside:
         if url.scheme not in ("http", "https") or url.host is None or url.user is not None:
             raise ForbiddenAddress
         try:
-            address = ipaddress.ip_address(url.host)
+            ipaddress.ip_address(url.host)
         except ValueError:
             return  # a name: the resolver sees to it
-        if (url.host, url.port) not in self._trusted and not _is_public(address):
+        if not self.allows(url.host, url.port or 0, url.host):
             raise ForbiddenAddress
 
     def allows(self, host: str, port: int, address: str) -> bool:
         """Whether a connection to the address may be made that the host's name led to."""
-        return (host, port) in self._trusted or _is_public(ipaddress.ip_address(address.partition("%")[0]))
+        return not self._trusted.isdisjoint({(host, port), (address, port)}) or _is_public(address)
 
 
 class OutsideResolver(AbstractResolver):
-    """Looks names up, and refuses those that lead anywhere else but outside: what was checked is what is called."""
+    """Looks names up, and leaves out what leads anywhere else but outside: what was checked is what is called."""
 
     def __init__(self, outside: Outside, resolver: AbstractResolver) -> None:
         self._outside, self._resolver = outside, resolver
@@ -91,9 +91,10 @@ class OutsideResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """The host's addresses. Raises ForbiddenAddress, OSError."""
         found = await self._resolver.resolve(host, port, family)
-        if not all(self._outside.allows(host, port, one["host"]) for one in found):
+        allowed = [one for one in found if self._outside.allows(host, port, one["host"])]
+        if not allowed:
             raise ForbiddenAddress
-        return found
+        return allowed
 
     async def close(self) -> None:
         """Close the resolver that looks up."""
@@ -246,7 +247,8 @@ def _url(text: str) -> URL:
     return URL(text, encoded=all("!" <= character <= "~" for character in text))
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     one = mapped or address
     return one.is_global and not one.is_multicast
