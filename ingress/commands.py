@@ -7,8 +7,10 @@ from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, Vali
 
 from ingress.contents import (
     MAX_WITH_TEXT,
+    WITHOUT_TEXT,
     Buttons,
     Cards,
+    FileRequest,
     ListRequest,
     LocationRequest,
     MessageId,
@@ -62,6 +64,7 @@ class ReplyRequest(_Request):
 
     type: Literal["reply"]
     text: Written | None = None
+    media: FileRequest | None = None
     template: TemplateRequest | None = None
     buttons: Buttons = ()
     list: ListRequest | None = None
@@ -74,16 +77,17 @@ class ReplyRequest(_Request):
     def contradictions(self) -> Iterator[FieldError]:
         """What does not go together."""
         content = self._content()
-        kinds = tuple(kind for kind in content.kinds if kind != "quotes")
+        kinds = (*(("media",) if self.media else ()), *(kind for kind in content.kinds if kind != "quotes"))
         if (self.text is not None or bool(kinds)) == (self.template is not None):
             yield FieldError("", "a reply has either a text or other content, or a template")
         for second in kinds[1:]:
             yield FieldError(second, f"can't be sent together with {kinds[0]}")
-        needed = MAX_WITH_TEXT.get(kinds[0]) if kinds else None
-        if needed is not None and (self.text is None or len(self.text) > needed):
-            yield FieldError("text", f"{kinds[0]}: needs a text of at most {needed} characters")
-        if kinds and needed is None and self.text is not None:
-            yield FieldError("text", f"{kinds[0]}: has no text")
+        for kind in kinds[:1]:
+            needed = MAX_WITH_TEXT.get(kind)
+            if needed is not None and (self.text is None or len(self.text) > needed):
+                yield FieldError("text", f"{kind}: needs a text of at most {needed} characters")
+            if kind in WITHOUT_TEXT and self.text is not None:
+                yield FieldError("text", f"{kind}: has no text")
         if content.quotes is not None and (self.template is not None or content.reaction is not None):
             yield FieldError("quotes", "goes with a text or other content, but with no template and no reaction")
 

@@ -5,15 +5,16 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from schemas.events.content import MAX_INTERACTIVE_TEXT, MAX_ITEMS, MAX_TEXT, OutgoingKind
+from schemas.events.content import MAX_INTERACTIVE_TEXT, MAX_ITEMS, MAX_TEXT
 from schemas.settings.types import SettingsModel, Template
 
-MAX_WITH_TEXT: Mapping[OutgoingKind, int] = {
+MAX_WITH_TEXT: Mapping[str, int] = {
     "buttons": MAX_INTERACTIVE_TEXT,
     "list": MAX_INTERACTIVE_TEXT,
     "contact_request": MAX_INTERACTIVE_TEXT,
 }
 """The contents that have a text beside them, and its most characters."""
+WITHOUT_TEXT = frozenset({"location", "contacts", "reaction"})
 
 
 def not_blank(text: str) -> str:
@@ -23,18 +24,13 @@ def not_blank(text: str) -> str:
     return text
 
 
-def _web_address(text: str) -> str:
-    if not text.startswith(("https://", "http://")):
-        raise ValueError("is not an http or https address")
-    return text
-
-
 _NotBlank = AfterValidator(not_blank)
 Label20 = Annotated[str, StringConstraints(max_length=20), _NotBlank]
 Label24 = Annotated[str, StringConstraints(max_length=24), _NotBlank]
 Said = Annotated[str, StringConstraints(max_length=MAX_TEXT), _NotBlank]
 MessageId = Annotated[str, StringConstraints(max_length=256), _NotBlank]
-Link = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_web_address)]
+Link = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+Filename = Annotated[str, StringConstraints(max_length=240), _NotBlank]
 
 
 class ButtonRequest(SettingsModel):
@@ -102,11 +98,26 @@ class ReactionRequest(SettingsModel):
 
 
 class FileRequest(SettingsModel):
+    """A file to send: one that was uploaded or received, or one that the provider fetches from a link."""
+
+    kind: Literal["image", "video", "audio", "voice", "document", "sticker"]
+    file: Annotated[str, StringConstraints(max_length=200)] | None = None
+    link: Link | None = None
+    filename: Filename | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.file is None) == (self.link is None):
+            raise ValueError("is either a file or a link")
+        return self
+
+
+class HeaderFileRequest(SettingsModel):
     """The file in a template's header, which the provider fetches from `link`."""
 
     kind: Literal["image", "video", "document"]
     link: Link
-    filename: Annotated[str, StringConstraints(max_length=240), _NotBlank] | None = None
+    filename: Filename | None = None
 
 
 class HeaderRequest(SettingsModel):
@@ -114,7 +125,7 @@ class HeaderRequest(SettingsModel):
 
     text: Said | None = None
     name: Said | None = None
-    media: FileRequest | None = None
+    media: HeaderFileRequest | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -23,6 +23,7 @@ from agents.conversations.rows import (
     Whole,
 )
 from agents.parts import earlier_part, split_text
+from providers.media import why_no_media
 from providers.provider import Sendable
 from providers.registry import PROVIDERS
 from schemas.events.conversation import (
@@ -97,8 +98,9 @@ def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
     provider = PROVIDERS[draft.settings.provider]
     if strange := next((kind for kind in _kinds(event) if kind not in provider.sends), None):
         return "not_supported", f"{provider.name} can't send it: {strange}"
-    if event.text and event.content is not None and len(event.text) > provider.max_text:
-        return "invalid_settings", f"the channel's provider takes at most {provider.max_text} characters"
+    media = None if event.content is None else event.content.media
+    if media is not None and (why := why_no_media(media, event.text, provider.media)) is not None:
+        return "media_not_supported", why
     if draft.contact.marketing_stopped and event.template is not None and event.template.category == "marketing":
         return "marketing_stopped", "the contact asked for no more marketing messages: send another kind of template"
     if _is_reaction(event) and draft.conversation is None:

@@ -11,6 +11,8 @@ from providers.engagelab.sending import (
     read_templates,
 )
 from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
+from providers.media import BY_LINK
+from providers.meta import MEDIA_RULES
 from providers.provider import Provider
 
 ENGAGELAB = Provider(
@@ -26,4 +28,6 @@ ENGAGELAB = Provider(
     plan_templates=plan_templates,
     read_templates=read_templates,
     sends=SENDS,
+    fetching=BY_LINK,
+    media=MEDIA_RULES,
 )

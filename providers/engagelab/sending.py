@@ -17,6 +17,7 @@ from providers.templates import by_link, components
 from providers.whatsapp_cloud import codes
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Attachment
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.phone import digits
@@ -113,7 +114,16 @@ def _body(envelope: Envelope, request: SendRequest) -> dict[str, JsonValue]:
         return render_template(envelope, request.template)
     if request.content is not None and request.content.kinds:
         raise ValueError(f"{request.content.kinds[0]}: not documented")
+    if request.content is not None and request.content.media is not None:
+        return _media(envelope, request.content.media, request.text)
     return render_text(envelope, request.text or "")
+
+
+def _media(envelope: Envelope, attachment: Attachment, caption: str | None) -> dict[str, JsonValue]:
+    """A file, which EngageLab fetches from its link. Raises ValueError."""
+    kind: MediaKind = "audio" if attachment.kind == "voice" else attachment.kind
+    filename = attachment.filename if kind == "document" else None
+    return render_media(envelope, kind, attachment.link or "", caption=caption, filename=filename)
 
 
 def read_send(answer: Answer) -> SendResult | None:

@@ -14,6 +14,7 @@ from providers.templates import variables
 from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Attachment
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
@@ -59,6 +60,8 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 def _content(request: SendRequest) -> dict[str, str]:
     if request.content is not None and request.content.kinds:
         raise ValueError(f"{request.content.kinds[0]}: goes in a Content template only")
+    if request.content is not None and request.content.media is not None:
+        return _media(request.content.media, request.text)
     text = request.text or ""
     if not text.strip():
         raise ValueError("text: empty")
@@ -79,6 +82,13 @@ def _template(template: Template) -> dict[str, str]:
 def address(contact: str) -> str:
     """A customer's address. A user id has no "+" (a practice)."""
     return f"whatsapp:+{contact}" if is_number(contact) else f"whatsapp:{contact}"
+
+
+def _media(attachment: Attachment, caption: str | None) -> dict[str, str]:
+    """A file, which Twilio fetches from its link; its name comes with it, and its caption is the body."""
+    if attachment.link is None:
+        raise ValueError("media: no link")
+    return {"MediaUrl": attachment.link, **({"Body": caption} if caption else {})}
 
 
 def read_send(answer: Answer) -> SendResult | None:

@@ -14,6 +14,7 @@ from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
 from schemas.events.content import (
     MAX_INTERACTIVE_TEXT,
+    Attachment,
     Button,
     ContactCard,
     ListMenu,
@@ -68,6 +69,8 @@ def _content(request: SendRequest) -> tuple[str, JsonValue]:
         return "template", _template(request.template)
     text = request.text or ""
     match request.content:
+        case Outgoing(media=Attachment() as file):
+            return _media(file, request)
         case Outgoing(buttons=(_, *_) as buttons):
             return "interactive", _interactive("button", text, {"buttons": [_button(button) for button in buttons]})
         case Outgoing(list=ListMenu() as menu):
@@ -133,6 +136,24 @@ def _template(template: Template) -> Written:
     return {"name": template.name, "language": language, "components": components(template, by_link)}
 
 
+def _media(attachment: Attachment, request: SendRequest) -> tuple[str, dict[str, JsonValue]]:
+    """A file by its id, or by a link. Raises ValueError."""
+    content: dict[str, JsonValue]
+    if request.media_id is not None:
+        content = {"id": request.media_id}
+    elif attachment.link is not None:
+        content = {"link": attachment.link}
+    else:
+        raise ValueError("media: neither uploaded nor a link")
+    if attachment.kind == "voice":
+        return "audio", {**content, "voice": True}
+    if request.text:
+        content["caption"] = request.text
+    if attachment.kind == "document" and attachment.filename:
+        content["filename"] = attachment.filename
+    return attachment.kind, content
+
+
 def read_send(answer: Answer) -> SendResult | None:
     """What the answer to a send means; None: whether the message was taken is unknown."""
     body = object_in(answer.body)
@@ -146,7 +167,7 @@ def read_send(answer: Answer) -> SendResult | None:
     if answer.status == 504 and "error" not in body:
         # A gateway gave up waiting; what it waited for may still have happened.
         return None
-    return _refusal(body, answer)
+    return read_refusal(body, answer)
 
 
 def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
@@ -156,7 +177,8 @@ def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
     return {"Authorization": f"Bearer {token.get_secret_value()}"}
 
 
-def _refusal(body: Json, answer: Answer) -> SendResult:
+def read_refusal(body: Json, answer: Answer) -> SendResult:
+    """What an error means. body: of the answer."""
     error = part_of(body, "error")
     code = whole(error.get("code"))
     details = part_of(error, "error_data").get("details")

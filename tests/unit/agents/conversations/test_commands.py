@@ -37,7 +37,7 @@ from schemas.events.conversation import (
     Template,
     TemplateHeader,
 )
-from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED, NoticeReceived
+from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED, NoticeReceived, Reply
 from schemas.events.sending import SendMessage
 from tests.support.conversation import (
     ANA,
@@ -356,9 +356,17 @@ def test_a_reply_that_is_too_long_for_one_message_goes_in_parts_and_is_one_messa
     assert bench.stage.row_names(KEY, "whole/") == []
 
 
-def test_a_text_beside_other_content_goes_in_one_message_or_not_at_all() -> None:
-    picture = Outgoing(media=Attachment(kind="image", link="https://kiosk.example/1"))
-    assert refusals(on("twilio").reply("o1", text="x" * 1_601, content=picture)) == ["invalid_settings"]
+def test_a_file_that_the_provider_would_not_take_is_refused_before_it_is_sent() -> None:
+    for provider in ("engagelab", "twilio", "whatsapp_cloud"):
+        bench = ConversationBench(channel().model_copy(update={"provider": provider}))
+        bench.message("m1")
+        photo = Attachment(kind="image", file="out/kiosk/a.jpg", mime_type="image/jpeg", size=7 << 20)
+        refused = bench.feed(Reply(command_id="o1", by="ana", content=Outgoing(media=photo)))
+        assert refusals(refused) == ["media_not_supported"]
+        assert "image: it has 7,340,032 bytes" in the(ConversationCommandRefused, refused).reason
+        small = Outgoing(media=photo.model_copy(update={"size": 1 << 20}))
+        sent = the(SendMessage, bench.feed(Reply(command_id="o1", by="ana", text="Look", content=small)))
+        assert (sent.text, sent.content) == ("Look", small)
 
 
 def test_a_blocked_contact_is_not_written_to_until_unblocked() -> None:
