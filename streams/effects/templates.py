@@ -106,6 +106,7 @@ class TemplateCache:
         self, provider: Provider, settings: ChannelSettings, account: _Account, first: Call, within_s: float
     ) -> None:
         account.next_at = self._now() + AGAIN_S
+        was_stale, account.stale = account.stale, False  # what is said of it meanwhile counts
         listed: list[ListedTemplate] = []
         call: Call | SendResult = first
         until = time.monotonic() + within_s
@@ -119,7 +120,7 @@ class TemplateCache:
                     page.code,
                     page.http_status,
                 )
-                account.why = page
+                account.why, account.stale = page, was_stale or account.stale
                 return
             listed += page.templates
             if page.next is None or page.next in cursors or len(cursors) == MAX_PAGES - 1:
@@ -127,7 +128,7 @@ class TemplateCache:
             cursors.add(page.next)
             account.next_at += AGAIN_S
             call = provider.plan_templates(settings, page.next)
-        account.listed, account.read_at, account.stale = tuple(listed), self._now(), False
+        account.listed, account.read_at = tuple(listed), self._now()
 
     async def _page(self, provider: Provider, call: Call, total_s: float) -> TemplatePage | SendResult:
         if total_s <= 0:
