@@ -32,8 +32,8 @@ UNREACHABLE: Final = SendResult(answer="template_unavailable", message="the list
 class _Account:
     """What is known of an account's templates. listed: the last list that could be read; None: none could.
 
-    read_at, next_at: when it was, and from when on it may be read again. notices: how often it may have changed; heeded:
-    how many of them came before the last reading. why: it could not be read the last time.
+    read_at, next_at: when it was, and from when on it may be read again. notices: how often it may have changed;
+    heeded: how many of them came before the last reading. why: it could not be read the last time.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
