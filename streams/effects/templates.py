@@ -33,15 +33,16 @@ UNREACHABLE: Final = SendResult(answer="template_unavailable", message="the list
 class _Account:
     """What is known of an account's templates. listed: the last list that could be read; None: none could.
 
-    read_at, next_at: when it was, and from when on it may be read again. stale: it may have changed. why: it could not
-    be read the last time.
+    read_at, next_at: when it was, and from when on it may be read again. notices: how often it may have changed;
+    heeded: how many of them came before the last reading. why: it could not be read the last time.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     listed: tuple[ListedTemplate, ...] | None = None
     read_at: float = 0.0
     next_at: float = float("-inf")
-    stale: bool = False
+    notices: int = 0
+    heeded: int = 0
     why: SendResult = UNREACHABLE
 
 
@@ -89,7 +90,7 @@ class TemplateCache:
         """The templates of the channel's account may have changed: they are read again before the next use."""
         account = self._channels.get(channel)
         if account is not None:
-            account.stale = True
+            account.notices += 1
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """A record of the notifications topic: a notice about templates invalidates the list."""
@@ -105,7 +106,7 @@ class TemplateCache:
         now = self._now()
         if now < account.next_at:
             return False
-        old = account.listed is None or account.stale or now - account.read_at >= FRESH_S
+        old = account.listed is None or account.heeded < account.notices or now - account.read_at >= FRESH_S
         # What is not approved may be by now: people wait for it.
         return old or not _is_approved(provider, account, template)
 
@@ -113,6 +114,7 @@ class TemplateCache:
         self, provider: Provider, settings: ChannelSettings, account: _Account, first: Call, within_s: float
     ) -> None:
         account.next_at = self._now() + AGAIN_S
+        notices = account.notices  # those that come meanwhile count
         listed: list[ListedTemplate] = []
         call: Call | SendResult = first
         until = time.monotonic() + within_s
@@ -134,7 +136,7 @@ class TemplateCache:
             cursors.add(page.next)
             account.next_at += AGAIN_S
             call = provider.plan_templates(settings, page.next)
-        account.listed, account.read_at, account.stale = tuple(listed), self._now(), False
+        account.listed, account.read_at, account.heeded = tuple(listed), self._now(), notices
 
     async def _page(self, provider: Provider, call: Call, total_s: float) -> TemplatePage | SendResult:
         if total_s <= 0:

@@ -155,6 +155,22 @@ async def test_a_notice_about_templates_has_the_list_read_again(event: str, read
     assert await bench.usable() is not read_again
 
 
+async def test_a_notice_that_comes_while_the_list_is_read_has_it_read_once_more() -> None:
+    bench = Bench(page(template()))
+    bench.gate.clear()
+    asking = asyncio.create_task(bench.usable())
+    await bench.called.wait()
+    bench.cache.invalidate("cloud")
+    bench.gate.set()
+    assert await asking
+    bench.pages = (REFUSED,)
+    bench.now = AGAIN_S
+    assert await bench.usable()
+    bench.pages = (page(template(status="PAUSED")),)
+    bench.now = 2 * AGAIN_S
+    assert not await bench.usable()
+
+
 async def test_an_account_is_another_one_with_other_credentials() -> None:
     bench = Bench(REFUSED)
     assert not await bench.usable()
