@@ -76,6 +76,7 @@ class EffectRunner:
             _, late = await asyncio.wait(self._running.copy(), timeout=DRAIN_S)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _run(self, key: str, effect: Effect, attempted_at: float) -> None:
         outcome = await self._outcome(effect, attempted_at)

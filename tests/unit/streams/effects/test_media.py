@@ -5,6 +5,7 @@ import base64
 import gzip
 import hashlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import SecretStr
 
+from agents.stage import Effect
 from media.store import MediaStore, folder_url
 from providers.media import hex_sha256
 from schemas.effects import MediaRequest, MediaResult
 from schemas.events.conversation import Media
 from schemas.settings.channel import ChannelSettings
+from streams.effects import runner
 from streams.effects.contract import Done, Postponed
 from streams.effects.media import ForbiddenAddress, MediaFetcher, Outside, OutsideResolver, media_session
 from tests.support.files import HTML, OPUS, picture
@@ -63,13 +66,13 @@ async def serve() -> AsyncIterator[Server]:
     app = web.Application()
     app[CLOSING] = asyncio.Event()
     app.router.add_get("/{path:.*}", made.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    site = web.AppRunner(app)
+    await site.setup()
+    await web.TCPSite(site, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{site.addresses[0][1]}"
     yield made
     app[CLOSING].set()
-    await runner.cleanup()
+    await site.cleanup()
 
 
 @pytest.fixture
@@ -472,3 +475,21 @@ async def test_a_channel_whose_settings_are_not_known_yet_is_postponed(server: S
         fetcher = MediaFetcher(session, outside, unknown, store, {}, max_bytes=1)
         request = MediaRequest(effect_id="e", channel="shop", message_id="m", index=0, media=Media(id="9"))
         assert await fetcher.perform(request) == Postponed()
+
+
+async def test_a_transfer_under_way_is_cut_off_once_its_partition_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than a rebalance waits. Its next owner makes it again."""
+    monkeypatch.setattr(runner, "DRAIN_S", 0.05)
+    begun, ends = asyncio.Event(), list[str]()
+
+    async def transfer(request: MediaRequest) -> Done:
+        begun.set()
+        await asyncio.Event().wait()
+        return Done()
+
+    effects = runner.EffectRunner({MediaRequest: transfer}, lambda key, _end: ends.append(key))
+    request = MediaRequest(effect_id="e", channel="shop", message_id="m", index=0, media=Media(id="9"))
+    effects.start("shop:1", Effect("e", request), time.monotonic())
+    await begun.wait()
+    await effects.drain()
+    assert (effects.running, ends) == (0, [])
