@@ -3,6 +3,8 @@
 from providers.engagelab.callbacks import parse_callback
 from providers.engagelab.sending import MAX_TEXT, classify_receipt, plan_send, plan_templates, read_send, read_templates
 from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
+from providers.media import BY_LINK
+from providers.meta import MEDIA_RULES
 from providers.provider import Provider
 
 ENGAGELAB = Provider(
@@ -17,4 +19,6 @@ ENGAGELAB = Provider(
     classify=classify_receipt,
     plan_templates=plan_templates,
     read_templates=read_templates,
+    fetching=BY_LINK,
+    media=MEDIA_RULES,
 )

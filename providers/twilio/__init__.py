@@ -3,6 +3,7 @@
 from providers.provider import Provider, Settling
 from providers.twilio.callbacks import parse_callback
 from providers.twilio.codes import classify
+from providers.twilio.media import FETCHING, MEDIA_RULES
 from providers.twilio.sending import MAX_TEXT, plan_send, read_send
 from providers.twilio.settling import plan_settle, read_settle
 from providers.twilio.signals import plan_signal
@@ -25,4 +26,6 @@ TWILIO = Provider(
     one_language=True,
     settling=Settling(plan_settle, read_settle),
     acknowledgement=ACKNOWLEDGEMENT,
+    fetching=FETCHING,
+    media=MEDIA_RULES,
 )

@@ -13,6 +13,7 @@ from providers.reading import error_result, object_in, string, whole
 from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Attachment
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 1_600
@@ -29,7 +30,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 
     webhook_url: the channel's own; statuses come to `/status` below it. None: nobody can reach it from outside.
     """
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     form = {}
@@ -45,6 +46,11 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
         variables = {str(number): text for number, text in enumerate(template.parameters, start=1)}
         if variables:
             form["ContentVariables"] = orjson.dumps(variables).decode()
+    elif request.content is not None and request.content.media is not None:
+        media = _media(request.content.media, request.text)
+        if isinstance(media, SendResult):
+            return media
+        form |= media
     else:
         text = request.text or ""
         if not text.strip() or len(text) > MAX_TEXT:
@@ -67,6 +73,13 @@ def address(contact: str) -> str:
     return f"whatsapp:+{contact}" if is_number(contact) else f"whatsapp:{contact}"
 
 
+def _media(attachment: Attachment, caption: str | None) -> Mapping[str, str] | SendResult:
+    """A file, which Twilio fetches from its link; its name comes with it, and its caption is the body."""
+    if attachment.link is None:
+        return SendResult(answer="refused", code=_BAD_REQUEST, message="media: no link")
+    return {"MediaUrl": attachment.link, **({"Body": caption} if caption else {})}
+
+
 def read_send(answer: Answer) -> SendResult | None:
     """What the answer to a send means; None: whether the message was taken is unknown, as after any bare 5xx."""
     body = object_in(answer.body)
@@ -81,8 +94,8 @@ def read_send(answer: Answer) -> SendResult | None:
     return error_result(classify(code, answer.status), code, body.get("message"), answer)
 
 
-def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
-    """An API key signs in where there is one, else the account's auth token."""
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """The headers that say who we are: an API key where there is one, else the account's auth token."""
     user, secret = settings.api_key, settings.api_key_secret
     if user is None or secret is None:
         user, secret = settings.account_sid, settings.auth_token

@@ -1,8 +1,10 @@
 """Meta's WhatsApp Cloud API, as its documentation has it."""
 
+from providers.meta import MEDIA_RULES
 from providers.provider import Provider
 from providers.whatsapp_cloud.callbacks import addressees, addresses, parse_callback
 from providers.whatsapp_cloud.codes import classify
+from providers.whatsapp_cloud.media import FETCHING, UPLOADING
 from providers.whatsapp_cloud.sending import MAX_TEXT, plan_send, read_send
 from providers.whatsapp_cloud.signals import plan_signal
 from providers.whatsapp_cloud.templates import plan_templates, read_templates
@@ -24,4 +26,7 @@ WHATSAPP_CLOUD = Provider(
     methods=("GET", "POST"),
     addressees=addressees,
     addresses=addresses,
+    fetching=FETCHING,
+    media=MEDIA_RULES,
+    uploading=UPLOADING,
 )

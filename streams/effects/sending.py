@@ -11,6 +11,7 @@ from providers.registry import PROVIDERS
 from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock
+from streams.effects.attachments import Attachments
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
 from streams.effects.http import NoAnswer, NotSent, Transport
 from streams.effects.runner import START_WITHIN
@@ -33,7 +34,8 @@ class Sender:
 
     newest: a channel's newest settings; raises LookupError. clock: what a message's not_after is judged by. base_urls:
     of the REST APIs, by provider, and by provider/service. webhook_url: a channel's, as its provider reaches it; None:
-    it can't. total_s: seconds for all that one send takes. templates: what is known of the accounts' templates.
+    it can't. attachments: None: there is no media store. total_s: seconds for all that one send takes, but for uploads.
+    templates: what is known of the accounts' templates.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class Sender:
         base_urls: Mapping[str, str],
         *,
         webhook_url: Callable[[ChannelSettings], str | None] = lambda _settings: None,
+        attachments: Attachments | None = None,
         total_s: float = TOTAL_S,
     ) -> None:
-        self._webhook_url = webhook_url
+        self._webhook_url, self._attachments = webhook_url, attachments
         self._transport, self._newest, self._clock = transport, newest, clock
         self._base_urls, self._total_s = base_urls, total_s
         self.templates = TemplateCache(transport, self._base_url, lambda: clock().timestamp())
@@ -59,6 +62,13 @@ class Sender:
             provider = PROVIDERS[settings.provider]
         except LookupError:
             return Postponed()
+        if self._attachments is not None:
+            ready = await self._attachments.prepare(request, provider, settings, self._base_urls[provider.name])
+            if isinstance(ready, Postponed):
+                return ready
+            if isinstance(ready, SendResult):
+                return _done(request, ready)
+            request = ready
         call = provider.plan_send(request, settings, self._webhook_url(settings))
         if isinstance(call, SendResult):
             return _done(request, call)
@@ -70,9 +80,10 @@ class Sender:
             )
             if unusable is not None:
                 return _done(request, unusable)
-            # Only a process that was stopped and resumed is so late: its successor may have taken the key over.
-            if time.monotonic() - started > START_WITHIN:
-                return Postponed()
+        # A process that was stopped and resumed is so late: its successor may have taken the key over. A file that took
+        # longer to upload is there the next time.
+        if time.monotonic() - started > START_WITHIN:
+            return Postponed()
         try:
             answer = await self._transport(
                 self._base_url(provider, call), call, self._total_s - (time.monotonic() - started)
