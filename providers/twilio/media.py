@@ -7,7 +7,7 @@ from typing import Final
 from providers.media import BY_LINK, UNSUPPORTED, read_failure
 from providers.meta import AUDIO, DOCUMENTS, IMAGES, MB, VIDEOS, VOICE
 from providers.provider import Fetch, Fetching, MediaRule
-from providers.twilio.sending import MAX_TEXT, auth_headers
+from providers.twilio.sending import MAX_TEXT, sign_in
 from schemas.effects import MediaResult
 from schemas.events.conversation import Media
 from schemas.settings.channel import ChannelSettings
@@ -36,7 +36,7 @@ def plan_fetch(media: Media, settings: ChannelSettings, base_url: str) -> Fetch 
     for base in (base_url.rstrip("/"), API):
         path = _PATH.fullmatch(link.removeprefix(base)) if link.startswith(base) else None
         if path is not None and path[1] == settings.account_sid:
-            return Fetch(base_url.rstrip("/") + path[0], auth_headers(settings) or {})
+            return Fetch(base_url.rstrip("/") + path[0], sign_in(settings) or {})
     return Fetch(link)
 
 

@@ -32,7 +32,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 
     webhook_url: the channel's own; statuses come to `/status` below it. None: nobody can reach it from outside.
     """
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     form = {}
@@ -105,8 +105,8 @@ def read_send(answer: Answer) -> SendResult | None:
     return error_result(classify(code, answer.status), code, body.get("message"), answer)
 
 
-def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
-    """An API key signs in where there is one, else the account's auth token."""
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """The headers that say who we are: an API key where there is one, else the account's auth token."""
     user, secret = settings.api_key, settings.api_key_secret
     if user is None or secret is None:
         user, secret = settings.account_sid, settings.auth_token

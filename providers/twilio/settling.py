@@ -6,7 +6,7 @@ from typing import Final
 
 from providers.provider import Answer, Call
 from providers.reading import Json, object_in, objects_in, string
-from providers.twilio.sending import address, auth_headers
+from providers.twilio.sending import address, sign_in
 from schemas.effects import SettleRequest, SettleResult
 from schemas.settings.channel import ChannelSettings
 
@@ -21,7 +21,7 @@ def plan_settle(request: SettleRequest, settings: ChannelSettings) -> Call | Non
 
     Not by DateSent: a message that waits in Twilio's queue has none.
     """
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return None
     params = {"To": address(request.contact), "From": f"whatsapp:{settings.phone_number}", "PageSize": str(PAGE)}

@@ -4,7 +4,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from providers.provider import Call
-from providers.twilio.sending import auth_headers
+from providers.twilio.sending import sign_in
 from schemas.effects import SignalRequest
 from schemas.settings.channel import ChannelSettings
 
@@ -14,7 +14,7 @@ MESSAGING: Final = "messaging"
 
 def plan_signal(request: SignalRequest, settings: ChannelSettings) -> Call | None:
     """The call that shows typing for 25 s. There is no read receipt alone: None where nobody is typing."""
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None or not request.typing:
         return None
     form = urlencode({"channel": "whatsapp", "messageId": request.provider_message_id})

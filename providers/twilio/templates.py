@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from providers.provider import NO_CREDENTIALS, Answer, Call, ListedTemplate, TemplatePage
 from providers.reading import object_in, objects_in, part_of, string, whole, word
-from providers.twilio.sending import auth_headers
+from providers.twilio.sending import sign_in
 from schemas.effects import SendResult
 from schemas.settings.channel import ChannelSettings
 
@@ -16,7 +16,7 @@ PAGE: Final = 500
 
 def plan_templates(settings: ChannelSettings, cursor: str | None) -> Call | SendResult:
     """The call that lists the account's templates, from the cursor on: the query of the next page's address."""
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     params = {"PageSize": str(PAGE)} if cursor is None else dict(parse_qsl(cursor))

@@ -8,7 +8,7 @@ from providers.media import FORBIDDEN_NOW, NOT_FOUND, UNREACHABLE, UNSUPPORTED, 
 from providers.provider import NO_CREDENTIALS, Answer, Call, ErrorClass, Fetch, Fetching, Uploading
 from providers.reading import MAX_ID, object_in, part_of, string, text_of, whole
 from providers.whatsapp_cloud.codes import classify
-from providers.whatsapp_cloud.sending import auth_headers, read_refusal
+from providers.whatsapp_cloud.sending import read_refusal, sign_in
 from schemas.effects import MediaResult, SendResult
 from schemas.events.content import Attachment
 from schemas.events.conversation import Media
@@ -29,7 +29,7 @@ def plan_fetch(media: Media, settings: ChannelSettings, base_url: str) -> Fetch 
 
     Without the parameter phone_number_id, which was refused for customers' files (a practice).
     """
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return FORBIDDEN_NOW
     if media.id is not None:
@@ -63,7 +63,7 @@ def read_refusal_to_fetch(answer: Answer) -> MediaResult:
 def _fetch(url: str, settings: ChannelSettings, base_url: str, sha256: str | None) -> Fetch:
     """Credentials go to Meta's hosts alone, and to the API that the operator set."""
     is_ours = url.startswith(base_url.rstrip("/") + "/") or _SIGNED_IN.fullmatch(url) is not None
-    return Fetch(url, (auth_headers(settings) or {}) if is_ours else {}, sha256=sha256)
+    return Fetch(url, (sign_in(settings) or {}) if is_ours else {}, sha256=sha256)
 
 
 FETCHING: Final = Fetching(plan_fetch, read_lookup, read_refusal_to_fetch)
@@ -74,7 +74,7 @@ FETCHING: Final = Fetching(plan_fetch, read_lookup, read_refusal_to_fetch)
 
 def plan_upload(attachment: Attachment, data: bytes, settings: ChannelSettings) -> Call | SendResult:
     """The call that hands the file over, with its type from its bytes. Meta keeps it for 30 days."""
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     type_ = attachment.mime_type or "application/octet-stream"

@@ -38,7 +38,7 @@ _BAD_REQUEST: Final = 100
 
 def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str | None) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     try:
@@ -170,7 +170,8 @@ def read_send(answer: Answer) -> SendResult | None:
     return read_refusal(body, answer)
 
 
-def auth_headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """The headers that say who we are; None: the channel has no credentials."""
     token = settings.access_token
     if token is None or settings.phone_number_id is None:
         return None

@@ -4,14 +4,14 @@ import orjson
 from pydantic import JsonValue
 
 from providers.provider import Call
-from providers.whatsapp_cloud.sending import auth_headers
+from providers.whatsapp_cloud.sending import sign_in
 from schemas.effects import SignalRequest
 from schemas.settings.channel import ChannelSettings
 
 
 def plan_signal(request: SignalRequest, settings: ChannelSettings) -> Call | None:
     """The call that marks the message, and those before it, as read. Typing shows until the answer, or for 25 s."""
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return None
     read = {"messaging_product": "whatsapp", "status": "read", "message_id": request.provider_message_id}

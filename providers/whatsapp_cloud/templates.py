@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from providers.provider import NO_CREDENTIALS, Answer, Call, ListedTemplate, TemplatePage
 from providers.reading import object_in, objects_in, part_of, string, whole, word
-from providers.whatsapp_cloud.sending import auth_headers
+from providers.whatsapp_cloud.sending import sign_in
 from schemas.effects import SendResult
 from schemas.settings.channel import ChannelSettings
 
@@ -17,7 +17,7 @@ _NO_ACCOUNT: Final = 132001
 
 def plan_templates(settings: ChannelSettings, cursor: str | None) -> Call | SendResult:
     """The call that lists the account's templates, from the cursor on."""
-    headers = auth_headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     if settings.business_account_id is None:
