@@ -112,12 +112,10 @@ class FileRequest(SettingsModel):
         return self
 
 
-class HeaderFileRequest(SettingsModel):
-    """The file in a template's header, which the provider fetches from `link`."""
+class HeaderFileRequest(FileRequest):
+    """The file in a template's header."""
 
     kind: Literal["image", "video", "document"]
-    link: Link
-    filename: Filename | None = None
 
 
 class HeaderRequest(SettingsModel):

@@ -71,10 +71,3 @@ def _header(header: TemplateHeader, write_file: Callable[[Attachment], Written])
 
 def _text(text: str, name: str | None = None) -> Written:
     return {"type": "text", **({} if name is None else {"parameter_name": name}), "text": text}
-
-
-def by_link(file: Attachment) -> Written:
-    """A file that the provider fetches. Raises ValueError."""
-    if file.link is None:
-        raise ValueError("header.media: has no link")
-    return {"link": file.link} if file.filename is None else {"link": file.link, "filename": file.filename}

@@ -5,8 +5,8 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from schemas.events.content import Outgoing
-from schemas.events.conversation import Media, Template
+from schemas.events.content import Attachment, Outgoing
+from schemas.events.conversation import Media, Template, file_of
 
 Via = Literal["session", "template"]
 SendAnswer = Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
@@ -43,7 +43,7 @@ class SendRequest(EffectRequest):
     other content or both (via session), or template (via template). check_template: look first whether the template is
     approved, and send nothing if not. not_after: from then on the text must not be sent: the session window is over.
     no_marketing: look first whether the template is marketing, and send nothing if it is.
-    media_id: the provider's, of the content's file, once the sender has uploaded it.
+    media_id: the provider's, of the file, once the sender has uploaded it.
     """
 
     message_id: str
@@ -62,10 +62,15 @@ class SendRequest(EffectRequest):
     no_marketing: bool = False
 
     @property
+    def attachment(self) -> Attachment | None:
+        """The file that it sends: its content's, or its template's."""
+        return file_of(self.content, self.template)
+
+    @property
     def ends_within_s(self) -> float:
         """Longer where a file may have to be uploaded first."""
-        stored = self.content is not None and self.content.media is not None and self.content.media.file is not None
-        return TRANSFER_S if stored else super().ends_within_s
+        file = self.attachment
+        return super().ends_within_s if file is None or file.file is None else TRANSFER_S
 
 
 class SendResult(BaseModel):

@@ -35,6 +35,7 @@ from schemas.events.conversation import (
     ConversationLabelled,
     ConversationMuted,
     Status,
+    file_of,
 )
 from schemas.events.inbox import (
     AddNote,
@@ -98,7 +99,7 @@ def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
     provider = PROVIDERS[draft.settings.provider]
     if strange := next((kind for kind in _kinds(event) if kind not in provider.sends), None):
         return "not_supported", f"{provider.name} can't send it: {strange}"
-    media = None if event.content is None else event.content.media
+    media = file_of(event.content, event.template)
     if media is not None and (why := why_no_media(media, event.text, provider.media)) is not None:
         return "media_not_supported", why
     if draft.contact.marketing_stopped and event.template is not None and event.template.category == "marketing":

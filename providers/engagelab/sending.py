@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from providers.provider import NO_CREDENTIALS, Answer, Call, ErrorClass, ListedTemplate, Sendable, TemplatePage
 from providers.reading import retry_seconds
-from providers.templates import by_link, components
+from providers.templates import Written, components
 from providers.whatsapp_cloud import codes
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
@@ -215,8 +215,15 @@ def render_template(envelope: Envelope, template: Template) -> dict[str, JsonVal
     """
     _required(template.name, "name")
     _required(template.language, "language")
-    written = components(template, by_link)
+    written = components(template, _header_file)
     return _request(envelope, "template", {"name": template.name, "language": template.language, "components": written})
+
+
+def _header_file(file: Attachment) -> Written:
+    if file.link is None:
+        raise ValueError("header.media: has no link")
+    named = file.kind == "document" and file.filename
+    return {"link": file.link, "filename": file.filename} if named else {"link": file.link}
 
 
 def read_send_response(status: int, body: bytes) -> Accepted | Refused | Unreadable:

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from providers.provider import NO_CREDENTIALS, Answer, Call, Sendable
 from providers.reading import Json, error_result, object_in, part_of, string, whole
-from providers.templates import Written, by_link, components
+from providers.templates import Written, components
 from providers.whatsapp_cloud.codes import LIMIT_OF_A_DAY, classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
@@ -66,7 +66,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str
 def _content(request: SendRequest) -> tuple[str, JsonValue]:
     """The message's type and its object. Raises ValueError."""
     if request.template is not None:
-        return "template", _template(request.template)
+        return "template", _template(request.template, request.media_id)
     text = request.text or ""
     match request.content:
         case Outgoing(media=Attachment() as file):
@@ -131,27 +131,27 @@ def _card(card: ContactCard) -> Written:
     return written
 
 
-def _template(template: Template) -> Written:
+def _template(template: Template, media_id: str | None) -> Written:
     language: Written = {"code": template.language}
-    return {"name": template.name, "language": language, "components": components(template, by_link)}
+    filled = components(template, lambda file: _file(file, media_id))
+    return {"name": template.name, "language": language, "components": filled}
 
 
-def _media(attachment: Attachment, request: SendRequest) -> tuple[str, dict[str, JsonValue]]:
+def _media(attachment: Attachment, request: SendRequest) -> tuple[str, Written]:
     """A file by its id, or by a link. Raises ValueError."""
-    content: dict[str, JsonValue]
-    if request.media_id is not None:
-        content = {"id": request.media_id}
-    elif attachment.link is not None:
-        content = {"link": attachment.link}
-    else:
-        raise ValueError("media: neither uploaded nor a link")
+    content = _file(attachment, request.media_id)
     if attachment.kind == "voice":
         return "audio", {**content, "voice": True}
-    if request.text:
-        content["caption"] = request.text
+    return attachment.kind, {**content, "caption": request.text} if request.text else content
+
+
+def _file(attachment: Attachment, media_id: str | None) -> Written:
+    if media_id is None and attachment.link is None:
+        raise ValueError("media: neither uploaded nor a link")
+    content: Written = {"link": attachment.link} if media_id is None else {"id": media_id}
     if attachment.kind == "document" and attachment.filename:
         content["filename"] = attachment.filename
-    return attachment.kind, content
+    return content
 
 
 def read_send(answer: Answer) -> SendResult | None:

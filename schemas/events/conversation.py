@@ -143,6 +143,25 @@ class Template(BaseModel):
     category: Literal["marketing", "utility", "authentication"] | None = None
 
 
+def file_of(content: Outgoing | None, template: Template | None) -> Attachment | None:
+    """The one file of a message that is sent: its content's, or the one in its template's header."""
+    if content is not None:
+        return content.media
+    return None if template is None or template.header is None else template.header.media
+
+
+def with_file(
+    content: Outgoing | None, template: Template | None, file: Attachment
+) -> tuple[Outgoing | None, Template | None]:
+    """The same, with that file in the place of theirs."""
+    if content is not None:
+        return content.model_copy(update={"media": file}), template
+    if template is None or template.header is None:
+        return content, template
+    header = template.header.model_copy(update={"media": file})
+    return content, template.model_copy(update={"header": header})
+
+
 # --- inbox: what happened to a conversation, or is asked of it ---------------------------------------------------
 
 
