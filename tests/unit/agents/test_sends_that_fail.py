@@ -2,11 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
-from email.utils import format_datetime
 from itertools import pairwise
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 import pytest
@@ -25,14 +22,12 @@ from schemas.events.inbox import (
     MARKETING_STOPPED,
     DeliveryFailed,
     DeliveryUnsent,
-    MessageReceived,
     NoticeReceived,
     Reply,
     Resolve,
 )
 from schemas.events.receipts import MessageStatusChanged, SendQueued
-from streams.effects.http import NoAnswer
-from tests.support.sends import BEN, NOON, Desk, Json, cloud_error, template
+from tests.support.sends import BEN, Desk, Json, cloud_error, template
 
 A_DAY = 24 * 3600
 HELPER = {"enabled": True, "agents": [{"id": "helper"}]}
@@ -365,61 +360,6 @@ def test_an_error_is_known_by_its_code_in_whatever_language_its_text_is() -> Non
     desk.answer = lambda body: cloud_error(131047, 400, "Mensaje de reinteracción") if body["type"] == "text" else None
     desk.write("a")
     assert [body["type"] for body in desk.posted()] == ["text", "template"]
-
-
-# --- whether it was taken ------------------------------------------------------------------------------------------
-
-
-class TwilioDesk(Desk):
-    """The same at Twilio. lost: answers to sends that get lost; those messages are taken all the same if taking."""
-
-    def __init__(self, **settings: Any) -> None:
-        account = {"account_sid": "AC" + "0" * 32, "auth_token": "t", "human_agents": ["mia"]}
-        super().__init__(**{"id": "line", "provider": "twilio", "phone_number": "+12025550100", **account, **settings})
-        self.lost, self.taking = 0, True
-        self.taken: list[Json] = []
-
-    async def call(self, call: Call) -> Answer:
-        if call.method == "GET":
-            to = call.params["To"]
-            return Answer(200, orjson.dumps({"messages": [one for one in self.taken if one["to"] == to]}))
-        form = dict(parse_qsl((call.body or b"").decode()))
-        message = {"sid": f"SM{len(self.taken)}", "to": form["To"], "body": form["Body"], "date_created": self.stamp}
-        if not self.lost or self.taking:
-            self.taken.append(message)
-        if self.lost:
-            self.lost -= 1
-            raise NoAnswer("lost")
-        return Answer(201, orjson.dumps({"sid": message["sid"]}))
-
-    @property
-    def stamp(self) -> str:
-        return format_datetime(NOON + timedelta(seconds=self.now))
-
-
-@pytest.mark.parametrize("taking", [True, False])
-def test_a_send_whose_answer_is_lost_is_settled_by_the_provider_s_list_and_reaches_the_customer_once(
-    taking: bool,
-) -> None:
-    desk = TwilioDesk(greeting=GREETING)
-    desk.lost, desk.taking = 1, taking
-    desk.ask(MessageReceived(message_id="a", text="hi"))
-    desk.reply("r1")
-    desk.at(70)
-    assert [one["body"] for one in desk.taken] == ["Welcome", "Hello"]
-    sent = [(event.kind, event.repeat) for event in desk.events(ConversationMessageSent)]
-    assert sent == [("greeting", False), ("reply", False)]
-
-
-def test_two_equal_texts_are_two_messages_even_if_one_of_them_is_in_doubt() -> None:
-    desk = TwilioDesk()
-    desk.ask(MessageReceived(message_id="a", text="hi"))
-    desk.reply("r1")
-    desk.lost, desk.taking = 1, False
-    desk.reply("r2")
-    desk.at(70)
-    assert [one["body"] for one in desk.taken] == ["Hello", "Hello"]
-    assert [event.message_id for event in desk.events(ConversationMessageSent)] == ["r1", "r2"]
 
 
 def replied(desk: Desk, id: str, name: str, **filled: Any) -> None:
