@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from ingress.journal import Change
+from desk.journal import Change
 from providers.registry import PROVIDERS
 from schemas.codec import from_kafka, to_kafka
 from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest

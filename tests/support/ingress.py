@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
+from uuid import uuid4
 
 from aiohttp import ClientSession, web
 
@@ -14,12 +15,16 @@ from desk.api.app import build_api, by_token
 from desk.api.table import all_routes
 from desk.channel_writer import ChannelWriter
 from desk.directory import DeskDirectory
+from desk.files import DeskFiles
 from desk.journal import Change, Fill
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
 from ingress.app import build_server
 from ingress.directory import ChannelDirectory, Recheck
+from media.links import Links
+from media.serving import FileServer
+from media.store import MediaStore
 from providers.address import webhook_path, webhook_token
 from providers.provider import Answer, Call
 from schemas.codec import Headers, from_kafka
@@ -32,6 +37,7 @@ from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, 
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)
 MAX_BODY = 64 * 1024
+MAX_FILE = 3 << 20
 FILE = parse_channels_file(
     {
         "agents": [{"id": "irene", "state": "online", "teams": ["front"]}, {"id": "paul", "workload": 3}],
@@ -83,6 +89,8 @@ class Ingress:
 
     def __init__(self, public_url: str | None = None) -> None:
         self.kafka = Written()
+        self.links = Links(b"unit")
+        self.store = MediaStore("memory:///")
         self.lookups = 0
         self._applied = 0
         self.channels = ChannelDirectory(unscramble, lambda id, rotation: webhook_token(b"unit", id, rotation))
@@ -99,6 +107,9 @@ class Ingress:
         self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), NOW, scramble)
         self.writer = ChannelWriter(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.new_change)
+        media = FileServer(self.store, self.links, lambda: self.now)
+        files = DeskFiles(self.store, media, lambda: uuid4().hex, public=public_url is not None, max_bytes=MAX_FILE)
+        self.now = NOW
         self.public = build_server(
             self.channels,
             self.kafka,
@@ -109,6 +120,7 @@ class Ingress:
             new_id=new_id,
             max_body_bytes=MAX_BODY,
             public_url=public_url,
+            media=media,
         )
         office = Office(
             directory=self.directory,
@@ -117,6 +129,7 @@ class Ingress:
             publisher=self.kafka,
             webhook_url=lambda settings: self.url + self._path(settings),
             call=self._call,
+            files=files,
             prefix="t.",
             clock=lambda: NOW,
             new_id=new_id,
