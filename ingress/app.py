@@ -33,6 +33,7 @@ def build_server(
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
     max_body_bytes: int,
+    metrics: Metrics,
     public_url: str | None = None,
 ) -> web.Server:
     """The public listener's server, for the running loop. ready: whether /readyz says so. prefix: of the topics' names.
@@ -41,7 +42,6 @@ def build_server(
 
     aiohttp's low-level server: finding a route and what else an Application does is a tenth of a callback's CPU time.
     """
-    metrics = Metrics()
     webhooks = _Webhooks(directory, publisher, recheck, WEBHOOKS.full_name(prefix), clock, new_id, metrics)
     address = _PublicAddress(public_url)
 

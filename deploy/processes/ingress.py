@@ -1,18 +1,22 @@
 """The ingress process: both listeners, composed with Kafka, the settings and the secret key."""
 
+import asyncio
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
-from aiokafka.errors import KafkaError
 
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
 from bus.publisher import NotDurable, Publisher
 from deploy.errors import LiveDeskError
+from deploy.folders import reason
+from deploy.kafka.waiting import when_kafka_is_there
 from deploy.ports import listen
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
@@ -21,7 +25,11 @@ from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.kafka_journal import KafkaJournal
+from ingress.metrics import Metrics
 from ingress.people import People
+from ingress.spool.channels import KeptChannels
+from ingress.spool.folder import SpoolFolder
+from ingress.spool.publisher import SpooledPublisher
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
@@ -42,7 +50,8 @@ class IngressServer:
     """Ingress, running inside `async with`: Kafka connected, channels and agents read, the file's saved.
 
     Port 0: any free one. channels: agents and channels, saved where new or different. clock and new_id give the
-    time and the ids of whatever is written. Raises LiveDeskError from `async with`.
+    time and the ids of whatever is written. While Kafka is not there `async with` waits for it, and callbacks are
+    taken meanwhile, if the channels are known from the last run. Raises LiveDeskError from `async with`.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class IngressServer:
         self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token)
         self._stack = AsyncExitStack()
         self._writer: ChannelWriter | None = None
+        self._started = self._waits = False
         self.url = ""
         self.control_url = ""
 
@@ -100,10 +110,48 @@ class IngressServer:
     async def _start(self, stack: AsyncExitStack) -> None:
         quiet_loggers()
         calm_reconnects()
-        prefix = self._settings.topic_prefix
-        publisher, channels, people = await self._connect(stack)
+        settings, prefix = self._settings, self._settings.topic_prefix
+        callbacks = self._open_spool()
+        stack.push_async_callback(callbacks.stop)
+        callbacks.start()
+        kept = KeptChannels(settings.spool_root / "channels.json")
+        stack.push_async_callback(kept.stop)
+        knows_channels = await asyncio.to_thread(kept.load, self._directory.apply)
+
+        def apply(key: bytes, value: bytes | None) -> None:
+            self._directory.apply(key, value)
+            kept.keep(key, value)
+
+        publisher = Publisher(settings.kafka, [topic.full_name(prefix) for topic in (INBOX, ACCOUNT_INBOX)])
+        channels = TopicFollower(settings.kafka, CHANNELS.full_name(prefix), apply)
+        people = TopicFollower(settings.kafka, DIRECTORY.full_name(prefix), self._directory.apply_person)
+        metrics = Metrics()
+        metrics.watch_spool(callbacks)
+
+        def ready() -> bool:
+            """Whether callbacks can be taken: to Kafka, or to the spool by the channels of the last run."""
+            knows = _follows(channels) and _follows(people) if self._started else self._waits and knows_channels
+            return knows and (callbacks.connected or callbacks.size_bytes < settings.spool_max_bytes)
+
+        public = build_server(
+            self._directory,
+            callbacks,
+            Recheck(channels.caught_up),
+            ready=ready,
+            prefix=prefix,
+            clock=self._clock,
+            new_id=self._new_id,
+            max_body_bytes=settings.max_body_bytes,
+            metrics=metrics,
+            public_url=settings.public_url,
+        )
+        listener = web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS)
+        hint = "Choose another --port or --host."
+        # Before Kafka is there: what comes meanwhile for a channel of the last run goes to the spool.
+        self.url = await _listen(stack, listener, "Ingress", self._host, self._port, hint)
+        await self._connect(stack, callbacks.connect, publisher, channels, people)
         journal = KafkaJournal(
-            self._settings.kafka,
+            settings.kafka,
             {CHANNELS.full_name(prefix): channels, DIRECTORY.full_name(prefix): people},
             prefix=prefix,
             encrypt=self._secrets.encrypt,
@@ -114,17 +162,6 @@ class IngressServer:
         self._writer = writer
         if self._channels is not None:
             await self.save(self._channels)
-        public = build_server(
-            self._directory,
-            publisher,
-            Recheck(channels.caught_up),
-            ready=lambda: publisher.connected and _follows(channels) and _follows(people),
-            prefix=prefix,
-            clock=self._clock,
-            new_id=self._new_id,
-            max_body_bytes=self._settings.max_body_bytes,
-            public_url=self._settings.public_url,
-        )
         control = build_control_app(
             self._directory,
             publisher,
@@ -134,37 +171,51 @@ class IngressServer:
             clock=self._clock,
             new_id=self._new_id,
         )
-        callbacks = web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS)
-        hint = "Choose another --port or --host."
-        self.url = await _listen(stack, callbacks, "Ingress", self._host, self._port, hint)
         # Without aiohttp's access log, for commands name customers.
         runner = web.AppRunner(control, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         hint = "Choose another --control-port."
         self.control_url = await _listen(stack, runner, "The control API", CONTROL_HOST, self._control_port, hint)
+        # The first to stop: requests in flight need everything else.
+        stack.push_async_callback(listener.cleanup)
+        self._started = True
 
-    async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower, TopicFollower]:
-        connection, prefix = self._settings.kafka, self._settings.topic_prefix
-        topics = [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, ACCOUNT_INBOX)]
-        publisher = Publisher(connection, topics)
-        channels = TopicFollower(connection, CHANNELS.full_name(prefix), self._directory.apply)
-        people = TopicFollower(connection, DIRECTORY.full_name(prefix), self._directory.apply_person)
+    def _open_spool(self) -> SpooledPublisher:
+        settings = self._settings
         try:
-            await publisher.start()
-            stack.push_async_callback(publisher.stop)
-            for follower in (channels, people):
-                stack.push_async_callback(follower.stop)
-                await follower.start()
+            folder = SpoolFolder.open(settings.spool_root)
+        except OSError as error:
+            raise LiveDeskError(
+                f"The spool in {settings.spool_root} can't be used: {reason(error)}.",
+                "Set LIVEDESK_DATA_DIR to a folder of yours, with room on its disk.",
+            ) from error
+        topic = WEBHOOKS.full_name(settings.topic_prefix)
+        return SpooledPublisher(settings.kafka, topic, folder, max_bytes=settings.spool_max_bytes, clock=time.time)
+
+    async def _connect(
+        self,
+        stack: AsyncExitStack,
+        connect: Callable[[], Awaitable[None]],
+        publisher: Publisher,
+        *followers: TopicFollower,
+    ) -> None:
+        stack.push_async_callback(publisher.stop)
+        for follower in followers:
+            stack.push_async_callback(follower.stop)
+
+        async def watched(start: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await start()
+            except BaseException:
+                self._waits = True
+                raise
+
+        try:
+            for start in (connect, publisher.start, *(follower.start for follower in followers)):
+                await when_kafka_is_there(self._settings.kafka, partial(watched, start))
         except LookupError as error:
             raise LiveDeskError(
                 f"Ingress can't start: {error.args[0]}.", "Create the topics: livedesk topics apply"
             ) from error
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise LiveDeskError(
-                f"Kafka can't be reached at {connection.bootstrap_servers} ({type(error).__name__}).",
-                "Start it (on a laptop: livedesk broker start), or set KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ "
-                "variables.",
-            ) from error
-        return publisher, channels, people
 
 
 def _follows(follower: TopicFollower) -> bool:

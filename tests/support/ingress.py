@@ -14,6 +14,7 @@ from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.journal import Change, Fill
+from ingress.metrics import Metrics
 from ingress.people import People
 from providers.address import webhook_path, webhook_token
 from schemas.codec import Headers, from_kafka
@@ -95,6 +96,7 @@ class Ingress:
             clock=lambda: NOW,
             new_id=new_id,
             max_body_bytes=MAX_BODY,
+            metrics=Metrics(),
             public_url=public_url,
         )
         self.control_app = build_control_app(
