@@ -203,7 +203,8 @@ class SpoolFolder:
             rest = len(data) - segment.end
             if rest:
                 logger.warning("the spool file %s ends in a torn record: %d bytes are cut off", path, rest)
-                _keep_damaged(path, data[segment.end :])
+                if not _is_cut(data[segment.end :]):
+                    _keep_damaged(path, data[segment.end :])
                 os.truncate(path, segment.end)
         elif len(data) >= HEADER_BYTES:
             _keep_damaged(path, data)
@@ -279,12 +280,11 @@ def _locked(path: Path) -> tuple[Path, IO[bytes]] | None:
 
 
 def _keep_damaged(path: Path, data: bytes) -> None:
-    """Put aside what can't be read but may have been acknowledged: whole frames with a wrong checksum. For people."""
-    if not _is_cut(data):
-        kept = path.with_suffix(f".{time.time_ns()}{DAMAGED}")
-        kept.write_bytes(data)
-        kept.chmod(0o600)
-        logger.error("a spool file is damaged: what can't be read of it is kept in %s", kept)
+    """Put aside what can't be read but may have been acknowledged, for people to look at."""
+    kept = path.with_suffix(f".{time.time_ns()}{DAMAGED}")
+    kept.touch(mode=0o600)
+    kept.write_bytes(data)
+    logger.error("a spool file is damaged: what can't be read of it is kept in %s", kept)
 
 
 def _is_cut(data: bytes) -> bool:
