@@ -28,7 +28,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.callbacks = Counter(
             "livedesk_ingress_callbacks",
-            "Callbacks by outcome: durable, not_durable, empty, echo, unknown_token, too_large, wrong_type, unreadable",
+            "Callbacks by outcome: durable, or why not. Without a channel: before it was known, malformed requests too",
             ["channel", "outcome"],
             registry=self.registry,
         )
