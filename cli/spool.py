@@ -27,8 +27,8 @@ def status(
 ) -> None:
     """Say how many callbacks wait, and since when.
 
-    They are in LIVEDESK_DATA_DIR, until Kafka takes them. Each ingress process has a spool of its own. What a process that is gone has left is published by the next that
-    starts on this machine.
+    They are in LIVEDESK_DATA_DIR, until Kafka takes them. Each ingress process has a spool of its own. What a process
+    that is gone has left is published by the next that starts on this machine.
     """
     settings = context.ensure_object(Settings)
     now = time.time()
