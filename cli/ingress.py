@@ -1,8 +1,8 @@
 """`livedesk ingress`: the listener for callbacks, and the one for commands, settings and agents."""
 
 import asyncio
-import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ import uvloop
 from deploy.channels_file import load_channels_file
 from deploy.processes.ingress import IngressServer
 from deploy.processes.logs import configure_logging
+from deploy.processes.signals import Interrupted, run_until_signal
 from deploy.settings import Settings
 from schemas.settings.channels_file import ChannelsFile
 
@@ -39,8 +40,9 @@ def ingress(
 ) -> None:
     """Take callbacks, commands and settings to Kafka.
 
-    A callback is answered with 200 only when it is durable, else with 503. On a terminal the webhook URL of each
-    channel is printed. It is the callbacks' only protection: keep it secret.
+    A callback is answered with 200 only when it is durable: on Kafka or, while Kafka does not take it, on this
+    machine's disk (livedesk spool status), else with 503. On a terminal the webhook URL of each channel is printed. It
+    is the callbacks' only protection: keep it secret.
 
     \b
     On --port:
@@ -61,13 +63,11 @@ def ingress(
     settings = context.ensure_object(Settings)
     file = None if channels is None else load_channels_file(channels)
     configure_logging()
-    uvloop.run(_serve(settings, file, host, port, control_port))
+    with suppress(Interrupted):
+        run_until_signal(_serve(settings, file, host, port, control_port), uvloop.run)
 
 
 async def _serve(settings: Settings, file: ChannelsFile | None, host: str, port: int, control_port: int) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = IngressServer(settings, channels=file, host=host, port=port, control_port=control_port)
     async with server:
         typer.echo(f"callbacks  {server.url}")
@@ -78,4 +78,4 @@ async def _serve(settings: Settings, file: ChannelsFile | None, host: str, port:
         else:
             # Where standard output is a log, tokens have no place in it.
             typer.echo(f"webhooks   GET {server.control_url}/v1/channels")
-        await stop.wait()
+        await asyncio.Future()  # until a signal

@@ -6,9 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from bus.connection import KafkaConnection
+from bus.connection import KafkaConnection, client_options
+from deploy.errors import LiveDeskError
 
 logger = logging.getLogger(__name__)
 
@@ -40,3 +42,20 @@ async def when_kafka_is_there(connection: KafkaConnection, connect: Callable[[],
             if say_next:
                 logger.warning("Kafka is reached, after %.0f s", time.monotonic() - began)
             return result
+
+
+async def until_kafka_answers(connection: KafkaConnection) -> None:
+    """Wait until a broker answers. Raises LiveDeskError: the certificates can't be used."""
+    try:
+        options = client_options(connection)
+    except ValueError as error:
+        raise LiveDeskError(f"{error}.", "Set the KAFKA_SSL_ variables to readable PEM files.") from error
+
+    async def ask() -> None:
+        admin = AIOKafkaAdminClient(**options)
+        try:
+            await admin.start()
+        finally:
+            await admin.close()
+
+    await when_kafka_is_there(connection, ask)
