@@ -26,10 +26,13 @@ def check_port_free(what: str, port: int, hint: str) -> None:
             raise _cannot_listen(what, "127.0.0.1", port, error, hint) from error
 
 
-async def listen(runner: web.BaseRunner, what: str, host: str, port: int, hint: str) -> None:
-    """Have the runner listen there. Raises LiveDeskError, with the hint. what: who wants to."""
+async def listen(runner: web.BaseRunner, what: str, host: str, port: int, hint: str, *, shared: bool = False) -> None:
+    """Have the runner listen there. Raises LiveDeskError, with the hint. what: who wants to.
+
+    shared: with other processes that want so, too; the kernel gives each connection to one of them.
+    """
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
     except OSError as error:
         raise _cannot_listen(what, host, port, error, hint) from error
 

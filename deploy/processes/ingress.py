@@ -49,9 +49,11 @@ def random_id() -> str:
 class IngressServer:
     """Ingress, running inside `async with`: Kafka connected, channels and agents read, the file's saved.
 
-    Port 0: any free one. channels: agents and channels, saved where new or different. clock and new_id give the
-    time and the ids of whatever is written. While Kafka is not there `async with` waits for it, and callbacks are
-    taken meanwhile, if the channels are known from the last run. Raises LiveDeskError from `async with`.
+    Port 0: any free one. control_port: None: no control API. pages_port: on 127.0.0.1, for this process' own /healthz,
+    /readyz and /metrics, where several share `port`. channels: agents and channels, saved where new or different.
+    clock and new_id give the time and the ids of whatever is written. While Kafka is not there `async with` waits for
+    it, and callbacks are taken meanwhile, if the channels are known from the last run. Raises LiveDeskError from
+    `async with`.
     """
 
     def __init__(
@@ -61,12 +63,13 @@ class IngressServer:
         channels: ChannelsFile | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        control_port: int = 0,
+        control_port: int | None = 0,
+        pages_port: int | None = None,
         clock: Clock = wall_clock,
         new_id: Callable[[], str] = random_id,
     ) -> None:
         self._settings, self._channels = settings, channels
-        self._host, self._port, self._control_port = host, port, control_port
+        self._host, self._port, self._control_port, self._pages_port = host, port, control_port, pages_port
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token)
@@ -148,7 +151,10 @@ class IngressServer:
         listener = web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS)
         hint = "Choose another --port or --host."
         # Before Kafka is there: what comes meanwhile for a channel of the last run goes to the spool.
-        self.url = await _listen(stack, listener, "Ingress", self._host, self._port, hint)
+        shared = self._pages_port is not None
+        self.url = await _listen(stack, listener, "Ingress", self._host, self._port, hint, shared=shared)
+        if self._pages_port is not None:
+            await listen(listener, "Ingress", CONTROL_HOST, self._pages_port, "Choose another --pages-port.")
         await self._connect(stack, callbacks.connect, publisher, channels, people)
         journal = KafkaJournal(
             settings.kafka,
@@ -171,10 +177,11 @@ class IngressServer:
             clock=self._clock,
             new_id=self._new_id,
         )
-        # Without aiohttp's access log, for commands name customers.
-        runner = web.AppRunner(control, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        hint = "Choose another --control-port."
-        self.control_url = await _listen(stack, runner, "The control API", CONTROL_HOST, self._control_port, hint)
+        if self._control_port is not None:
+            # Without aiohttp's access log, for commands name customers.
+            runner = web.AppRunner(control, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+            hint = "Choose another --control-port."
+            self.control_url = await _listen(stack, runner, "The control API", CONTROL_HOST, self._control_port, hint)
         # The first to stop: requests in flight need everything else.
         stack.push_async_callback(listener.cleanup)
         self._started = True
@@ -237,10 +244,17 @@ async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:
 
 
 async def _listen(
-    stack: AsyncExitStack, runner: web.ServerRunner | web.AppRunner, what: str, host: str, port: int, hint: str
+    stack: AsyncExitStack,
+    runner: web.ServerRunner | web.AppRunner,
+    what: str,
+    host: str,
+    port: int,
+    hint: str,
+    *,
+    shared: bool = False,
 ) -> str:
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await listen(runner, what, host, port, hint)
+    await listen(runner, what, host, port, hint, shared=shared)
     bound: int = runner.addresses[0][1]
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"

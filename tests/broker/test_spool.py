@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
@@ -22,6 +23,7 @@ from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
+from ingress.spool.folder import folders, waiting_in
 from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from tests.support.reading import committed_messages
@@ -46,7 +48,7 @@ def broker(tmp_path: Path, cache_dir: Path) -> Iterator[EmbeddedBroker]:
 class Site:
     """Ingress, as a process that can be killed, on a Kafka of its own."""
 
-    def __init__(self, broker: EmbeddedBroker, folder: Path) -> None:
+    def __init__(self, broker: EmbeddedBroker, folder: Path, *options: str) -> None:
         self.broker, self.folder = broker, folder
         self.kafka = KafkaConnection(bootstrap_servers=broker.bootstrap_servers)
         self.env = {
@@ -60,6 +62,7 @@ class Site:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         arguments = ["ingress", "--port", str(port), "--control-port", str(free_port()), "--channels", str(channels)]
+        arguments += options
         self.ingress = ManagedProcess(
             "ingress", arguments, env=self.env, log=folder / "ingress.log", ready_url=f"{self.url}/readyz"
         )
@@ -69,6 +72,11 @@ class Site:
     @property
     def log(self) -> str:
         return self.ingress.log.read_text()
+
+    def spools(self) -> list[Path]:
+        """Those in which something waits."""
+        found = folders(self.settings.spool_root)
+        return [folder for folder in found if any(segment.records for segment in waiting_in(folder))]
 
     def freeze(self, signum: int = signal.SIGSTOP) -> None:
         pid = self.broker.status().pid
@@ -214,3 +222,28 @@ async def test_a_process_that_is_stopped_leaves_its_spool_to_the_next(site: Site
     for client, numbers in sent.acknowledged.items():
         assert set(numbers) <= set(found[client])
         assert found[client] == sorted(found[client])
+
+
+async def test_several_processes_share_a_port_and_each_has_a_spool(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    site = Site(broker, tmp_path, "--processes", "2", "--pages-port", str(free_port()))
+    await apply(site.kafka, PREFIX, (WEBHOOKS, CHANNELS, DIRECTORY, INBOX, ACCOUNT_INBOX), 2, 1)
+    site.ingress.start()
+    await site.ingress.wait_ready()
+    async with customers(site) as sent:
+        await more(sent, 50)
+        site.freeze()
+        await more(sent, 50, lambda: len(site.spools()) == 2)
+        # One of the two, not their parent: it comes back, and takes its spool over.
+        children = psutil.Process(site.ingress.pid).children()
+        next(child for child in children if "--number" in child.cmdline()).kill()
+        await more(sent, 50)
+        site.thaw()
+        await more(sent, 50)
+        await site.emptied()
+        await site.ingress.stop()
+        assert site.ingress.exit_code == 0
+    found = await on_kafka(site)
+    for client, numbers in sent.acknowledged.items():
+        assert set(numbers) <= set(found[client])
+    assert "it is started again" in site.log
+    assert "Traceback" not in site.log

@@ -2,10 +2,10 @@
 
 import signal
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bus.connection import KafkaConnection
@@ -14,6 +14,7 @@ from tests.e2e.livedesk import environment, left_behind, running
 from tests.e2e.test_up import ports
 
 SECONDS = 90.0
+AWAY_SECONDS = 5.0
 WAITING = "waiting until it is"
 
 
@@ -65,26 +66,49 @@ def test_a_signal_ends_the_waiting(
     assert "Traceback" not in output.read_text()
 
 
-def test_worker_and_ingress_started_before_kafka_and_its_topics_work_once_they_are_there(
+def test_worker_and_ingress_that_start_before_kafka_work_once_it_is_there_and_outlast_its_absence(
     broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
-    """And go on after it was away."""
     env = environment_of(broker, tmp_path)
     outputs = {name: tmp_path / name for name in ("worker", "ingress", "topics")}
-    worker_port, ingress_port = free_port(), free_port()
-    worker = ["worker", "--all", "--port", str(worker_port)]
-    ingress = ["ingress", "--port", str(ingress_port), "--control-port", "0"]
-    ready = {"worker": worker_port, "ingress": ingress_port}
+    broker.start()
+    with running(["topics", "apply"], env, outputs["topics"]) as topics:
+        assert topics.wait(SECONDS) == 0
+    broker.stop()
+    port = {"worker": free_port(), "ingress": free_port()}
+    worker = ["worker", "--all", "--port", str(port["worker"])]
+    ingress = ["ingress", "--port", str(port["ingress"]), "--control-port", "0"]
+
+    def are_ready() -> bool:
+        return all(is_ready(one) for one in port.values())
+
     with (
         running(worker, env, outputs["worker"]) as one,
         running(ingress, env, outputs["ingress"]) as two,
     ):
-        for name in ready:
+        for name in port:
             until(lambda name=name: WAITING in outputs[name].read_text(), outputs[name])  # type: ignore[misc]
+        assert not are_ready()
         broker.start()
-        with running(["topics", "apply"], env, outputs["topics"]) as topics:
-            assert topics.wait(SECONDS) == 0
+        until(are_ready, outputs["worker"])
+        broker.kill()
+        until(lambda: "can't be reached: trying again" in outputs["worker"].read_text(), outputs["worker"])
+        time.sleep(AWAY_SECONDS)
+        broker.start()
+        until(are_ready, outputs["worker"])
         assert (one.poll(), two.poll()) == (None, None)
+        for process in (one, two):
+            process.send_signal(signal.SIGTERM)
+        assert (one.wait(SECONDS), two.wait(SECONDS)) == (0, 0)
+    for name in port:
+        assert "Traceback" not in outputs[name].read_text()
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2).status == 200)
+    except OSError:
+        return False
 
 
 def test_the_children_of_up_end_when_it_is_killed(tmp_path: Path, cache_dir: Path) -> None:
@@ -99,4 +123,3 @@ def test_the_children_of_up_end_when_it_is_killed(tmp_path: Path, cache_dir: Pat
         up.kill()
         up.wait()
         until(lambda: not left_behind(tmp_path), output)
-    assert not [process for process in psutil.process_iter() if str(tmp_path) in " ".join(process.cmdline())]
