@@ -2,7 +2,10 @@
 
 import errno
 import os
+import resource
 import socket
+import sys
+from contextlib import suppress
 
 import psutil
 from aiohttp import web
@@ -35,6 +38,15 @@ async def listen(runner: web.BaseRunner, what: str, host: str, port: int, hint: 
         await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
     except OSError as error:
         raise _cannot_listen(what, host, port, error, hint) from error
+
+
+def open_files() -> int:
+    """How many files and connections this process may have open: as many as it is allowed to ask for."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError):  # macOS says that there is no limit, and allows less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed
 
 
 def _cannot_listen(what: str, host: str, port: int, error: OSError, hint: str) -> LiveDeskError:

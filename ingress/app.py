@@ -9,7 +9,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 
 from bus.publisher import NotDurable, Publish
 from ingress.directory import ChannelDirectory, Recheck
-from ingress.listener import BODY_SECONDS, Listener, ReadyAnswer
+from ingress.listener import BODY_SECONDS, CONNECTIONS, Listener, ReadyAnswer
 from ingress.metrics import Metrics
 from ingress.rate import RateLimit
 from providers.address import WEBHOOKS_PATH
@@ -36,9 +36,12 @@ def build_server(
     new_id: Callable[[], str],
     max_body_bytes: int,
     metrics: Metrics,
+    connections: int = CONNECTIONS,
     public_url: str | None = None,
 ) -> web.Server:
     """The public listener's server, for the running loop. ready: whether /readyz says so. prefix: of the topics' names.
+
+    connections: how many may be open.
 
     public_url: where the providers reach it, which some of them sign; a path in it may come with a request, or not.
 
@@ -74,7 +77,10 @@ def build_server(
             return _answer("not_found", 404)
         return page() if request.method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
 
-    return Listener(answer, count=lambda why: metrics.callbacks.labels("", why).inc(), max_body_bytes=max_body_bytes)
+    def count(why: str) -> None:
+        metrics.callbacks.labels("", why).inc()
+
+    return Listener(answer, count=count, max_body_bytes=max_body_bytes, connections=connections)
 
 
 class _PublicAddress:

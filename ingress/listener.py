@@ -33,7 +33,7 @@ Count = Callable[[str], None]
 class Listener(web.Server):
     """The server. count: told of each connection or request that was cut off or refused before the handler, and why.
 
-    connections: how many are open at most; more are closed at once.
+    connections: how many are open at most; more are closed at once. They must be fewer than the files that may be open.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class _Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if len(self._listener.connections) > self._listener.most:
+        if len(self._listener._connections) > self._listener.most:
             self._listener.count("too_many_connections")
             self.force_close()
             return

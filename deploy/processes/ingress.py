@@ -17,7 +17,7 @@ from bus.publisher import NotDurable, Publisher
 from deploy.errors import LiveDeskError
 from deploy.folders import reason
 from deploy.kafka.waiting import when_kafka_is_there
-from deploy.ports import listen
+from deploy.ports import listen, open_files
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
 from ingress.app import build_server
@@ -25,6 +25,7 @@ from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.kafka_journal import KafkaJournal
+from ingress.listener import CONNECTIONS
 from ingress.metrics import Metrics
 from ingress.people import People
 from ingress.spool.channels import KeptChannels
@@ -37,6 +38,8 @@ from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from streams.clock import Clock, wall_clock
 
 CONTROL_HOST = "127.0.0.1"
+FILES_OF_OURS = 100
+"""Of the files that may be open: for Kafka, the spool and Python. The rest can be connections."""
 SHUTDOWN_SECONDS = 5.0
 """For requests in flight: longer than any of them waits for Kafka."""
 
@@ -146,6 +149,7 @@ class IngressServer:
             new_id=self._new_id,
             max_body_bytes=settings.max_body_bytes,
             metrics=metrics,
+            connections=min(CONNECTIONS, open_files() - FILES_OF_OURS),
             public_url=settings.public_url,
         )
         listener = web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS)
