@@ -17,6 +17,7 @@ from bus.publisher import NotDurable, Publisher
 from deploy.errors import LiveDeskError
 from deploy.folders import reason
 from deploy.kafka.waiting import when_kafka_is_there
+from deploy.media import open_store
 from deploy.ports import listen, open_files
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
@@ -26,6 +27,7 @@ from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.kafka_journal import KafkaJournal
 from ingress.listener import CONNECTIONS
+from ingress.media import MediaFiles
 from ingress.metrics import Metrics
 from ingress.people import People
 from ingress.spool.channels import KeptChannels
@@ -139,6 +141,14 @@ class IngressServer:
             knows = _follows(channels) and _follows(people) if self._started else self._waits and knows_channels
             return knows and (callbacks.connected or callbacks.size_bytes < settings.spool_max_bytes)
 
+        media = MediaFiles(
+            open_store(settings),
+            self._secrets.media_links,
+            self._clock,
+            random_id,
+            public=settings.public_url is not None,
+            max_bytes=settings.media_max_bytes,
+        )
         public = build_server(
             self._directory,
             callbacks,
@@ -151,6 +161,7 @@ class IngressServer:
             metrics=metrics,
             connections=min(CONNECTIONS, open_files() - FILES_OF_OURS),
             public_url=settings.public_url,
+            media=media,
         )
         listener = web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS)
         hint = "Choose another --port or --host."
@@ -177,6 +188,7 @@ class IngressServer:
             publisher,
             writer,
             People(self._directory, journal, publisher, journal.new_change),
+            media,
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,
