@@ -225,10 +225,14 @@ async def test_a_process_that_is_stopped_leaves_its_spool_to_the_next(site: Site
 
 
 async def test_several_processes_share_a_port_and_each_has_a_spool(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    site = Site(broker, tmp_path, "--processes", "2", "--pages-port", str(free_port()))
+    pages = free_port()
+    site = Site(broker, tmp_path, "--processes", "2", "--pages-port", str(pages))
     await apply(site.kafka, PREFIX, (WEBHOOKS, CHANNELS, DIRECTORY, INBOX, ACCOUNT_INBOX), 2, 1)
     site.ingress.start()
-    await site.ingress.wait_ready()
+    # Connections stay with the process that took them: all must be there before the first.
+    async with ClientSession() as http:
+        for port in (pages, pages + 1):
+            await ready(http, f"http://127.0.0.1:{port}/readyz")
     async with customers(site) as sent:
         await more(sent, 50)
         site.freeze()
@@ -247,3 +251,16 @@ async def test_several_processes_share_a_port_and_each_has_a_spool(broker: Embed
         assert set(numbers) <= set(found[client])
     assert "it is started again" in site.log
     assert "Traceback" not in site.log
+
+
+async def ready(http: ClientSession, url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            async with http.get(url) as answer:
+                if answer.status == 200:
+                    return
+        except ClientError:
+            pass
+        assert time.monotonic() < deadline, f"{url} is not ready"
+        await asyncio.sleep(0.05)
