@@ -1,8 +1,9 @@
 """`livedesk ingress`: the listener for callbacks, and the one for commands, settings and agents."""
 
 import asyncio
-import signal
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,14 @@ import typer
 import uvloop
 
 from deploy.channels_file import load_channels_file
+from deploy.kafka.broker import free_port
 from deploy.processes.ingress import IngressServer
 from deploy.processes.logs import configure_logging
+from deploy.processes.several import run_several
+from deploy.processes.signals import Interrupted, run_until_signal
 from deploy.settings import Settings
-from schemas.settings.channels_file import ChannelsFile
+
+PAGES_PORT = 8070
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -36,11 +41,25 @@ def ingress(
         Path | None,
         typer.Option(help="Agents and channels (docs/channels.example.yaml). New and changed ones are saved first."),
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="How many processes take callbacks, all of them on --port.")
+    ] = 1,
+    pages_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65000,
+            help="Port on 127.0.0.1 of the first process' own /healthz, /readyz and /metrics; the others follow. On "
+            "--port any of the processes answers.  [default: 8070 if there are several]",
+        ),
+    ] = None,
+    number: Annotated[int, typer.Option(hidden=True, help="Which of them this is, from 1 on.")] = 0,
 ) -> None:
     """Take callbacks, commands and settings to Kafka.
 
-    A callback is answered with 200 only when it is durable, else with 503. On a terminal the webhook URL of each
-    channel is printed. It is the callbacks' only protection: keep it secret.
+    A callback is answered with 200 only when it is durable: on Kafka or, while Kafka does not take it, on this
+    machine's disk (livedesk spool status), else with 503. On a terminal the webhook URL of each channel is printed. It
+    is the callbacks' only protection: keep it secret.
 
     \b
     On --port:
@@ -61,16 +80,45 @@ def ingress(
     settings = context.ensure_object(Settings)
     file = None if channels is None else load_channels_file(channels)
     configure_logging()
-    uvloop.run(_serve(settings, file, host, port, control_port))
+    if processes > 1 and not number:
+        commands = [*_commands(host, port or free_port(), control_port, channels, processes, pages_port or PAGES_PORT)]
+        with suppress(Interrupted):
+            run_until_signal(run_several(commands))
+        return
+    server = IngressServer(
+        settings,
+        channels=file,
+        host=host,
+        port=port,
+        # One for all: they would have to share its port as well.
+        control_port=control_port if number <= 1 else None,
+        pages_port=pages_port,
+    )
+    with suppress(Interrupted):
+        run_until_signal(_serve(server), uvloop.run)
 
 
-async def _serve(settings: Settings, file: ChannelsFile | None, host: str, port: int, control_port: int) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = IngressServer(settings, channels=file, host=host, port=port, control_port=control_port)
+def _commands(
+    host: str, port: int, control_port: int, channels: Path | None, processes: int, pages_port: int
+) -> Iterator[list[str]]:
+    for number in range(1, processes + 1):
+        command = ["ingress", "--host", host, "--port", str(port), "--control-port", str(control_port)]
+        command += [
+            "--processes",
+            str(processes),
+            "--number",
+            str(number),
+            "--pages-port",
+            str(pages_port + number - 1),
+        ]
+        yield command + (["--channels", str(channels)] if channels is not None and number == 1 else [])
+
+
+async def _serve(server: IngressServer) -> None:
     async with server:
         typer.echo(f"callbacks  {server.url}")
+        if not server.control_url:
+            await asyncio.Future()  # until a signal
         typer.echo(f"control    {server.control_url}")
         if sys.stdout.isatty():
             for channel in server.channels:
@@ -78,4 +126,4 @@ async def _serve(settings: Settings, file: ChannelsFile | None, host: str, port:
         else:
             # Where standard output is a log, tokens have no place in it.
             typer.echo(f"webhooks   GET {server.control_url}/v1/channels")
-        await stop.wait()
+        await asyncio.Future()  # until a signal

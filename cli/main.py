@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "demo",
     "ingress",
     "worker",
+    "spool",
     "replay",
     "sandbox",
 )

@@ -18,6 +18,7 @@ from deploy.channels_file import load_channels_file
 from deploy.errors import LiveDeskError
 from deploy.folders import DATA, open_lock
 from deploy.kafka.local import LocalKafka, local_kafka
+from deploy.kafka.waiting import until_kafka_answers
 from deploy.ports import check_port_free
 from deploy.processes.logs import configure_logging
 from deploy.processes.signals import Interrupted, raise_at_sigterm, run_until_signal
@@ -103,6 +104,7 @@ def _run(settings: Settings, file: ChannelsFile, path: Path, ports: Ports, conso
 async def _serve(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path, console: Console) -> Never:
     news = DeadLetterNews()
     try:
+        await until_kafka_answers(stack.settings.kafka)
         async with stack:
             console.print(describe(stack, file, kafka, folder), markup=False, highlight=False, soft_wrap=True)
             while True:

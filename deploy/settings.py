@@ -128,6 +128,12 @@ class Settings(BaseSettings):
         description="Largest callback that ingress takes: Meta's have up to 3 MB. Topics take records of 5 MiB, "
         "and a callback must still fit as a dead letter, where it may be a third larger.",
     )
+    spool_max_bytes: int = Field(
+        default=2**30,
+        ge=2**20,
+        description="What each ingress process may keep on its disk, below data_dir, while Kafka takes no callbacks: "
+        "a gigabyte is about ten minutes at 1,000 a second. Then they are answered with 503.",
+    )
     media_url: str | None = Field(
         default=None,
         pattern=r"^(file|s3|gs|az)://",
@@ -153,6 +159,11 @@ class Settings(BaseSettings):
     kafka: KafkaConnection = Field(
         default_factory=_kafka_connection, description="How Kafka is reached: see the KAFKA_ variables."
     )
+
+    @property
+    def spool_root(self) -> Path:
+        """Where the ingress processes of this installation have their spools."""
+        return self.data_dir / "spool" / f"{self.topic_prefix}webhooks"
 
     @property
     def media_store_url(self) -> str:

@@ -19,6 +19,7 @@ from deploy.processes.signals import Interrupted, run_until_signal
 from deploy.settings import load_settings
 from tests.bench import (
     failover,
+    fuzz,
     growth,
     idle,
     ingress,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[Session], Coroutine[object, object, Sequence[Rep
     "growth": growth.run,
     "idle": idle.run,
     "failover": failover.run,
+    "fuzz": fuzz.run,
 }
 
 

@@ -59,8 +59,9 @@ class Poster:
             if answer is not None and answer.status in answers:
                 return answer
             self._asked.not_taken += 1
-            if answer is not None and answer.status != 503:
-                path = urlsplit(url).path
+            path = urlsplit(url).path
+            # A callback has a place in the spool while Kafka is away.
+            if answer is not None and (answer.status != 503 or path.startswith("/webhooks")):
                 what = "/webhooks" if path.startswith("/webhooks") else path  # the rest of it is a secret
                 self._asked.unexpected[f"{method} {what}: {answer.status}"] += 1
                 if answer.status < 500:

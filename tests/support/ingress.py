@@ -22,6 +22,7 @@ from desk.outcomes import Outcomes
 from desk.people import People
 from ingress.app import build_server
 from ingress.directory import ChannelDirectory, Recheck
+from ingress.metrics import Metrics
 from media.links import Links
 from media.serving import FileServer
 from media.store import MediaStore
@@ -119,6 +120,7 @@ class Ingress:
             clock=lambda: NOW,
             new_id=new_id,
             max_body_bytes=MAX_BODY,
+            metrics=Metrics(),
             public_url=public_url,
             media=media,
         )
