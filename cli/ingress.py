@@ -31,12 +31,6 @@ def ingress(
         typer.Option(help="Address to take callbacks on; 0.0.0.0 is every address, as in a container behind a proxy."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port for callbacks; 0 takes any free one.")] = 8080,
-    control_port: Annotated[
-        int,
-        typer.Option(
-            min=0, max=65535, help="Port for commands, settings and agents, on 127.0.0.1 only, as it has no login."
-        ),
-    ] = 8081,
     channels: Annotated[
         Path | None,
         typer.Option(help="Agents and channels (docs/channels.example.yaml). New and changed ones are saved first."),
