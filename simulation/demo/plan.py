@@ -32,7 +32,7 @@ RECEIPT_FAULTS = {
     "delay_seconds": 3,
     "pace": 0.3,
 }
-"""What goes wrong with receipts: see simulation.sandbox.stand_in.Faults."""
+"""What goes wrong with receipts: see simulation.sandbox.receipts.Faults."""
 
 AI_ANSWER = "Your order is on its way and arrives tomorrow. Is there anything else?"
 """What the AI agent says to everything, until it hands over."""

@@ -81,7 +81,7 @@ class Play:
                 await self._look()
                 await asyncio.sleep(min(wait, POLL_SECONDS))
             await self._until(partial(self._come_after, callback), ARRIVAL_SECONDS)
-            await self._sandbox.write(self._dev_key(callback.channel), callback.messages, callback.copies)
+            await self._sandbox.write(callback.channel, callback.messages, callback.copies)
             self.written |= {message.id or "" for message in callback.messages}
 
     async def settle(self, seconds: float) -> None:
@@ -160,7 +160,7 @@ class Play:
         await asyncio.sleep(rating.after)
         id = f"wamid.demo-{self._plan.seed}-rating-{customer.contact}"
         message = CustomerMessage(contact=customer.contact, text=rating.text, id=id)
-        await self._sandbox.write(self._dev_key(customer.channel), [message])
+        await self._sandbox.write(customer.channel, [message])
         self.written.add(id)
         self.resolved[customer.contact] = Resolved(agent, rating.value, id)
 
@@ -169,9 +169,6 @@ class Play:
         await self._control.command(customer.channel, customer.contact, body)
 
     # --- what can be seen --------------------------------------------------------------------------------------------
-
-    def _dev_key(self, channel: str) -> str:
-        return self._channels[channel].dev_key or ""
 
     def _come_after(self, callback: Callback) -> bool:
         """Whether all that its customers wrote before has arrived: callbacks may overtake each other."""

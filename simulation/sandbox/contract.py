@@ -337,9 +337,9 @@ class StandIn:
     Callbacks. words: its words for the neutral statuses that it has. failures: code and text of failed messages. lacks:
     kinds of Written that it does not report. sends_times: whether callbacks say when things happened. echo: what a send
     of ours makes it send back, from our id, the conversation and the channel's webhook address. render: the callbacks
-    of what happened. read: the inverse. sign: headers, for an address. takes: whether an answer, by status and
-    Content-Type, counts as taken. retry_after_s: seconds to the next attempt, from the number of this one (from 1), how
-    it failed and the seconds since the first; None: there is none.
+    of what happened. content_type: theirs. read: the inverse. sign: headers, for an address. takes: whether an answer,
+    by status and Content-Type, counts as taken. callback_timeout_s: seconds. retry_after_s: seconds to the next
+    attempt, from the number of this one (from 1), how it failed and the seconds since the first; None: there is none.
 
     routes: its API beside sends.
     """
@@ -367,6 +367,7 @@ class StandIn:
     read: Callable[[bytes], ReadCallback]
     sign: Callable[[Credentials, str, CallbackRequest, datetime], Mapping[str, str]]
     retry_after_s: Callable[[int, Failure, float], float | None]
+    content_type: str = "application/json"
     takes: Callable[[int, str], bool] = lambda status, _content_type: status == 200
     callback_timeout_s: float = 10.0
     rate_codes: tuple[int | None, int | None] = (None, None)

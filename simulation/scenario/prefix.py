@@ -7,9 +7,11 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.record import Record, decode, encode
+from schemas.settings.credentials import Credentials
 from schemas.settings.routing import Condition, RoutingRule
 from schemas.settings.types import SettingsModel
 from schemas.topics import Topic
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario, ScenarioChannel
 from simulation.scenario.result import Result
 from simulation.scenario.run import Finished
@@ -41,8 +43,7 @@ def _channel(channel: ScenarioChannel, prefix: str) -> ScenarioChannel:
             "human_agents": tuple(prefix + id for id in channel.human_agents),
             "assignment": channel.assignment.model_copy(update={"rules": rules}),
             "ai": channel.ai.model_copy(update={"agents": agents}),
-            # The sandbox knows its accounts by their keys.
-            "dev_key": prefix + (channel.dev_key or f"key-of-{channel.id}"),
+            **_keys({name: getattr(channel, name) for name in Credentials.model_fields}, prefix),
         }
     )
 
@@ -103,9 +104,9 @@ def _own(action: SettingsModel | SettingsChange, prefix: str) -> SettingsModel |
 def _settings(change: Mapping[str, object], prefix: str) -> dict[str, object]:
     """The parts of a change that hold ids. What can't be saved stays: it is to be refused as it is."""
     changed: dict[str, object] = {}
-    for name in ("account", "dev_key"):
-        if isinstance(value := change.get(name), str):
-            changed[name] = prefix + value
+    if isinstance(account := change.get("account"), str):
+        changed["account"] = prefix + account
+    changed |= _keys(change, prefix)
     if isinstance(members := change.get("human_agents"), list):
         changed["human_agents"] = [prefix + id if isinstance(id, str) else id for id in members]
     for name, part, prefixed_part in (("assignment", "rules", _changed_rule), ("ai", "agents", _changed_agent)):
@@ -113,6 +114,15 @@ def _settings(change: Mapping[str, object], prefix: str) -> dict[str, object]:
         if isinstance(outer, dict) and isinstance(outer.get(part), list):
             changed[name] = {**outer, part: [prefixed_part(one, prefix) for one in outer[part]]}
     return changed
+
+
+def _keys(data: Mapping[str, object], prefix: str) -> dict[str, object]:
+    """What tells accounts at a provider apart. Credentials that are made up have the channel's prefix already."""
+    return {
+        stand_in.key: stand_in.make_key(prefix + key)
+        for stand_in in STAND_INS.values()
+        if isinstance(key := data.get(stand_in.key), str)
+    }
 
 
 def _changed_rule(rule: object, prefix: str) -> object:

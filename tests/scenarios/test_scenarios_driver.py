@@ -1,26 +1,31 @@
-"""Every scenario beside this file, in memory."""
+"""Every scenario beside this file, in memory, at every provider."""
 
 from pathlib import Path
 
 import pytest
 
+from schemas.settings.credentials import ProviderName
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Loaded, load_file
 from simulation.scenario.play import Outcome, play
 
 SCENARIOS = [loaded for file in sorted(Path(__file__).parent.glob("*.jsonl")) for loaded in load_file(file)]
 
 
-async def played(loaded: Loaded) -> Outcome:
-    async for outcome in play([loaded], with_records=True):
+async def played(loaded: Loaded, provider: ProviderName | None = None) -> Outcome:
+    async for outcome in play([loaded], with_records=True, provider=provider):
         return outcome
     raise AssertionError("nothing was played")
 
 
+@pytest.mark.parametrize("provider", [stand_in.name for stand_in in STAND_INS.values()])
 @pytest.mark.parametrize("loaded", SCENARIOS, ids=lambda loaded: loaded.name)
-async def test_scenario(loaded: Loaded) -> None:
-    outcome = await played(loaded)
+async def test_scenario(loaded: Loaded, provider: ProviderName) -> None:
+    outcome = await played(loaded, provider)
 
-    assert outcome.problems == ()
+    if outcome.verdict == "unusable":
+        assert all(f"can not be run on {provider}: " in problem for problem in outcome.problems)
+        pytest.skip("; ".join(outcome.problems))
     assert [str(difference) for difference in outcome.differences] == []
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from simulation.sandbox.accounts import hex_id
 from simulation.sandbox.contract import Failure, Json, StandIn, json_reply
-from simulation.sandbox.twilio.callbacks import WORDS, message_sid, read, render, sign, status_callback
+from simulation.sandbox.twilio.callbacks import FORM, WORDS, message_sid, read, render, sign, status_callback
 from simulation.sandbox.twilio.requests import (
     MAX_TEXT,
     accepted,
@@ -78,6 +78,7 @@ TWILIO = StandIn(
     render=render,
     read=read,
     sign=sign,
+    content_type=FORM,
     takes=_takes,
     retry_after_s=_retry_after_s,
     callback_timeout_s=15.0,

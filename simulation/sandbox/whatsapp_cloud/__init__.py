@@ -4,7 +4,7 @@ from typing import Final
 
 from simulation.sandbox.accounts import digit_id, wamid
 from simulation.sandbox.contract import Failure, Json, Reply, StandIn
-from simulation.sandbox.whatsapp_cloud.callbacks import WORDS, message_id, read, render, sign
+from simulation.sandbox.whatsapp_cloud.callbacks import WORDS, message_id, opaque_data, read, render, sign
 from simulation.sandbox.whatsapp_cloud.graph import ROUTES, SEND_PATH
 from simulation.sandbox.whatsapp_cloud.requests import MAX_TEXT, accepted, authenticate, check_permitted, read_send
 
@@ -76,7 +76,7 @@ WHATSAPP_CLOUD = StandIn(
         "sent_failed": (131026, "Message undeliverable"),
         "delivered_failed": (131049, "Not delivered to keep the ecosystem healthy"),
     },
-    echo=lambda id, _conversation, _url: id,
+    echo=opaque_data,
     render=render,
     read=read,
     sign=sign,

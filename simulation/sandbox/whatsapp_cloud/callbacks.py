@@ -41,6 +41,11 @@ def message_id(phone_number: str, id: str, copy: int = 0) -> str:
     return wamid(f"sent:{digits(phone_number)}:{id}:{copy}")
 
 
+def opaque_data(id: str, conversation: str, _webhook_url: str) -> str:
+    """The biz_opaque_callback_data that the product sends: our ids come back as they are."""
+    return orjson.dumps({"id": id, "conversation": conversation}).decode()
+
+
 def render(account: Account, happenings: Sequence[Happening]) -> tuple[CallbackRequest, ...]:
     """One request with a change for each run of messages or of statuses."""
     changes = [_change(account, list(run)) for _, run in groupby(happenings, _kind)]

@@ -68,10 +68,21 @@ def read_send(asked: Asked, account: Account | None) -> SendRequest | Reply:
         content=content,
         text=_said(type_, content),
         template=content if type_ == "template" else None,
-        id=opaque,
+        id=_ours(opaque, "id"),
+        conversation=_ours(opaque, "conversation"),
         echo=opaque,
         raw=data,
     )
+
+
+def _ours(opaque: str | None, name: str) -> str | None:
+    """One of our ids, which travel as JSON in a text."""
+    try:
+        data = orjson.loads(opaque or "null")
+    except orjson.JSONDecodeError:
+        return None
+    value = data.get(name) if isinstance(data, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def parse_object(body: bytes) -> Json:
