@@ -43,9 +43,7 @@ def up(
     context: typer.Context,
     channels: Annotated[
         Path | None,
-        typer.Option(
-            help="Agents and channels (docs/channels.example.yaml). Without it: one channel at each provider."
-        ),
+        typer.Option(help="Agents and channels (docs/channels.example.yaml). Without it: a channel at each provider."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="How many workers share the stages.")] = 1,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port for callbacks.")] = 8080,

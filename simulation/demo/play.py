@@ -69,9 +69,14 @@ class Play:
 
     async def begin(self) -> None:
         """Set the AI agent's answer, and have the agents begin to work. Raises LiveDeskError."""
-        await self._sandbox.set_ai("shop", AI_ANSWER)
+        await self._set_ai(AI_ANSWER)
         for customer in self._plan.customers.values():
             self._tasks[customer.contact] = asyncio.create_task(self._serve(customer))
+
+    async def _set_ai(self, answer: str) -> None:
+        for channel in self._channels.values():
+            if channel.ai.enabled:
+                await self._sandbox.set_ai(channel.id, answer)
 
     async def customers_write(self, act: int) -> None:
         """Every callback of the act at its time. Raises LiveDeskError."""
@@ -92,7 +97,7 @@ class Play:
         """The administrator opens support, an agent comes, and the AI agent hands over. Raises LiveDeskError."""
         await self._control.change_settings(LATE_CHANNEL, {"business_hours": {"week": ALL_WEEK}})
         await self._control.set_presence(self._channels[LATE_CHANNEL].account, LATE_AGENT, "online")
-        await self._sandbox.set_ai("shop", "handoff")
+        await self._set_ai("handoff")
         self._opened.set()
 
     async def wait_for_end(self, watch: Watch, seconds: float) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_validator, model_validator
 
+from schemas.settings.channel import ChannelSettings
 from schemas.settings.credentials import Credentials, ProviderName, credential_errors
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -88,6 +89,20 @@ class Account(Credentials):
     behaviour: Behaviour = Behaviour()
     enabled: bool = True
     enforce_window: bool = False
+
+    @classmethod
+    def of(cls, channel: ChannelSettings, **more: object) -> Self:
+        """The channel's account, called as the channel is."""
+        credentials = {name: getattr(channel, name) for name in Credentials.model_fields}
+        return cls.model_validate(
+            {
+                **credentials,
+                "id": channel.id,
+                "phone_number": channel.phone_number,
+                "business_account_id": channel.business_account_id or "",
+                **more,
+            }
+        )
 
     @field_validator("phone_number")
     @classmethod

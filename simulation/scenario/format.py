@@ -14,7 +14,7 @@ from deploy.channels_file import read_data
 from deploy.errors import LiveDeskError
 from schemas.settings.channel import ChannelSettings, Directory, channel_errors, parse_channel, taken_number
 from schemas.settings.channels_file import HumanAgent
-from schemas.settings.credentials import SECRETS, Credentials
+from schemas.settings.credentials import SECRETS
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import SettingsModel
 from simulation.sandbox.accounts import Account, Template
@@ -44,16 +44,8 @@ class ScenarioChannel(ChannelSettings):
 
     @property
     def provider_account(self) -> Account:
-        """The channel's account at the sandbox, which is called as the channel is."""
-        settings = self.settings
-        credentials = {name: getattr(settings, name) for name in Credentials.model_fields}
-        return Account(
-            **credentials,
-            id=self.id,
-            phone_number=settings.phone_number,
-            business_account_id=settings.business_account_id or "",
-            templates=self.templates,
-        )
+        """The channel's account at the sandbox."""
+        return Account.of(self.settings, templates=self.templates)
 
 
 def in_words_of(stand_in: StandIn, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,18 +152,6 @@ def _wrong_settings(scenario: Scenario) -> Iterator[FieldError]:
         if key is not None and key in keys:
             yield FieldError(f"channels[{index}].{field}", "is another channel's: the sandbox has one number for each")
         keys.add(key)
-        for error in _wrong_account(channel):
-            yield FieldError(f"channels[{index}].{error.field}", f"the sandbox refuses it: {error.message}")
-
-
-def _wrong_account(channel: ScenarioChannel) -> tuple[FieldError, ...]:
-    try:
-        _ = channel.provider_account
-    except ValidationError as error:
-        return InvalidSettings.from_pydantic(error).errors
-    except InvalidSettings:
-        pass  # channel_errors reports settings that contradict each other.
-    return ()
 
 
 def _wrong_steps(scenario: Scenario) -> Iterator[FieldError]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from schemas.settings.channel import channel_errors
 from schemas.settings.credentials import Credentials, ProviderName
 from simulation.sandbox.contract import StandIn
 from simulation.sandbox.stand_in import STAND_INS
@@ -56,20 +55,27 @@ def _not_done(stand_in: StandIn, step: Step, action: Action) -> Iterator[tuple[s
 def moved(scenario: Scenario, provider: ProviderName) -> Scenario:
     """The scenario with all its channels at that provider, their credentials made up. Raises NotSupported."""
     stand_in = STAND_INS[provider]
-    channels = tuple(_at(channel, provider) for channel in scenario.channels)
+    channels = tuple(_channel(channel, stand_in, index) for index, channel in enumerate(scenario.channels))
     steps = tuple(_step(scenario, stand_in, index, step) for index, step in enumerate(scenario.steps))
-    scenario = scenario.model_copy(update={"channels": channels, "steps": steps})
-    for index, channel in enumerate(channels):
-        for error in channel_errors(channel, scenario.directory):
-            raise NotSupported(provider, f"channels[{index}].{error.field}", error.message)
-    return scenario
+    return scenario.model_copy(update={"channels": channels, "steps": steps})
 
 
-def _at(channel: ScenarioChannel, provider: ProviderName) -> ScenarioChannel:
-    if channel.provider == provider:
+def _channel(channel: ScenarioChannel, stand_in: StandIn, index: int) -> ScenarioChannel:
+    if channel.provider == stand_in.name:
         return channel
+    before = STAND_INS[channel.provider]
+    if any(_is_longer(text, stand_in, before) for text in _texts(channel.model_dump())):
+        raise _too_long(stand_in, f"channels[{index}]")
     none = {name: field.default for name, field in Credentials.model_fields.items()}
-    return channel.model_copy(update=none | {"provider": provider})
+    return channel.model_copy(update=none | {"provider": stand_in.name})
+
+
+def _texts(settings: object) -> Iterator[str]:
+    if isinstance(settings, str):
+        yield settings
+    elif isinstance(settings, dict | list | tuple):
+        for part in settings.values() if isinstance(settings, dict) else settings:
+            yield from _texts(part)
 
 
 def _step(scenario: Scenario, stand_in: StandIn, index: int, step: Step) -> Step:
@@ -81,12 +87,15 @@ def _step(scenario: Scenario, stand_in: StandIn, index: int, step: Step) -> Step
         case RawCallback():
             raise NotSupported(stand_in.name, f"steps[{index}].callback", f"it is in the words of {before[0]}")
         case CommandStep(text=str(text)) | AiAnswer(answer=text) if _is_longer(text, stand_in, STAND_INS[before[0]]):
-            where = f"steps[{index}].{step.kind}"
-            raise NotSupported(stand_in.name, where, f"its texts have at most {stand_in.max_text} characters")
+            raise _too_long(stand_in, f"steps[{index}].{step.kind}")
         case ProviderAnswer(code=int(code)):
             meant = action.model_copy(update={"code": STAND_INS[before[0]].meaning(code)})
             return step.model_copy(update={"provider": meant})
     return step
+
+
+def _too_long(stand_in: StandIn, where: str) -> NotSupported:
+    return NotSupported(stand_in.name, where, f"its texts have at most {stand_in.max_text} characters")
 
 
 def _is_longer(text: str, stand_in: StandIn, before: StandIn) -> bool:

@@ -32,21 +32,11 @@ from schemas.settings.channels_file import Agent
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiStandIn
+from simulation.sandbox.contract import Customer, Quote, Reported, ScheduledCallback, SentMessage, Written
 from simulation.sandbox.in_memory import InMemory
-from simulation.sandbox.stand_in import (
-    Business,
-    Customer,
-    Faults,
-    Provider,
-    Quote,
-    ScheduledCallback,
-    callback_body,
-    channel_message_id,
-    content,
-    message_row,
-    provider_message_id,
-    status_row,
-)
+from simulation.sandbox.providers import Providers
+from simulation.sandbox.receipts import Faults
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.driver_run import at_once
 from streams.driver import Driver
 from streams.effects.contract import Done, Outcome
@@ -94,11 +84,8 @@ class CleanRun:
 
     def __init__(self) -> None:
         self._store = SettingsStore(str)
-        accounts = [
-            Account(dev_key=one.id, dev_secret=SecretStr("s"), phone_number=one.phone_number)
-            for one in (SHOP, BOT, NIGHT)
-        ]
-        self._provider = Provider(accounts, faults=Faults(duplicate=0.3, reorder=0.2))
+        accounts = [Account.of(one) for one in (SHOP, BOT, NIGHT)]
+        self._provider = Providers(accounts, faults=Faults(duplicate=0.3, reorder=0.2))
         self._driver = Driver(self._store, self._perform, START)
         self._posts: list[ScheduledCallback] = []
         sandbox = InMemory(self._provider, AiStandIn(), lambda: self.now, self._posts.extend)
@@ -162,19 +149,15 @@ class CleanRun:
         quotes: str | None = None,
     ) -> None:
         """A customer writes. late: how far the provider's clock is behind. quotes: the id of a message of ours."""
-        number, at = channel.phone_number, self._driver.now - late
-        quote = None
-        if quotes is not None:
-            quote = Quote(provider_message_id(number, quotes), channel_message_id(number, quotes), number)
-        row = message_row(Business(number), Customer(contact, "Bo"), id, at, content("text", text), quote=quote)
-        self._post(channel.id, callback_body([row]))
+        quote = None if quotes is None else Quote(quotes)
+        written = Written(id, Customer(contact, "Bo"), self._driver.now - late, text=text, quotes=quote)
+        self._happen(channel, written)
         self._messages[id] = key_of(contact, channel)
         self._driver.run()
 
     def write_at_once(self, contact: str, ids: tuple[str, ...], channel: ChannelSettings) -> None:
         """A customer's messages come in one callback, so that the second waits while the first is answered."""
-        business, customer, now = Business(channel.phone_number), Customer(contact, "Bo"), self._driver.now
-        self._post(channel.id, callback_body([message_row(business, customer, id, now, content()) for id in ids]))
+        self._happen(channel, *(Written(id, Customer(contact, "Bo"), self._driver.now) for id in ids))
         self._messages.update(dict.fromkeys(ids, key_of(contact, channel)))
         self._driver.run()
 
@@ -196,11 +179,11 @@ class CleanRun:
     def fail_last(self, contact: str, channel: ChannelSettings = SHOP) -> None:
         """The provider reports that the last message did not reach the customer."""
         entry = next(entry for entry in reversed(self._provider.log) if entry.contact == contact and entry.message_id)
-        business, customer = Business(channel.phone_number), Customer(contact, "Bo")
-        row = status_row(
-            business, customer, entry.message_id or "", "sent_failed", self.now, custom_args=entry.custom_args
-        )
-        self._posts.append(ScheduledCallback(self.now, channel.id, callback_body([row])))
+        stand_in = STAND_INS[channel.provider]
+        echo = stand_in.echo(entry.id or "", entry.conversation or "", "")
+        failed = Reported(SentMessage(entry.id or "", Customer(contact, "Bo"), echo=echo), "sent_failed", self.now)
+        for request in stand_in.render(Account.of(channel), [failed]):
+            self._posts.append(ScheduledCallback(self.now, channel.id, request))
 
     def last_sent(self, contact: str) -> str:
         """The id of the last message that the customer got."""
@@ -216,7 +199,7 @@ class CleanRun:
                 post = self._posts.pop(posts[0][1])
                 self._driver.now = max(self._driver.now, post.at)
                 self._receipts[len(post.body)] += 1
-                self._post(post.dev_key, post.body)
+                self._post(post.account, post.body)
                 self._driver.run()
             elif deadline is not None and deadline <= until:
                 self._record_firing(deadline)
@@ -247,8 +230,12 @@ class CleanRun:
             receipts=self._receipts,
         )
 
+    def _happen(self, channel: ChannelSettings, *written: Written) -> None:
+        for request in STAND_INS[channel.provider].render(Account.of(channel), written):
+            self._post(channel.id, request.body)
+
     def _post(self, channel: str, body: bytes) -> None:
-        event = WebhookReceived(provider="engagelab", body=body)
+        event = WebhookReceived(provider=self._channels[channel].provider, body=body)
         stamp = (channel, self._channels[channel].revision)
         record = Record(self._id(), "/livedesk/ingress", self._driver.now, channel, event, *stamp)
         self._driver.write(WEBHOOKS, record)

@@ -17,7 +17,7 @@ from schemas.event import Event
 from schemas.events.operations import TimersFired
 from schemas.record import Record
 from schemas.topics import TIMERS, WEBHOOKS, Topic
-from simulation.sandbox.stand_in import LogEntry
+from simulation.sandbox.providers import LogEntry
 from streams.replay.rebuild import Input, Replayed, replay
 from streams.state import TaskState
 from streams.step import SettingsLookup

@@ -8,9 +8,9 @@ import orjson
 import pytest
 from pydantic import JsonValue
 
+from simulation.sandbox.contract import Customer
 from simulation.sandbox.engagelab.callbacks import (
     Business,
-    Customer,
     Quote,
     callback_body,
     content,
