@@ -13,6 +13,7 @@ from simulation.scenario.steps import (
     Inbound,
     ProviderAnswer,
     RawCallback,
+    SettingsChange,
     StatusUpdate,
     Step,
 )
@@ -63,43 +64,39 @@ def moved(scenario: Scenario, provider: ProviderName) -> Scenario:
 def _channel(channel: ScenarioChannel, stand_in: StandIn, index: int) -> ScenarioChannel:
     if channel.provider == stand_in.name:
         return channel
-    before = STAND_INS[channel.provider]
-    if any(_is_longer(text, stand_in, before) for text in _texts(channel.model_dump())):
-        raise _too_long(stand_in, f"channels[{index}]")
+    _check_length(channel.model_dump(), STAND_INS[channel.provider], stand_in, f"channels[{index}]")
     none = {name: field.default for name, field in Credentials.model_fields.items()}
     return channel.model_copy(update=none | {"provider": stand_in.name})
 
 
-def _texts(settings: object) -> Iterator[str]:
-    if isinstance(settings, str):
-        yield settings
-    elif isinstance(settings, dict | list | tuple):
-        for part in settings.values() if isinstance(settings, dict) else settings:
-            yield from _texts(part)
-
-
 def _step(scenario: Scenario, stand_in: StandIn, index: int, step: Step) -> Step:
-    action = step.action
-    before = [provider for provider in _providers(scenario, action) if provider != stand_in.name]
-    if not before:
+    action, where = step.action, f"steps[{index}].{step.kind}"
+    others = [STAND_INS[name] for name in _providers(scenario, action) if name != stand_in.name]
+    if not others:
         return step
+    before = others[0]
     match action:
         case RawCallback():
-            raise NotSupported(stand_in.name, f"steps[{index}].callback", f"it is in the words of {before[0]}")
-        case CommandStep(text=str(text)) | AiAnswer(answer=text) if _is_longer(text, stand_in, STAND_INS[before[0]]):
-            raise _too_long(stand_in, f"steps[{index}].{step.kind}")
+            raise NotSupported(stand_in.name, where, f"it is in the words of {before.name}")
+        case CommandStep(text=said) | AiAnswer(answer=said) | SettingsChange(change=said):
+            _check_length(said, before, stand_in, where)
         case ProviderAnswer(code=int(code)):
-            meant = action.model_copy(update={"code": STAND_INS[before[0]].meaning(code)})
-            return step.model_copy(update={"provider": meant})
+            return step.model_copy(update={"provider": action.model_copy(update={"code": before.meaning(code)})})
     return step
 
 
-def _too_long(stand_in: StandIn, where: str) -> NotSupported:
-    return NotSupported(stand_in.name, where, f"its texts have at most {stand_in.max_text} characters")
+def _check_length(said: object, before: StandIn, stand_in: StandIn, where: str) -> None:
+    """Raises NotSupported: a text is too long for the provider, but was not for the one before."""
+    if before.max_text > stand_in.max_text and any(len(text) > stand_in.max_text for text in _texts(said)):
+        raise NotSupported(stand_in.name, where, f"its texts have at most {stand_in.max_text} characters")
 
 
-def _is_longer(text: str, stand_in: StandIn, before: StandIn) -> bool:
-    return stand_in.max_text < before.max_text and len(text) > stand_in.max_text
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 def _providers(scenario: Scenario, action: Action | None) -> Iterator[ProviderName]:

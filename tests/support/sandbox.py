@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import orjson
 from pydantic import JsonValue
@@ -60,14 +61,27 @@ class Played:
         self.callbacks += [callback.request for callback in reply.callbacks]
         return reply
 
-    def ask(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b"") -> Reply:
-        """The answer to a call with the channel's credentials."""
-        headers = {name.lower(): value for name, value in self._sending().headers.items()}
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Reply:
+        """The answer to a call with the channel's credentials. headers: more of them, in lower case."""
+        headers = {**{name.lower(): value for name, value in self._sending().headers.items()}, **headers}
         reply = self.providers.handle(
             Request(method, path, query or {}, headers, body, "https://api.example"), self.now
         )
         assert reply is not None, path
         return reply
+
+    def code(self, reply: Reply) -> JsonValue:
+        """The code of a refusal."""
+        answer = json_of(reply)
+        error = answer.get("error")
+        return error.get("code") if isinstance(error, dict) else answer.get("code")
 
     def send(
         self,

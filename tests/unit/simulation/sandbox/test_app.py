@@ -16,10 +16,13 @@ import pytest
 from aiohttp import web
 from pydantic import JsonValue, SecretStr
 
+from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account, Behaviour, Template
 from simulation.sandbox.app import SENDER, build_app, serve
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.receipts import Faults
+from simulation.sandbox.stand_in import STAND_INS
+from tests.support.sandbox import channel_at
 
 NUMBER = "+34600700001"
 AUTH = {"Authorization": "Basic " + base64.b64encode(b"k1:s1").decode()}
@@ -199,6 +202,85 @@ async def test_a_callback_is_repeated_where_asked() -> None:
         await until(lambda: sandbox.app[SENDER].counts.delivered == 1)
         assert [attempt.attempt for attempt in sandbox.app[SENDER].attempts] == [1, 2]
     assert receiver.bodies[0] == receiver.bodies[1]
+
+
+@asynccontextmanager
+async def pair_at(name: ProviderName, receiver: Receiver, address: str | None = None) -> AsyncIterator[Sandbox]:
+    """A provider's account whose callbacks go to the receiver, or to another address."""
+    target = web.Application()
+    target.router.add_post("/hook", receiver.handle)
+    async with serve(target) as url:
+        own = Account.of(channel_at(name), callback_url=address or f"{url}/hook")
+        async with running(Providers([own])) as sandbox:
+            yield sandbox
+
+
+async def test_meta_repeats_what_is_not_taken() -> None:
+    receiver = Receiver(answers=[503])
+    async with pair_at("whatsapp_cloud", receiver) as sandbox:
+        await sandbox.control("customers/write", {"contact": "34611222333", "text": "hola"})
+        await until(lambda: sandbox.app[SENDER].counts.delivered == 1)
+        assert [attempt.status for attempt in sandbox.app[SENDER].attempts] == [503, 200]
+
+
+async def test_twilio_takes_no_text_for_an_answer_and_does_not_ask_again() -> None:
+    async with pair_at("twilio", Receiver()) as sandbox:
+        await sandbox.control("customers/write", {"contact": "34611222333", "text": "hola"})
+        await until(lambda: sandbox.app[SENDER].counts.failed == 1)
+        (attempt,) = sandbox.app[SENDER].attempts
+        assert (attempt.status, attempt.error, sandbox.app[SENDER].counts.pending) == (200, "NotTaken", 0)
+
+
+async def test_twilio_asks_once_more_where_nobody_listens() -> None:
+    async with pair_at("twilio", Receiver(), "http://127.0.0.1:1/hook") as sandbox:
+        await sandbox.control("customers/write", {"contact": "34611222333", "text": "hola"})
+        await until(lambda: sandbox.app[SENDER].counts.failed == 2)
+        assert sandbox.app[SENDER].counts.pending == 0
+
+
+def test_each_provider_repeats_callbacks_in_its_way() -> None:
+    day = 86_400
+    after = {
+        name: [
+            stand_in.retry_after_s(*attempt)
+            for attempt in ((1, "refused", 0), (1, "unconnected", 0), (9, "refused", 8 * day))
+        ]
+        for name, stand_in in STAND_INS.items()
+    }
+    assert after == {
+        "engagelab": [None, None, None],
+        "whatsapp_cloud": [2, 2, None],
+        "twilio": [None, 0.5, None],
+    }
+    gaps = [STAND_INS["whatsapp_cloud"].retry_after_s(attempt, "silent", 3 * day) for attempt in (1, 5, 99)]
+    assert gaps == [2, 32, 3_600]
+
+
+async def test_customers_send_files_that_anybody_can_fetch_by_their_link(sandbox: Sandbox) -> None:
+    async with sandbox.http.post(
+        f"{sandbox.url}/sandbox/files?filename=a.jpg", data=b"JPEG", headers={"Content-Type": "image/jpeg"}
+    ) as response:
+        kept = await response.json()
+    message: JsonValue = {"contact": "34611222333", "type": "image", "file": kept["id"]}
+    _, bodies = await sandbox.control("customers/write", message)
+    assert isinstance(bodies, list)
+    link = orjson.loads(str(bodies[0]))["rows"][0]["response"]["response_data"]["message"]["image"]["link"]
+    async with sandbox.http.get(link) as response:
+        assert (await response.read(), response.content_type) == (b"JPEG", "image/jpeg")
+    status, refused = await sandbox.control("files?fault=nonsense", None)
+    assert status == 400
+    assert "lying" in str(refused)
+
+
+async def test_a_file_that_is_too_large_does_not_end(sandbox: Sandbox) -> None:
+    file = sandbox.provider.files.put(b"JPEG", "image/jpeg", fault="too_large")
+    async with sandbox.http.get(f"{sandbox.url}/sandbox-files/{file.id}") as response:
+        assert (await response.content.readexactly(1 << 20))[:5] == b"JPEG\0"
+
+
+async def test_what_no_provider_has_is_404(sandbox: Sandbox) -> None:
+    assert (await sandbox.get("/v3/nothing"))[0] == 404
+    assert await sandbox.get("/sandbox/marks") == (200, [])
 
 
 async def test_a_receiver_that_is_too_slow_has_failed() -> None:
