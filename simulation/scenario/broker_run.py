@@ -258,7 +258,7 @@ class BrokerWorld:
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _is_ours(self, entry: LogEntry) -> bool:
-        return (entry.account or "").startswith(self._prefix)
+        return (entry.conversation or "").startswith(self._prefix)
 
 
 def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:
