@@ -62,6 +62,8 @@ ENGAGELAB = StandIn(
         "sent_failed": (131026, "Message undeliverable"),
         "delivered_failed": (131049, "Not delivered to keep the ecosystem healthy"),
     },
+    # Whether it passes on that a number changed is unknown.
+    lacks=frozenset({"system"}),
     echo=lambda id, conversation, _url: {"id": id, "conversation": conversation},
     render=render,
     read=read,

@@ -90,13 +90,11 @@ def content(
     link: str | None = None,
     filename: str | None = None,
     target: str | None = None,
-    new_contact: str | None = None,
 ) -> Json:
     """The `message` of a response row.
 
     text: the body, caption, button or list title, or emoji. target: the channel message id that a reaction is about, or
-    the id of the chosen button or list row. new_contact: of a customer whose number changed. A type without a known
-    shape is rendered as its type alone.
+    the id of the chosen button or list row. A type without a known shape is rendered as its type alone.
     """
     if type == "text":
         return {"type": type, "text": {"body": text}}
@@ -111,8 +109,6 @@ def content(
         return {"type": type, type: {"message_id": target, "emoji": text}}
     if type == "order":
         return {"type": type, type: {"text": text, "product_items": []}}
-    if type == "system":
-        return {"type": type, type: {"type": "user_changed_number", "body": text, "wa_id": new_contact}}
     return {"type": type}
 
 
@@ -217,7 +213,6 @@ def _rendered(account: Account, happening: Happening) -> Json:
                 link=happening.link if file is None else f"{happening.base_url}{FILES_PATH}/{file.id}",
                 filename=happening.filename,
                 target=happening.target,
-                new_contact=happening.new_contact,
             )
             return message_row(
                 business, happening.customer, happening.id, happening.at, said, quote=_quote(number, happening)
