@@ -166,7 +166,7 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = build_app(providers, lambda: datetime.now(UTC), redeliver_on_failure=redeliver)
     async with serve(app, host, port) as url:
-        accounts = providers.accounts.all()
+        accounts = providers.state.accounts.all()
         typer.echo(f"Sandbox on {url}, {len(accounts)} account(s). Ctrl-C stops it.")
         for line in shown:
             typer.echo(line)

@@ -48,7 +48,7 @@ from schemas.topics import (
 )
 from simulation.demo.plan import Customer
 from simulation.demo.play import FAILURES, Resolved
-from simulation.sandbox.contract import ReadStatus
+from simulation.sandbox.happenings import ReadStatus
 from simulation.sandbox.providers import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
 from simulation.sandbox.stand_in import STAND_INS

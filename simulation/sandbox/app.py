@@ -11,7 +11,7 @@ from aiohttp import web
 
 from deploy.ports import listen
 from simulation.sandbox.ai import AiStandIn
-from simulation.sandbox.contract import Request
+from simulation.sandbox.calls import Request
 from simulation.sandbox.control import MAX_FILE, ControlApi, control_errors, json_response
 from simulation.sandbox.player import Player
 from simulation.sandbox.providers import Providers
@@ -41,7 +41,7 @@ def build_app(
     out hangs before its connection is dropped. The rest: CallbackSender.
     """
     sender = CallbackSender(
-        providers.accounts, clock, redeliver_on_failure=redeliver_on_failure, timeout=callback_timeout
+        providers.state.accounts, clock, redeliver_on_failure=redeliver_on_failure, timeout=callback_timeout
     )
     player = Player(providers, sender, clock)
     ai = ai or AiStandIn()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 from schemas.settings.credentials import ENCRYPTED
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
-from simulation.sandbox.contract import Json
+from simulation.sandbox.calls import Json
 from simulation.sandbox.customers import CustomerMessage, script
 from simulation.sandbox.media import FileFault
 from simulation.sandbox.player import Player
@@ -84,16 +84,16 @@ class ControlApi:
 
     async def list_accounts(self, _request: web.Request) -> web.Response:
         """The accounts, without their secrets."""
-        return json_response([_render(account) for account in self._providers.accounts.all()])
+        return json_response([_render(account) for account in self._providers.state.accounts.all()])
 
     async def marks(self, _request: web.Request) -> web.Response:
         """Customers' messages that were marked as read."""
-        return json_response(self._providers.marks)
+        return json_response(self._providers.state.marks)
 
     async def put_file(self, request: web.Request) -> web.Response:
         """Keep the body, which customers then can send: its `id` is their message's `file`. ?filename=, ?fault=."""
         fault = FILE_FAULT.validate_python(request.query.get("fault"))
-        file = self._providers.files.put(
+        file = self._providers.state.files.put(
             await request.read(), request.content_type, request.query.get("filename"), fault
         )
         return json_response({"id": file.id}, status=201)
@@ -101,10 +101,10 @@ class ControlApi:
     async def put_account(self, request: web.Request) -> web.Response:
         """Add an account, or change the given fields of the one with its id."""
         given = await _object(request)
-        known = {account.id: account for account in self._providers.accounts.all()}.get(str(given.get("id")))
+        known = {account.id: account for account in self._providers.state.accounts.all()}.get(str(given.get("id")))
         current = {name: getattr(known, name) for name in Account.model_fields} if known else {}
         account = Account.model_validate(current | given)
-        self._providers.accounts.put(account)
+        self._providers.state.accounts.put(account)
         return json_response(_render(account))
 
     async def set_behaviour(self, request: web.Request) -> web.Response:

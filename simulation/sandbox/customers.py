@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from simulation.sandbox.contract import Customer, Quote, Written
+from simulation.sandbox.happenings import Customer, Quote, Written
 from simulation.sandbox.media import Files
 
 NAMES = ("Ana", "Bruno", "Carmen", "Diego", "Elena", "Farid", "Gloria", "Hugo", "Ines", "Joan", "Karim", "Lucia")

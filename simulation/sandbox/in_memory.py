@@ -7,7 +7,7 @@ import orjson
 
 from providers.provider import Answer, Call
 from simulation.sandbox.ai import AiStandIn
-from simulation.sandbox.contract import Request, ScheduledCallback
+from simulation.sandbox.calls import Request, ScheduledCallback
 from simulation.sandbox.providers import Providers
 from streams.effects.http import NoAnswer
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from simulation.sandbox.calls import Reply, Request
+
 FileFault = Literal["late", "vanished", "redirected", "lying", "hanging", "too_large"]
 """What happens to whoever fetches the file: 404 the first time; 404 always; sent to another host; HTML under the stated
 type; no answer; followed by more zeros than anybody takes.
@@ -19,6 +21,9 @@ TOO_MUCH = 128 << 20
 
 FILES_PATH = "/sandbox-files"
 """Where anybody who knows the id can fetch a file, as from a content delivery network."""
+
+
+_NOT_FOUND = Reply(404, b"not found", "text/plain")
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,34 @@ class Files:
         """The file, if there is one."""
         return self._by_id.get(id)
 
-    def fetch(self, file: StoredFile) -> bool:
-        """Count a download; false: there is nothing to fetch, yet or any more."""
+    def download(self, file: StoredFile, base_url: str) -> Reply:
+        """The bytes, or what the file's fault makes of them. base_url: where they are fetched."""
         self._fetched[file.id] += 1
-        return file.fault != "vanished" and (file.fault != "late" or self._fetched[file.id] > 1)
+        match file.fault:
+            case "vanished":
+                return _NOT_FOUND
+            case "late" if self._fetched[file.id] == 1:
+                return _NOT_FOUND
+            case "hanging":
+                return Reply(None, hangs=True)
+            case "redirected":
+                return Reply(302, headers={"Location": f"{elsewhere(base_url)}{FILES_PATH}/{file.id}/again"})
+            case "lying":
+                return Reply(200, LIE, file.mime_type)
+            case "too_large":
+                return Reply(200, file.body, file.mime_type, padding=TOO_MUCH)
+        return Reply(200, file.body, file.mime_type)
+
+    def public(self, request: Request) -> Reply:
+        """The answer to a call below FILES_PATH, which wants no credentials."""
+        if "authorization" in request.headers:
+            self.leaks += 1
+            return Reply(400, b"credentials where they don't belong", "text/plain")
+        id, _, again = request.path.removeprefix(f"{FILES_PATH}/").partition("/")
+        file = self.find(id)
+        if file is None or request.method not in ("GET", "HEAD"):
+            return _NOT_FOUND
+        return Reply(200, file.body, file.mime_type) if again else self.download(file, request.base_url)
 
 
 def elsewhere(base_url: str) -> str:

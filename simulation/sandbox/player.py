@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from simulation.sandbox.contract import ScheduledCallback
+from simulation.sandbox.calls import ScheduledCallback
 from simulation.sandbox.customers import Step
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.sender import CallbackSender
@@ -24,7 +24,7 @@ class Player:
 
     def start(self, steps: Sequence[Step], account: str | None = None) -> None:
         """Play a script to an account's number from now on. Raises KeyError for an unknown account."""
-        to = self._providers.accounts.get(account)
+        to = self._providers.state.accounts.get(account)
         task = asyncio.get_running_loop().create_task(self._play(steps, to.id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -12,24 +12,11 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from simulation.sandbox.accounts import Account, Accounts, Behaviour, recipient
-from simulation.sandbox.contract import (
-    CUT,
-    ApiError,
-    Asked,
-    Customer,
-    Json,
-    Mark,
-    Reply,
-    Request,
-    ScheduledCallback,
-    SendRequest,
-    SentMessage,
-    StandIn,
-    Taken,
-    Written,
-)
+from simulation.sandbox.calls import CUT, ApiError, Json, Reply, Request, ScheduledCallback
+from simulation.sandbox.contract import Asked, SendRequest, StandIn, State
 from simulation.sandbox.customers import CustomerMessage, written
-from simulation.sandbox.media import FILES_PATH, LIE, TOO_MUCH, Files, StoredFile, elsewhere
+from simulation.sandbox.happenings import Customer, SentMessage, Taken, Written
+from simulation.sandbox.media import FILES_PATH
 from simulation.sandbox.rates import Rates
 from simulation.sandbox.receipts import Faults, Life, plan_life
 from simulation.sandbox.stand_in import STAND_INS
@@ -68,7 +55,7 @@ class Providers:
     """Every provider, for any number of accounts.
 
     seed: of ids and of the automatic receipts. auto_receipts: whether accepted messages have receipts of themselves.
-    log_limit: at least as many of the newest log entries are kept. marks: customers' messages that were marked as read.
+    log_limit: at least as many of the newest log entries are kept.
     """
 
     def __init__(
@@ -80,15 +67,12 @@ class Providers:
         auto_receipts: bool = True,
         log_limit: int = 100_000,
     ) -> None:
-        self.accounts = Accounts(accounts)
-        self.files = Files()
-        self.marks: list[Mark] = []
+        self.state = State(Accounts(accounts))
         self._seed = seed
         self._faults = faults or Faults()
         self._auto_receipts = auto_receipts
         self._log_limit = log_limit
         self._log: list[LogEntry] = []
-        self._taken: list[Taken] = []
         self._seq = 0
         self._requests: Counter[tuple[str, str]] = Counter()
         self._copies: Counter[tuple[str, str]] = Counter()
@@ -101,26 +85,22 @@ class Providers:
         """The send requests so far, oldest first. May be read from another thread."""
         return tuple(self._log)
 
-    def taken(self, account: Account) -> tuple[Taken, ...]:
-        """The account's messages in both directions, oldest first."""
-        return tuple(one for one in self._taken if one.account == account.id)
-
     def set_behaviour(self, behaviour: Behaviour, account: str | None = None) -> None:
         """Change how the next sends of an account are answered. Raises KeyError for an unknown account."""
-        changed = self.accounts.get(account)
-        self.accounts.put(changed.model_copy(update={"behaviour": behaviour}))
+        changed = self.state.accounts.get(account)
+        self.state.accounts.put(changed.model_copy(update={"behaviour": behaviour}))
 
     def handle(self, request: Request, now: datetime) -> Reply | None:
         """Answer a call to a provider's API; None: there is no such route."""
         if request.path.startswith(f"{FILES_PATH}/"):
-            return self._public_file(request)
+            return self.state.files.public(request)
         for stand_in in STAND_INS.values():
             if request.method == "POST" and (match := stand_in.send_path.fullmatch(request.path)):
-                return self._send(stand_in, Asked(request, match.groupdict(), self, now))
+                return self._send(stand_in, Asked(request, match.groupdict(), self.state, now))
             for route in stand_in.routes:
                 if request.method == route.method and (match := route.path.fullmatch(request.path)):
                     try:
-                        return route.handle(Asked(request, match.groupdict(), self, now))
+                        return route.handle(Asked(request, match.groupdict(), self.state, now))
                     except ApiError as error:
                         return stand_in.refusal(error)
         return None
@@ -132,50 +112,19 @@ class Providers:
 
         base_url: where the provider's API is called, for the links of files.
         """
-        to = self.accounts.get(account)
+        to = self.state.accounts.get(account)
         stand_in = STAND_INS[to.provider]
         happened: list[Written] = []
         for message in messages:
             if message.type in stand_in.lacks:
                 raise ValueError(f"type: {to.provider} reports no {message.type}")
             key = (to.id, recipient(message.contact))
-            happening = written(message, message.id or self._inbound_id(to, key), now, self.files, base_url)
+            happening = written(message, message.id or self._inbound_id(to, key), now, self.state.files, base_url)
             happened.append(happening)
             if message.type not in ("deleted", "system"):
                 self._wrote[key] = now
-                self._taken.append(Taken(now, to.id, happening.id, message.contact, message.text, is_inbound=True))
+                self.state.taken.append(Taken(now, to.id, happening.id, message.contact, message.text, is_inbound=True))
         return tuple(ScheduledCallback(now, to.id, request) for request in stand_in.render(to, happened))
-
-    def mark(self, mark: Mark) -> None:
-        """Keep that a customer's message was marked as read."""
-        self.marks.append(mark)
-
-    # --- files -----------------------------------------------------------------------------------------------------
-
-    def file_reply(self, file: StoredFile, base_url: str) -> Reply:
-        """The bytes, or what the file's fault makes of them."""
-        if not self.files.fetch(file):
-            return Reply(404, b"not found", "text/plain")
-        match file.fault:
-            case "hanging":
-                return Reply(None, hangs=True)
-            case "redirected":
-                return Reply(302, headers={"Location": f"{elsewhere(base_url)}{FILES_PATH}/{file.id}/again"})
-            case "lying":
-                return Reply(200, LIE, file.mime_type)
-            case "too_large":
-                return Reply(200, file.body, file.mime_type, padding=TOO_MUCH)
-        return Reply(200, file.body, file.mime_type)
-
-    def _public_file(self, request: Request) -> Reply:
-        if "authorization" in request.headers:
-            self.files.leaks += 1
-            return Reply(400, b"credentials where they don't belong", "text/plain")
-        id, _, again = request.path.removeprefix(f"{FILES_PATH}/").partition("/")
-        file = self.files.find(id)
-        if file is None or request.method not in ("GET", "HEAD"):
-            return Reply(404, b"not found", "text/plain")
-        return Reply(200, file.body, file.mime_type) if again else self.file_reply(file, request.base_url)
 
     # --- sends -----------------------------------------------------------------------------------------------------
 
@@ -235,7 +184,7 @@ class Providers:
         if self._auto_receipts and (behaviour.receipts or not silent):
             life = plan_life(stand_in, account, message, now, self._faults, self._seed, window_closed=closed)
         is_reported = stand_in.reports_unasked or request.echo is not None
-        self._taken.append(Taken(now, account.id, message_id, request.contact, request.text, stages=life.stages))
+        self.state.taken.append(Taken(now, account.id, message_id, request.contact, request.text, stages=life.stages))
         self._record(stand_in, now, account, request, "timeout" if silent else "accepted", message_id=message_id)
         reply = CUT if silent else stand_in.accepted(request, account, message_id, now)
         return Reply(
@@ -262,7 +211,7 @@ class Providers:
 
     def _use_behaviour(self, account: Account) -> Behaviour:
         behaviour = account.behaviour
-        self.accounts.put(account.model_copy(update={"behaviour": behaviour.after_use()}))
+        self.state.accounts.put(account.model_copy(update={"behaviour": behaviour.after_use()}))
         return behaviour
 
     def _inbound_id(self, account: Account, key: tuple[str, str]) -> str:
@@ -306,7 +255,7 @@ class Providers:
         self._log.append(entry)
         if len(self._log) > 2 * self._log_limit:
             del self._log[: self._log_limit]
-            del self._taken[: -self._log_limit]
+            del self.state.taken[: -self._log_limit]
 
 
 def _authenticate(stand_in: StandIn, asked: Asked) -> tuple[Account | None, ApiError | None]:

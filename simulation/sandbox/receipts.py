@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simulation.sandbox.accounts import Account, Probability
-from simulation.sandbox.contract import Reported, ScheduledCallback, SentMessage, Stage, StandIn
+from simulation.sandbox.calls import ScheduledCallback
+from simulation.sandbox.contract import StandIn
+from simulation.sandbox.happenings import Reported, SentMessage, Stage
 
 
 class Faults(BaseModel):

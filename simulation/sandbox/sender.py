@@ -16,7 +16,8 @@ import aiohttp
 from yarl import URL
 
 from simulation.sandbox.accounts import Accounts
-from simulation.sandbox.contract import Failure, ScheduledCallback, StandIn
+from simulation.sandbox.calls import ScheduledCallback
+from simulation.sandbox.contract import Failure, StandIn
 from simulation.sandbox.stand_in import STAND_INS
 
 logger = logging.getLogger(__name__)

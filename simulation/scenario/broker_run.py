@@ -30,7 +30,7 @@ from schemas.topics import TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
-from simulation.sandbox.contract import CallbackRequest
+from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.providers import LogEntry, Providers
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario
@@ -165,7 +165,7 @@ class BrokerWorld:
         """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario, bench, prefix)
         for account in world._accounts:
-            bench.provider.accounts.put(account)
+            bench.provider.state.accounts.put(account)
         bench.clock.now = scenario.steps[0].at
         bench.worker.rewind()
         bench.next_id = world._ids

@@ -25,7 +25,7 @@ from schemas.settings.errors import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
-from simulation.sandbox.contract import CallbackRequest
+from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.in_memory import InMemory
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.stand_in import STAND_INS

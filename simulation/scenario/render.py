@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from schemas.ids import conversation_key
-from simulation.sandbox.contract import CallbackRequest, Customer, Quote, Reported, SentMessage, Written
+from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.happenings import Customer, Quote, Reported, SentMessage, Written
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario, ScenarioChannel
 from simulation.scenario.result import SentResult

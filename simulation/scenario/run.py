@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agents.opening import is_open, next_opening
 from ingress.people import PresenceRequest
-from simulation.sandbox.contract import CallbackRequest
+from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario, in_words_of
 from simulation.scenario.render import Callbacks, Posted, StepError

@@ -12,7 +12,7 @@ from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from simulation.sandbox.accounts import Behaviour
-from simulation.sandbox.contract import CallbackRequest
+from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.providers import LogEntry
 
 PUBLIC_URL = "https://livedesk.example"

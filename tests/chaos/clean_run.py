@@ -32,7 +32,8 @@ from schemas.settings.channels_file import Agent
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiStandIn
-from simulation.sandbox.contract import Customer, Quote, Reported, ScheduledCallback, SentMessage, Written
+from simulation.sandbox.calls import ScheduledCallback
+from simulation.sandbox.happenings import Customer, Quote, Reported, SentMessage, Written
 from simulation.sandbox.in_memory import InMemory
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.receipts import Faults

@@ -15,7 +15,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.settings.channel import ChannelSettings
 from simulation.sandbox.accounts import Account
-from simulation.sandbox.contract import Customer, Quote, Written
+from simulation.sandbox.happenings import Customer, Quote, Written
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.stack import Stack
 from streams.clock import wall_clock

@@ -15,7 +15,7 @@ from schemas.events.conversation import Template as ChosenTemplate
 from schemas.settings.channel import ChannelSettings, parse_channel
 from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account
-from simulation.sandbox.contract import CallbackRequest, Reply, Request
+from simulation.sandbox.calls import CallbackRequest, Reply, Request
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.receipts import Faults
 from simulation.sandbox.stand_in import STAND_INS

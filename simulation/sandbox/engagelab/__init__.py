@@ -3,7 +3,8 @@
 import re
 
 from simulation.sandbox.accounts import wamid
-from simulation.sandbox.contract import Reply, StandIn
+from simulation.sandbox.calls import Reply
+from simulation.sandbox.contract import StandIn
 from simulation.sandbox.engagelab.authentication import authenticate
 from simulation.sandbox.engagelab.callbacks import provider_message_id, read, render, sign
 from simulation.sandbox.engagelab.requests import MAX_TEXT, accepted, check_permitted, read_send

@@ -17,13 +17,12 @@ from pydantic import JsonValue
 
 from schemas.settings.credentials import Credentials
 from simulation.sandbox.accounts import Account, digit_id, digits, wamid
-from simulation.sandbox.contract import (
+from simulation.sandbox.calls import CallbackRequest, Json
+from simulation.sandbox.happenings import (
     MEDIA_MIME,
     MEDIA_TYPES,
-    CallbackRequest,
     Customer,
     Happening,
-    Json,
     ReadCallback,
     ReadStatus,
     Reported,

@@ -8,15 +8,9 @@ import orjson
 from pydantic import JsonValue
 
 from simulation.sandbox.accounts import Account, digits, recipient
-from simulation.sandbox.contract import (
-    MEDIA_TYPES,
-    ApiError,
-    Asked,
-    Json,
-    Reply,
-    SendRequest,
-    json_reply,
-)
+from simulation.sandbox.calls import ApiError, Json, Reply, json_reply
+from simulation.sandbox.contract import Asked, SendRequest
+from simulation.sandbox.happenings import MEDIA_TYPES
 
 MAX_TEXT = 4096
 

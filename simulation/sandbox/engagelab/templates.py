@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from simulation.sandbox.accounts import Account, Template
-from simulation.sandbox.contract import CUT, ApiError, Asked, Json, Reply, Route, json_reply
+from simulation.sandbox.calls import CUT, ApiError, Json, Reply, json_reply
+from simulation.sandbox.contract import Asked, Route
 from simulation.sandbox.engagelab.authentication import authenticate
 from simulation.sandbox.engagelab.requests import parse_object
 
@@ -94,7 +95,7 @@ ROUTES = (
 
 
 def _save(asked: Asked, account: Account, templates: Templates) -> None:
-    asked.providers.accounts.put(account.model_copy(update={"templates": templates}))
+    asked.state.accounts.put(account.model_copy(update={"templates": templates}))
 
 
 def _find(templates: Templates, id: str) -> Template:

@@ -3,7 +3,8 @@
 from typing import Final
 
 from simulation.sandbox.accounts import hex_id
-from simulation.sandbox.contract import Failure, Json, StandIn, json_reply
+from simulation.sandbox.calls import Json, json_reply
+from simulation.sandbox.contract import Failure, StandIn
 from simulation.sandbox.twilio.callbacks import FORM, WORDS, message_sid, read, render, sign, status_callback
 from simulation.sandbox.twilio.requests import (
     MAX_TEXT,

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from schemas.settings.credentials import Credentials
 from simulation.sandbox.accounts import Account, digits, hex_id
-from simulation.sandbox.contract import (
+from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.happenings import (
     MEDIA_MIME,
     MEDIA_TYPES,
-    CallbackRequest,
     Customer,
     Happening,
     ReadCallback,

@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from simulation.sandbox.accounts import Account, Template, digits, hex_id, is_user_id, recipient
-from simulation.sandbox.contract import ApiError, Asked, Json, Reply, SendRequest, is_secret, json_reply
+from simulation.sandbox.calls import ApiError, Json, Reply, is_secret, json_reply
+from simulation.sandbox.contract import Asked, SendRequest
 
 MAX_TEXT: Final = 1_600
 _CONTENT_SID: Final = re.compile(r"HX[0-9a-fA-F]{32}")
@@ -24,7 +25,7 @@ def content_sid(name: str, language: str) -> str:
 def authenticate(asked: Asked) -> Account:
     """The caller's account: of the SID in the path, if there is one. Raises ApiError 20003, 20404."""
     user, secret = asked.request.basic or ("", "")
-    account = next((a for a in asked.providers.accounts.of("twilio") if user in (a.account_sid, a.api_key)), None)
+    account = next((a for a in asked.state.accounts.of("twilio") if user in (a.account_sid, a.api_key)), None)
     if account is None or not _is_secret_of(account, user, secret) or not account.enabled:
         raise ApiError(20003, "Authenticate")
     if asked.match.get("account", account.account_sid) != account.account_sid:

@@ -6,7 +6,9 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from simulation.sandbox.accounts import Account, Template, hex_id, is_user_id, recipient
-from simulation.sandbox.contract import CUT, ApiError, Asked, Json, Mark, Reply, Route, Taken, json_reply
+from simulation.sandbox.calls import CUT, ApiError, Json, Reply, json_reply
+from simulation.sandbox.contract import Asked, Route
+from simulation.sandbox.happenings import Mark, Taken
 from simulation.sandbox.media import FILES_PATH, elsewhere
 from simulation.sandbox.twilio.callbacks import WORDS
 from simulation.sandbox.twilio.requests import authenticate, content_sid, find_template, message_resource
@@ -59,8 +61,9 @@ def _message(asked: Asked) -> Reply:
 
 
 def _shown_messages(asked: Asked, account: Account) -> Iterator[Json]:
-    for taken in reversed(asked.providers.taken(account)):
-        yield _shown(account, taken, asked.now) | {"at": taken.at.isoformat()}
+    for taken in reversed(asked.state.taken):
+        if taken.account == account.id:
+            yield _shown(account, taken, asked.now) | {"at": taken.at.isoformat()}
 
 
 def _shown(account: Account, taken: Taken, now: datetime) -> Json:
@@ -175,14 +178,14 @@ def _typing(asked: Asked) -> Reply:
     account, form = authenticate(asked), asked.request.form
     if form.get("channel") != "whatsapp" or not form.get("messageId"):
         raise ApiError(21620, "channel and messageId are required")
-    asked.providers.mark(Mark(asked.now, account.id, form["messageId"], typing=True))
+    asked.state.marks.append(Mark(asked.now, account.id, form["messageId"], typing=True))
     return json_reply({"success": True})
 
 
 def _media(asked: Asked) -> Reply:
     """Sends to a signed link of another host, which wants no credentials (a practice)."""
     authenticate(asked)
-    file = asked.providers.files.find(asked.match["media"].lstrip("0"))
+    file = asked.state.files.find(asked.match["media"].lstrip("0"))
     if file is None:
         raise _NOT_FOUND
     return Reply(307, headers={"Location": f"{elsewhere(asked.request.base_url)}{FILES_PATH}/{file.id}"})

@@ -3,7 +3,8 @@
 from typing import Final
 
 from simulation.sandbox.accounts import digit_id, wamid
-from simulation.sandbox.contract import Failure, Json, Reply, StandIn
+from simulation.sandbox.calls import Json, Reply
+from simulation.sandbox.contract import Failure, StandIn
 from simulation.sandbox.whatsapp_cloud.callbacks import WORDS, message_id, opaque_data, read, render, sign
 from simulation.sandbox.whatsapp_cloud.graph import ROUTES, SEND_PATH
 from simulation.sandbox.whatsapp_cloud.requests import MAX_TEXT, accepted, authenticate, check_permitted, read_send

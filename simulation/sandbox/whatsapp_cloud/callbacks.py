@@ -15,13 +15,12 @@ import orjson
 
 from schemas.settings.credentials import Credentials
 from simulation.sandbox.accounts import Account, digit_id, digits, recipient, wamid
-from simulation.sandbox.contract import (
+from simulation.sandbox.calls import CallbackRequest, Json
+from simulation.sandbox.happenings import (
     MEDIA_MIME,
     MEDIA_TYPES,
-    CallbackRequest,
     Customer,
     Happening,
-    Json,
     ReadCallback,
     ReadStatus,
     Reported,

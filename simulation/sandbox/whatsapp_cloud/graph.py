@@ -4,7 +4,8 @@ import re
 from urllib.parse import urlencode
 
 from simulation.sandbox.accounts import Account, Template, digits
-from simulation.sandbox.contract import CUT, ApiError, Asked, Json, Reply, Route, json_reply
+from simulation.sandbox.calls import CUT, ApiError, Json, Reply, json_reply
+from simulation.sandbox.contract import Asked, Route
 from simulation.sandbox.media import StoredFile
 from simulation.sandbox.whatsapp_cloud.callbacks import ATTACHMENTS, attachment_url
 from simulation.sandbox.whatsapp_cloud.requests import authenticate
@@ -16,7 +17,7 @@ _UNKNOWN = ApiError(33, "Unsupported get request: an object with this id does no
 def _of_business(asked: Asked) -> tuple[Account, ...]:
     """The caller's accounts of the business account in the path. Raises ApiError."""
     token = authenticate(asked).access_token
-    accounts = asked.providers.accounts.of("whatsapp_cloud")
+    accounts = asked.state.accounts.of("whatsapp_cloud")
     found = [one for one in accounts if one.access_token == token and one.business_account_id == asked.match["waba"]]
     if not found:
         raise _UNKNOWN
@@ -26,10 +27,10 @@ def _of_business(asked: Asked) -> tuple[Account, ...]:
 def _object(asked: Asked) -> Reply:
     """A number, or a file: both are named by digits."""
     id, account = asked.match["id"], authenticate(asked)
-    file = asked.providers.files.find(id)
+    file = asked.state.files.find(id)
     if file is not None:
         return _described(asked, file)
-    of_number = next((a for a in asked.providers.accounts.of("whatsapp_cloud") if a.phone_number_id == id), None)
+    of_number = next((a for a in asked.state.accounts.of("whatsapp_cloud") if a.phone_number_id == id), None)
     if of_number is None or of_number.access_token != account.access_token:
         raise _UNKNOWN
     fields = asked.request.query.get("fields")
@@ -132,10 +133,10 @@ def _described(asked: Asked, file: StoredFile) -> Reply:
 
 def _download(asked: Asked) -> Reply:
     authenticate(asked)
-    file = asked.providers.files.find(asked.request.query.get("mid", ""))
+    file = asked.state.files.find(asked.request.query.get("mid", ""))
     if file is None:
         return Reply(404, b"not found", "text/plain")
-    return asked.providers.file_reply(file, asked.request.base_url)
+    return asked.state.files.download(file, asked.request.base_url)
 
 
 def _upload(asked: Asked) -> Reply:
@@ -148,7 +149,7 @@ def _upload(asked: Asked) -> Reply:
     mime_type = stated[2].decode() if stated else mime_type
     if not body or not mime_type:
         raise ApiError(131053, "Media upload error: the file is empty or has no type")
-    return json_reply({"id": asked.providers.files.put(body, mime_type, filename or None).id})
+    return json_reply({"id": asked.state.files.put(body, mime_type, filename or None).id})
 
 
 def _multipart(asked: Asked) -> dict[str, tuple[str, str, bytes]]:

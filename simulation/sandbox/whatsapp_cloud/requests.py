@@ -6,7 +6,9 @@ import orjson
 from pydantic import JsonValue
 
 from simulation.sandbox.accounts import Account, recipient
-from simulation.sandbox.contract import ApiError, Asked, Json, Mark, Reply, SendRequest, is_secret, json_reply
+from simulation.sandbox.calls import ApiError, Json, Reply, is_secret, json_reply
+from simulation.sandbox.contract import Asked, SendRequest
+from simulation.sandbox.happenings import Mark
 
 MAX_TEXT = 4_096
 _MAX_CAPTION = 1_024
@@ -28,7 +30,7 @@ def authenticate(asked: Asked) -> Account:
     scheme, _, token = asked.request.headers.get("authorization", "").partition(" ")
     of_token = [
         account
-        for account in asked.providers.accounts.of("whatsapp_cloud")
+        for account in asked.state.accounts.of("whatsapp_cloud")
         if scheme.lower() == "bearer" and is_secret(token.strip(), account.access_token) and account.enabled
     ]
     if not of_token:
@@ -129,7 +131,7 @@ def _mark(asked: Asked, account: Account | None, data: Json) -> Reply:
     if typing is not None and typing != {"type": "text"}:
         raise ApiError(_INVALID, "typing_indicator is not valid")
     if account is not None:
-        asked.providers.mark(Mark(asked.now, account.id, id, typing is not None))
+        asked.state.marks.append(Mark(asked.now, account.id, id, typing is not None))
     return json_reply({"success": True})
 
 
@@ -176,7 +178,7 @@ def _check_file(asked: Asked, type_: str, content: Json) -> None:
     _expect("filename" not in content or type_ == "document", f"{type_}.filename")
     _expect("voice" not in content or (type_ == "audio" and isinstance(content["voice"], bool)), f"{type_}.voice")
     id = content.get("id")
-    if id is not None and asked.providers.files.find(str(id)) is None:
+    if id is not None and asked.state.files.find(str(id)) is None:
         raise ApiError(_PARAMETER, f"(#100) Param {type_}['id'] is not a valid whatsapp business account media id")
 
 

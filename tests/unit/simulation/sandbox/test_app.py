@@ -273,7 +273,7 @@ async def test_customers_send_files_that_anybody_can_fetch_by_their_link(sandbox
 
 
 async def test_a_file_that_is_too_large_does_not_end(sandbox: Sandbox) -> None:
-    file = sandbox.provider.files.put(b"JPEG", "image/jpeg", fault="too_large")
+    file = sandbox.provider.state.files.put(b"JPEG", "image/jpeg", fault="too_large")
     async with sandbox.http.get(f"{sandbox.url}/sandbox-files/{file.id}") as response:
         assert (await response.content.readexactly(1 << 20))[:5] == b"JPEG\0"
 
@@ -341,7 +341,7 @@ async def test_accounts_are_added_and_changed_and_keep_their_secrets(sandbox: Sa
     changed = await sandbox.control("accounts", {"id": "k1", "callback_url": "http://127.0.0.1:1/tok3n"})
     added = await sandbox.control("accounts", new)
     assert (changed[0], added[0]) == (200, 200)
-    assert sandbox.provider.accounts.get("k1").dev_secret == SecretStr("s1")
+    assert sandbox.provider.state.accounts.get("k1").dev_secret == SecretStr("s1")
     _, shown = await sandbox.get("/sandbox/accounts")
     assert b"s2" not in orjson.dumps(shown)
     assert b"tok3n" not in orjson.dumps(shown)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulation.sandbox.contract import Quote
 from simulation.sandbox.customers import CustomerMessage, script, written
+from simulation.sandbox.happenings import Quote
 from simulation.sandbox.media import Files
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from simulation.sandbox.accounts import Account
-from simulation.sandbox.contract import Customer, ScheduledCallback, SentMessage
+from simulation.sandbox.calls import ScheduledCallback
+from simulation.sandbox.happenings import Customer, SentMessage
 from simulation.sandbox.receipts import Faults, plan_life
 from simulation.sandbox.stand_in import STAND_INS
 

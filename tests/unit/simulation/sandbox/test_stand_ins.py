@@ -11,17 +11,10 @@ from providers.registry import PROVIDERS
 from schemas.events.conversation import Template as ChosenTemplate
 from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account, Behaviour, Template
-from simulation.sandbox.contract import (
-    CallbackRequest,
-    Customer,
-    Happening,
-    Quote,
-    Refusal,
-    Reported,
-    SentMessage,
-    Written,
-)
+from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.contract import Refusal
 from simulation.sandbox.customers import CustomerMessage
+from simulation.sandbox.happenings import Customer, Happening, Quote, Reported, SentMessage, Written
 from simulation.sandbox.receipts import Faults
 from simulation.sandbox.stand_in import STAND_INS
 from tests.support.sandbox import CONTACT, HOOK, NOW, NUMBER, Played, channel_at
@@ -40,7 +33,7 @@ def parsed(name: ProviderName, callback: CallbackRequest) -> tuple[object, ...]:
 def read(name: ProviderName, *happened: Happening) -> list[object]:
     """What the product reads of what happened; each callback is signed."""
     played = Played.at(name)
-    account = played.providers.accounts.get(None)
+    account = played.providers.state.accounts.get(None)
     callbacks = STAND_INS[name].render(account, happened)
     assert [played.screened(callback) for callback in callbacks] == [None] * len(callbacks)
     return [row for callback in callbacks for row in parsed(name, callback)]
@@ -159,7 +152,7 @@ def test_neutral_statuses_are_read_back_as_they_are(name: ProviderName) -> None:
 
 @at_each
 def test_what_is_rendered_is_read_back(name: ProviderName) -> None:
-    account = Played.at(name).providers.accounts.get(None)
+    account = Played.at(name).providers.state.accounts.get(None)
     sent = SentMessage("o1", Customer(CONTACT))
     happened: list[Happening] = [Written("m1", Customer(CONTACT), NOW, text="hi"), Reported(sent, "read", NOW)]
     found = [STAND_INS[name].read(callback.body) for callback in STAND_INS[name].render(account, happened)]
@@ -293,7 +286,7 @@ def test_a_closed_window_is_reported_as_the_provider_does(name: ProviderName) ->
 def test_accounts_do_not_share_behaviour(name: ProviderName) -> None:
     played = Played.at(name)
     other = STAND_INS[name].make_credentials("other")
-    played.providers.accounts.put(
+    played.providers.state.accounts.put(
         Account.model_validate({**other, "id": "b", "provider": name, "phone_number": NUMBER})
     )
     played.providers.set_behaviour(Behaviour(answer="unreachable"), "b")

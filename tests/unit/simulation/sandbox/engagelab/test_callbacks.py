@@ -8,7 +8,6 @@ import orjson
 import pytest
 from pydantic import JsonValue
 
-from simulation.sandbox.contract import Customer
 from simulation.sandbox.engagelab.callbacks import (
     Business,
     Quote,
@@ -21,6 +20,7 @@ from simulation.sandbox.engagelab.callbacks import (
     signature_header,
     status_row,
 )
+from simulation.sandbox.happenings import Customer
 
 AT = datetime(2026, 6, 1, 10, 0, 0, 700_000, tzinfo=UTC)
 SECONDS = 1780308000

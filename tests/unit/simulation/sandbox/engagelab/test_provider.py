@@ -10,7 +10,7 @@ import pytest
 from pydantic import JsonValue, SecretStr, ValidationError
 
 from simulation.sandbox.accounts import Account, Behaviour, Template
-from simulation.sandbox.contract import Reply, Request
+from simulation.sandbox.calls import Reply, Request
 from simulation.sandbox.customers import CustomerMessage
 from simulation.sandbox.engagelab.callbacks import channel_message_id, provider_message_id
 from simulation.sandbox.providers import Providers

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.settings.credentials import Credentials
 from simulation.sandbox.accounts import Behaviour, Template
-from simulation.sandbox.contract import CallbackRequest, Reply
+from simulation.sandbox.calls import CallbackRequest, Reply
 from simulation.sandbox.twilio.callbacks import FORM, sign
 from simulation.sandbox.twilio.requests import content_sid
 from tests.support.sandbox import CONTACT, HOOK, NOW, NUMBER, Played, json_of
@@ -77,7 +77,7 @@ def test_what_twilio_would_not_take_has_its_code(twilio: Played, form: dict[str,
 
 
 def test_an_api_key_signs_in_for_its_account(twilio: Played) -> None:
-    account = twilio.providers.accounts.get("wa1")
+    account = twilio.providers.state.accounts.get("wa1")
     twilio.channel = twilio.channel.model_copy(
         update=(key := Credentials.model_validate({"api_key": "SK" + "0" * 32, "api_key_secret": "s"})).model_dump()
         | {"api_key_secret": key.api_key_secret, "provider": "twilio", "account_sid": account.account_sid}
@@ -85,7 +85,7 @@ def test_an_api_key_signs_in_for_its_account(twilio: Played) -> None:
     refused = twilio.send()
     assert refused is not None
     assert refused.code == 20003
-    twilio.providers.accounts.put(
+    twilio.providers.state.accounts.put(
         account.model_copy(update={"api_key": key.api_key, "api_key_secret": key.api_key_secret})
     )
     taken = twilio.send()

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.events.conversation import Template as ChosenTemplate
 from simulation.sandbox.accounts import Template
-from simulation.sandbox.contract import Reply, Request
+from simulation.sandbox.calls import Reply, Request
 from simulation.sandbox.customers import CustomerMessage
 from simulation.sandbox.media import FILES_PATH
 from simulation.sandbox.receipts import Faults
@@ -100,12 +100,12 @@ def test_contents_and_their_approval_are_shown(twilio: Played) -> None:
 def test_somebody_types(twilio: Played) -> None:
     path = "/v2/Indicators/Typing.json"
     assert twilio.ask("POST", path, body=b"channel=whatsapp&messageId=SM1").status == 200
-    assert [(mark.message_id, mark.typing) for mark in twilio.providers.marks] == [("SM1", True)]
+    assert [(mark.message_id, mark.typing) for mark in twilio.providers.state.marks] == [("SM1", True)]
     assert twilio.code(twilio.ask("POST", path, body=b"channel=sms")) == 21620
 
 
 def test_a_file_is_behind_credentials_and_then_on_a_host_that_wants_none(twilio: Played) -> None:
-    file = twilio.providers.files.put(b"JPEG", "image/jpeg")
+    file = twilio.providers.state.files.put(b"JPEG", "image/jpeg")
     message = CustomerMessage(contact=CONTACT, type="image", file=file.id)
     (callback,) = twilio.providers.customers_write([message], NOW, base_url=API)
     form = Request("POST", "/", body=callback.body).form
@@ -118,7 +118,7 @@ def test_a_file_is_behind_credentials_and_then_on_a_host_that_wants_none(twilio:
     assert without is not None
     assert (without.status, without.body) == (200, b"JPEG")
     leaked = twilio.ask("GET", f"{FILES_PATH}/{file.id}")
-    assert (leaked.status, twilio.providers.files.leaks) == (400, 1)
+    assert (leaked.status, twilio.providers.state.files.leaks) == (400, 1)
     anonymous = twilio.providers.handle(Request("GET", path), NOW)
     assert anonymous is not None
     assert twilio.code(anonymous) == 20003

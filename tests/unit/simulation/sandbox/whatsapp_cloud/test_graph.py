@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from simulation.sandbox.accounts import Template
-from simulation.sandbox.contract import Reply
+from simulation.sandbox.calls import Reply
 from simulation.sandbox.media import LIE, TOO_MUCH, FileFault
 from tests.support.sandbox import API, NUMBER, Played, json_of
 
@@ -91,7 +91,7 @@ def test_a_file_is_uploaded_described_and_fetched_with_the_token(cloud: Played) 
     ],
 )
 def test_a_file_has_its_fault(cloud: Played, fault: FileFault | None, statuses: list[int | None]) -> None:
-    file = cloud.providers.files.put(b"JPEG", "image/jpeg", fault=fault)
+    file = cloud.providers.state.files.put(b"JPEG", "image/jpeg", fault=fault)
     replies = [cloud.ask("GET", "/whatsapp_business/attachments/", {"mid": file.id}) for _ in range(2)]
     assert [reply.status for reply in replies] == statuses
     last = replies[-1]

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from schemas.settings.credentials import Credentials
 from simulation.sandbox.accounts import Behaviour, Template
-from simulation.sandbox.contract import CallbackRequest, Reply
+from simulation.sandbox.calls import CallbackRequest, Reply
 from simulation.sandbox.whatsapp_cloud.callbacks import sign
 from tests.support.sandbox import CONTACT, NOW, Played, json_of
 
@@ -28,7 +28,7 @@ def cloud() -> Played:
         Template(name="login", language="es", category="AUTHENTICATION"),
     )
     played = Played.at("whatsapp_cloud", templates=templates)
-    played.providers.files.put(b"bytes", "image/jpeg")
+    played.providers.state.files.put(b"bytes", "image/jpeg")
     return played
 
 
@@ -142,7 +142,10 @@ def test_a_message_is_marked_as_read_and_somebody_types(cloud: Played) -> None:
     assert json_of(post_raw(cloud, orjson.dumps(mark))) == {"success": True}
     assert post_raw(cloud, orjson.dumps(mark | {"typing_indicator": {"type": "text"}})).status == 200
     assert cloud.code(post_raw(cloud, orjson.dumps(mark | {"message_id": ""}))) == 131009
-    assert [(one.message_id, one.typing) for one in cloud.providers.marks] == [("wamid.A", False), ("wamid.A", True)]
+    assert [(one.message_id, one.typing) for one in cloud.providers.state.marks] == [
+        ("wamid.A", False),
+        ("wamid.A", True),
+    ]
     assert [entry.code for entry in cloud.providers.log] == [131009]
 
 
