@@ -16,6 +16,7 @@ from providers.provider import (
     ParsedCallback,
     Receipt,
 )
+from providers.provider import Media as FoundMedia
 from providers.registry import PROVIDERS
 from schemas.contact import InvalidContact, contact_id, is_number
 from schemas.event import Event
@@ -124,11 +125,24 @@ def _message(row: InboundMessage, key: str) -> MessageReceived:
         name=row.name,
         kind=row.type,
         text=row.text,
-        media=media and Media(link=media.link, id=media.id, mime_type=media.mime_type, filename=media.filename),
+        media=media and _file(media),
+        more_media=tuple(map(_file, row.more_media)),
         sent_at=_instant(row.sent_at),
         quotes=quotes and (quotes.channel_message_id or quotes.message_id),
         quotes_provider_message_id=quotes and quotes.message_id,
         content=row.content,
+    )
+
+
+def _file(media: FoundMedia) -> Media:
+    return Media(
+        link=media.link,
+        id=media.id,
+        mime_type=media.mime_type,
+        filename=media.filename,
+        sha256=media.sha256,
+        size=media.size,
+        voice=media.voice,
     )
 
 

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus.connection import KafkaConnection
 from deploy.errors import LiveDeskError
+from media.store import folder_url
 
 DEFAULT_BROKER_PORT = 19092
 
@@ -120,6 +121,22 @@ class Settings(BaseSettings):
         description="Largest callback that ingress takes. Topics take records of 4 MiB, "
         "and a callback must still fit as a dead letter, where it may be a third larger.",
     )
+    media_url: str | None = Field(
+        default=None,
+        pattern=r"^(file|s3|gs|az)://",
+        description="Where files are kept: file:///folder, s3://bucket/prefix (with the usual AWS_ variables), "
+        "gs:// or az://; the same for every process. Without it: the folder media in LIVEDESK_DATA_DIR.",
+    )
+    media_max_bytes: int = Field(
+        default=100 * 2**20,
+        ge=1024,
+        description="Largest file that is fetched from a provider, or uploaded to be sent.",
+    )
+    media_retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="After so many days files are deleted. Without it they are kept.",
+    )
     maven_repository: str | None = Field(
         default=None,
         pattern=r"^https?://",
@@ -129,6 +146,11 @@ class Settings(BaseSettings):
     kafka: KafkaConnection = Field(
         default_factory=_kafka_connection, description="How Kafka is reached: see the KAFKA_ variables."
     )
+
+    @property
+    def media_store_url(self) -> str:
+        """The media store's URL."""
+        return self.media_url or folder_url(self.data_dir / "media")
 
     @property
     def provider_urls(self) -> Mapping[str, str]:

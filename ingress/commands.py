@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
+from schemas.events.content import Attachment, Outgoing
 from schemas.events.conversation import Assignee
 from schemas.events.conversation import Template as MessageTemplate
 from schemas.events.inbox import (
@@ -28,6 +29,8 @@ from schemas.settings.types import Id, Instant, SettingsModel, Text
 
 MAX_PARAMETER = 1024
 MAX_LABEL = 64
+MAX_LINK = 2048
+MAX_FILENAME = 240
 MAX_LABELS = 50
 """That one command adds, and removes."""
 
@@ -58,23 +61,45 @@ class TemplateRequest(channel.Template):
     parameters: tuple[Annotated[str, StringConstraints(max_length=MAX_PARAMETER)], ...] = ()
 
 
+class FileRequest(SettingsModel):
+    """A file to send: one that was uploaded or received, or one that the provider fetches from a link."""
+
+    kind: Literal["image", "video", "audio", "voice", "document", "sticker"]
+    file: Annotated[str, StringConstraints(max_length=200)] | None = None
+    link: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=MAX_LINK)] | None = None
+    filename: Annotated[str, StringConstraints(min_length=1, max_length=MAX_FILENAME)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.file is None) == (self.link is None):
+            raise ValueError("is either a file or a link")
+        return self
+
+    @property
+    def attachment(self) -> Attachment:
+        """What is sent, but for what the store knows of the file."""
+        return Attachment(kind=self.kind, file=self.file, link=self.link, filename=self.filename)
+
+
 class ReplyRequest(_Request):
-    """Send a text or a template."""
+    """Send a text, a file with or without one, or a template."""
 
     type: Literal["reply"]
     text: Written | None = None
+    media: FileRequest | None = None
     template: TemplateRequest | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
-        if (self.text is None) == (self.template is None):
-            raise ValueError("a reply has either a text or a template")
+        if (self.text is None and self.media is None) == (self.template is None):
+            raise ValueError("a reply has either a text or a file, or a template")
         return self
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
         template = None if self.template is None else MessageTemplate(**self.template.model_dump())
-        return Reply(command_id=command_id, by=self.by, text=self.text, template=template)
+        content = None if self.media is None else Outgoing(media=self.media.attachment)
+        return Reply(command_id=command_id, by=self.by, text=self.text, template=template, content=content)
 
 
 class NoteRequest(_Request):

@@ -7,8 +7,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
-from schemas.effects import SendAnswer, SendRequest, SendResult
-from schemas.events.content import Content
+from schemas.effects import MediaResult, SendAnswer, SendRequest, SendResult
+from schemas.events.content import Attachment, Content
+from schemas.events.conversation import Media as FileOffer
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
@@ -62,12 +63,18 @@ class BadRowReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A file that came with a message; `link`, `id` or both. The shape is Meta's; EngageLab publishes no example."""
+    """A file that came with a message; `link`, `id` or both. The shape is Meta's; EngageLab publishes no example.
+
+    sha256: in hex. size: in bytes. voice: a voice note.
+    """
 
     link: str | None
     id: str | None
     mime_type: str | None
     filename: str | None
+    sha256: str | None = None
+    size: int | None = None
+    voice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class InboundMessage:
     contact: as contact_id gives it. user_id: where contact is a number and the row names the customer by both.
     sent_at: unix seconds; None where absent or absurd.
     text: a text's body, a file's caption, an order's note, the title of the button or list item that was chosen.
+    more_media: where one message has several files, those after the first.
     """
 
     event: InboundEvent
@@ -99,6 +107,7 @@ class InboundMessage:
     sent_at: int | None
     quotes: Quote | None
     content: Content | None = None
+    more_media: tuple[Media, ...] = ()
     user_id: str | None = None
 
 
@@ -250,6 +259,50 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """A GET of a customer's file or, with is_lookup, of what says where it is.
+
+    url: whole. headers: credentials, for this address alone: they never follow a redirect. sha256: the file's, in hex,
+    where the provider says it.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_lookup: bool = False
+    sha256: str | None = None
+
+
+class Fetching(NamedTuple):
+    """How a customer's file is fetched.
+
+    plan: the first request, or why there is none; given the provider's base URL. read_lookup: the next one, after an
+    answer of status 200. read_failure: what any other answer means.
+    """
+
+    plan: Callable[[FileOffer, ChannelSettings, str], Fetch | MediaResult]
+    read_lookup: Callable[[Answer, ChannelSettings, str], Fetch | MediaResult]
+    read_failure: Callable[[Answer], MediaResult]
+
+
+class MediaRule(NamedTuple):
+    """What files of one kind may be sent. types: as media/types.py names them. max_caption: characters; 0: none."""
+
+    types: frozenset[str]
+    max_bytes: int
+    max_caption: int = 0
+
+
+class Uploading(NamedTuple):
+    """How a file is handed over before the message that sends it. read: the provider's id of it, or why there is none.
+
+    plan: is also given the file's bytes.
+    """
+
+    plan: Callable[[Attachment, bytes, ChannelSettings], Call | SendResult]
+    read: Callable[[Answer], str | SendResult]
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
 
@@ -262,6 +315,8 @@ class Provider:
     plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
     was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
+    fetching: None: customers' files can't be fetched. media: the kinds of files that can be sent. uploading: None: the
+    provider fetches them from a link.
     """
 
     name: str
@@ -278,3 +333,6 @@ class Provider:
     acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")
     addressees: Callable[[bytes], frozenset[str]] = lambda _body: frozenset()
     addresses: Callable[[ChannelSettings], frozenset[str]] = lambda _settings: frozenset()
+    fetching: Fetching | None = None
+    media: Mapping[str, MediaRule] = field(default_factory=dict)
+    uploading: Uploading | None = None

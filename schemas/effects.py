@@ -1,15 +1,17 @@
 """Calls to the outside that stages request, and their results."""
 
 from datetime import datetime
-from typing import ClassVar, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from schemas.events.content import Outgoing
-from schemas.events.conversation import Template
+from schemas.events.conversation import Media, Template
 
 Via = Literal["session", "template"]
 SendAnswer = Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
+TRANSFER_S: Final = 60.0
+"""Seconds that a file may take from or to a provider."""
 MAX_ANSWER = 64 << 10
 """Characters of an AI agent's answer: it goes in as many messages as it needs."""
 
@@ -17,14 +19,17 @@ MAX_ANSWER = 64 << 10
 class EffectRequest(BaseModel):
     """Base: one attempt of a call to the outside. A type of request has one performer.
 
-    effect_id: unique to the attempt. ends_within_s: seconds that the call may take; after them its outcome is unknown.
+    effect_id: unique to the attempt.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    ends_within_s: ClassVar[float] = 10.0
-
     effect_id: str
+
+    @property
+    def ends_within_s(self) -> float:
+        """Seconds that the call may take; after them its outcome is unknown."""
+        return 10.0
 
 
 class SendRequest(EffectRequest):
@@ -33,6 +38,7 @@ class SendRequest(EffectRequest):
     message_id: the same for each attempt. conversation: its key. contact: a number's digits or a user id. Either text,
     other content or both (via session), or template (via template). check_template: look first whether the template is
     approved, and send nothing if not. not_after: from then on the text must not be sent: the session window is over.
+    media_id: the provider's, of the content's file, once the sender has uploaded it.
     """
 
     message_id: str
@@ -44,9 +50,16 @@ class SendRequest(EffectRequest):
     text: str | None = None
     template: Template | None = None
     content: Outgoing | None = None
+    media_id: str | None = None
     check_template: bool = False
     not_after: datetime | None = None
     repeat: bool = False
+
+    @property
+    def ends_within_s(self) -> float:
+        """Longer where a file may have to be uploaded first."""
+        stored = self.content is not None and self.content.media is not None and self.content.media.file is not None
+        return TRANSFER_S if stored else super().ends_within_s
 
 
 class SendResult(BaseModel):
@@ -116,3 +129,39 @@ class AiResult(BaseModel):
         if len(text) > MAX_ANSWER:
             raise ValueError(f"text: more than {MAX_ANSWER} characters")
         return self
+
+
+MediaAnswer = Literal["stored", "missing", "later", "refused"]
+
+
+class MediaRequest(EffectRequest):
+    """Fetch one file of a customer's message, once. index: which of the message's files, from 0."""
+
+    channel: str
+    message_id: str
+    index: int
+    media: Media
+
+    @property
+    def ends_within_s(self) -> float:
+        """A file takes longer than a message."""
+        return TRANSFER_S
+
+
+class MediaResult(BaseModel):
+    """How an attempt ended.
+
+    stored: it is in the media store: file, mime_type, size, sha256 (hex) and preview are there. missing: it is not
+    there, or not whole: it may be a moment later. later: nothing can be said of it now. refused: for good. reason:
+    as in conversation.media_failed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: MediaAnswer
+    reason: str = ""
+    file: str = ""
+    mime_type: str = ""
+    size: int = 0
+    sha256: str = ""
+    preview: str | None = None

@@ -22,6 +22,8 @@ from schemas.events.conversation import (
     ConversationCommandRefused,
     ConversationGated,
     ConversationLabelled,
+    ConversationMediaFailed,
+    ConversationMediaStored,
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationMuted,
@@ -60,6 +62,8 @@ from schemas.events.inbox import (
     DeliveryUnsent,
     HandOver,
     Label,
+    MediaFailed,
+    MediaStored,
     MessageEchoed,
     MessageReceived,
     Mute,
@@ -72,6 +76,7 @@ from schemas.events.inbox import (
     Snooze,
     Unblock,
 )
+from schemas.events.media import MediaRequested
 from schemas.events.operations import DeadLettered, DeadLetterReplayed, KeyUnparked, TimersFired
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import (
@@ -172,6 +177,8 @@ INBOX = Topic(
         AiAnswered: "ai",
         AiHandedOver: "ai",
         AiFailed: "ai",
+        MediaStored: "media",
+        MediaFailed: "media",
         DeliverySent: "delivery",
         DeliveryUnsent: "delivery",
         DeliveryFailed: "status",
@@ -219,6 +226,8 @@ CONVERSATIONS = Topic(
         (
             ConversationOpened,
             ConversationMessageReceived,
+            ConversationMediaStored,
+            ConversationMediaFailed,
             ConversationMessageSent,
             ConversationNoticeReceived,
             ConversationRouted,
@@ -269,6 +278,12 @@ AI_REQUESTS = Topic(
     key="conversation key",
     writers={AiRequested: "conversations", EffectEnded: "ai"},
     holds="what the AI agent is asked, and the ends of ai's effects",
+)
+MEDIA_REQUESTS = Topic(
+    "media-requests",
+    key="conversation key",
+    writers={MediaRequested: "conversations", EffectEnded: "media"},
+    holds="the files that are to be fetched, and the ends of media's effects",
 )
 OUTBOUND = Topic(
     "outbound",
@@ -325,6 +340,7 @@ TOPICS: tuple[Topic, ...] = (
     ASSIGNMENTS,
     CSAT,
     AI_REQUESTS,
+    MEDIA_REQUESTS,
     OUTBOUND,
     STATUSES,
     REPORTS,

@@ -19,6 +19,7 @@ from agents.conversations.moves import (
 from agents.conversations.rows import (
     Conversation,
 )
+from providers.media import why_no_media
 from providers.registry import PROVIDERS
 from schemas.events.conversation import (
     LIVE,
@@ -88,7 +89,11 @@ def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
     written = bool(event.text and event.text.strip()) or event.content is not None
     if written == (event.template is not None):
         return "invalid_settings", "a reply is either a text or other content, or a template"
-    limit = PROVIDERS[draft.settings.provider].max_text
+    provider = PROVIDERS[draft.settings.provider]
+    media = None if event.content is None else event.content.media
+    if media is not None and (why := why_no_media(media, event.text, provider.media)) is not None:
+        return "media_not_supported", why
+    limit = provider.max_text
     if event.text and len(event.text) > limit:
         return "invalid_settings", f"the channel's provider takes at most {limit} characters"
     ends = draft.contact.session_ends

@@ -77,7 +77,8 @@ def record_echo(draft: Draft, event: MessageEchoed) -> Draft:
         in_app=True,
         media=event.media,
     )
-    return draft.publish(sent)
+    draft = draft.publish(sent)
+    return draft if event.media is None else draft.request_media(event.message_id, event.media, *event.more_media)
 
 
 def record_failed(draft: Draft, event: DeliveryFailed) -> Draft:

@@ -40,14 +40,16 @@ from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationStatusChanged,
     Header,
+    Media,
     Status,
     Treatment,
 )
 from schemas.events.inbox import Command, CommandForwarded, MessageReceived
+from schemas.events.media import MediaRequested
 from schemas.events.sending import SendMessage
 from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.settings.channel import ChannelSettings
-from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, INBOX, OUTBOUND
+from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, INBOX, MEDIA_REQUESTS, OUTBOUND
 
 SEEN_FOR: Final = timedelta(days=7)
 """For how long a message, notice or command that comes again is known."""
@@ -62,7 +64,11 @@ _MAX_ENDED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is decided so far. conversation: the one it is about, as it will be; at first the contact's latest."""
+    """What is decided so far. conversation: the one it is about, as it will be; at first the contact's latest.
+
+    last: emitted after the emits, whose numbers in a decision, and so their ids, stay what they were before there were
+    any of these.
+    """
 
     rows: Rows
     ctx: Context
@@ -70,6 +76,7 @@ class Draft:
     conversation: Conversation | None
     writes: Mapping[str, Row | None] = field(default_factory=dict)
     emits: tuple[Emit, ...] = ()
+    last: tuple[Emit, ...] = ()
     timers: Mapping[str, datetime | None] = field(default_factory=dict)
 
     @classmethod
@@ -81,7 +88,7 @@ class Draft:
     def decision(self) -> Decision:
         """All of it, with the timers that follow from the rows."""
         timers = {**self.timers, **self._timers_of_latest(), **self._timer_of_dues()}
-        return Decision(self.writes, self.emits, timers)
+        return Decision(self.writes, self.emits + self.last, timers)
 
     # --- what is known, as it will be ------------------------------------------------------------------------------
 
@@ -235,11 +242,22 @@ class Draft:
             kind=event.kind,
             text=event.text,
             media=event.media,
+            more_media=event.more_media,
             quotes=event.quotes,
             content=event.content,
             treatment=treatment,
         )
-        return draft.publish(received)
+        draft = draft.publish(received)
+        return draft if event.media is None else draft.request_media(event.message_id, event.media, *event.more_media)
+
+    def request_media(self, message_id: str, *files: Media) -> "Draft":
+        """Have the files fetched, for which the message doesn't wait."""
+        id = self.current.id
+        requests = (
+            MediaRequested(conversation_id=id, message_id=message_id, index=index, media=media)
+            for index, media in enumerate(files)
+        )
+        return replace(self, last=tuple(Emit(MEDIA_REQUESTS, self.ctx.key, one, self.channel) for one in requests))
 
     def change(
         self,

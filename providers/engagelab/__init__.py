@@ -3,6 +3,8 @@
 from providers.engagelab.callbacks import parse_callback
 from providers.engagelab.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
 from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
+from providers.media import BY_LINK
+from providers.meta import MEDIA_RULES
 from providers.provider import Provider
 
 ENGAGELAB = Provider(
@@ -16,4 +18,6 @@ ENGAGELAB = Provider(
     read_send=read_send,
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,
+    fetching=BY_LINK,
+    media=MEDIA_RULES,
 )

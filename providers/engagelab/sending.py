@@ -15,6 +15,7 @@ from providers.provider import NO_CREDENTIALS, Answer, Call
 from providers.reading import retry_seconds
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Attachment
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.phone import digits
@@ -115,9 +116,18 @@ def plan_send(request: SendRequest, settings: ChannelSettings) -> Call | SendRes
 
 def _body(envelope: Envelope, request: SendRequest) -> dict[str, JsonValue]:
     if request.template is None:
+        if request.content is not None and request.content.media is not None:
+            return _media(envelope, request.content.media, request.text)
         return render_text(envelope, request.text or "")
     template = request.template
     return render_template(envelope, template.name, template.language, parameters=template.parameters)
+
+
+def _media(envelope: Envelope, attachment: Attachment, caption: str | None) -> dict[str, JsonValue]:
+    """A file, which EngageLab fetches from its link. Raises ValueError."""
+    kind: MediaKind = "audio" if attachment.kind == "voice" else attachment.kind
+    filename = attachment.filename if kind == "document" else None
+    return render_media(envelope, kind, attachment.link or "", caption=caption, filename=filename)
 
 
 def read_send(answer: Answer) -> SendResult | None:

@@ -2,6 +2,7 @@
 
 from providers.provider import Provider
 from providers.twilio.callbacks import parse_callback
+from providers.twilio.media import FETCHING, MEDIA_RULES
 from providers.twilio.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
 from providers.twilio.webhook import ACKNOWLEDGEMENT, KEPT_HEADERS, accepts, screen
 
@@ -17,4 +18,6 @@ TWILIO = Provider(
     plan_lookup=plan_lookup,
     read_lookup=read_lookup,
     acknowledgement=ACKNOWLEDGEMENT,
+    fetching=FETCHING,
+    media=MEDIA_RULES,
 )

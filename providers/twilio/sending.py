@@ -13,6 +13,7 @@ from providers.reading import clipped, object_in, retry_seconds, string, whole
 from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Attachment
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
@@ -34,7 +35,7 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 
     webhook_url: the channel's own; statuses come to `/status` below it. None: nobody can reach it from outside.
     """
-    headers = _headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     # A user id has no "+" (a practice).
@@ -52,6 +53,11 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
         variables = {str(number): text for number, text in enumerate(template.parameters, start=1)}
         if variables:
             form["ContentVariables"] = orjson.dumps(variables).decode()
+    elif request.content is not None and request.content.media is not None:
+        media = _media(request.content.media, request.text)
+        if isinstance(media, SendResult):
+            return media
+        form |= media
     else:
         text = request.text or ""
         if not text.strip() or len(text) > MAX_TEXT:
@@ -67,6 +73,13 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
         {**headers, "Content-Type": "application/x-www-form-urlencoded"},
         body=urlencode(form).encode(),
     )
+
+
+def _media(attachment: Attachment, caption: str | None) -> Mapping[str, str] | SendResult:
+    """A file, which Twilio fetches from its link; its name comes with it, and its caption is the body."""
+    if attachment.link is None:
+        return SendResult(answer="refused", code=_BAD_REQUEST, message="media: no link")
+    return {"MediaUrl": attachment.link, **({"Body": caption} if caption else {})}
 
 
 def read_send(answer: Answer) -> SendResult | None:
@@ -92,7 +105,7 @@ def read_send(answer: Answer) -> SendResult | None:
 
 def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
     """The call that asks for the template's approval. Its name is its ContentSid, which has one language."""
-    headers = _headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     if not _CONTENT_SID.fullmatch(template.name):
@@ -114,8 +127,8 @@ def read_lookup(_template: Template, answer: Answer) -> SendResult | None:
     return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
 
 
-def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
-    """An API key signs in where there is one, else the account's auth token."""
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """The headers that say who we are: an API key where there is one, else the account's auth token."""
     user, secret = settings.api_key, settings.api_key_secret
     if user is None or secret is None:
         user, secret = settings.account_sid, settings.auth_token

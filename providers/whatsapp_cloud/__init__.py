@@ -1,7 +1,9 @@
 """Meta's WhatsApp Cloud API, as its documentation has it."""
 
+from providers.meta import MEDIA_RULES
 from providers.provider import Provider
 from providers.whatsapp_cloud.callbacks import addressees, addresses, parse_callback
+from providers.whatsapp_cloud.media import FETCHING, UPLOADING
 from providers.whatsapp_cloud.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
 from providers.whatsapp_cloud.webhook import KEPT_HEADERS, accepts, screen
 
@@ -19,4 +21,7 @@ WHATSAPP_CLOUD = Provider(
     methods=("GET", "POST"),
     addressees=addressees,
     addresses=addresses,
+    fetching=FETCHING,
+    media=MEDIA_RULES,
+    uploading=UPLOADING,
 )

@@ -257,7 +257,7 @@ def _message(
         name=name,
         type="audio" if type_ == "voice" else type_,
         text=message_text(type_, part),
-        media=read_media(part) if type_ in MEDIA_TYPES else None,
+        media=read_media(part, type_) if type_ in MEDIA_TYPES else None,
         sent_at=instant(message.get("timestamp")),
         quotes=Quote(quoted, quoted) if quoted else None,
         content=read_content(type_, message, quoted),

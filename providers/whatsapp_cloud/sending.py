@@ -11,6 +11,7 @@ from providers.reading import Json, clipped, object_in, part_of, retry_seconds, 
 from providers.whatsapp_cloud.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Attachment
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
@@ -25,7 +26,7 @@ _BAD_REQUEST: Final = 100
 
 def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str | None) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    headers = _headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     try:
@@ -56,12 +57,32 @@ def _content(request: SendRequest) -> tuple[str, dict[str, JsonValue]]:
         components: list[JsonValue] = [{"type": "body", "parameters": texts}] if texts else []
         language: dict[str, JsonValue] = {"code": template.language}
         return "template", {"name": template.name, "language": language, "components": components}
+    if request.content is not None and request.content.media is not None:
+        return _media(request.content.media, request)
     text = request.text or ""
     if not text.strip():
         raise ValueError("text: empty")
     if len(text) > MAX_TEXT:
         raise ValueError(f"text: more than {MAX_TEXT} characters")
     return "text", {"body": text, "preview_url": False}
+
+
+def _media(attachment: Attachment, request: SendRequest) -> tuple[str, dict[str, JsonValue]]:
+    """A file by its id, or by a link. Raises ValueError."""
+    content: dict[str, JsonValue]
+    if request.media_id is not None:
+        content = {"id": request.media_id}
+    elif attachment.link is not None:
+        content = {"link": attachment.link}
+    else:
+        raise ValueError("media: neither uploaded nor a link")
+    if attachment.kind == "voice":
+        return "audio", {**content, "voice": True}
+    if request.text:
+        content["caption"] = request.text
+    if attachment.kind == "document" and attachment.filename:
+        content["filename"] = attachment.filename
+    return attachment.kind, content
 
 
 def read_send(answer: Answer) -> SendResult | None:
@@ -77,12 +98,12 @@ def read_send(answer: Answer) -> SendResult | None:
     if answer.status == 504 and "error" not in body:
         # A gateway gave up waiting; what it waited for may still have happened.
         return None
-    return _refusal(body, answer)
+    return read_refusal(body, answer)
 
 
 def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
     """The call that lists the template, if the account has it."""
-    headers = _headers(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     if settings.business_account_id is None:
@@ -115,14 +136,16 @@ def read_lookup(template: Template, answer: Answer) -> SendResult | None:
     return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
 
 
-def _headers(settings: ChannelSettings) -> Mapping[str, str] | None:
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """The headers that say who we are; None: the channel has no credentials."""
     token = settings.access_token
     if token is None or settings.phone_number_id is None:
         return None
     return {"Authorization": f"Bearer {token.get_secret_value()}"}
 
 
-def _refusal(body: Json, answer: Answer) -> SendResult:
+def read_refusal(body: Json, answer: Answer) -> SendResult:
+    """What an error means. body: of the answer."""
     error = part_of(body, "error")
     code = whole(error.get("code"))
     details = part_of(error, "error_data").get("details")

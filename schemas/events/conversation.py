@@ -86,7 +86,10 @@ class Header(BaseModel):
 
 
 class Media(BaseModel):
-    """An attachment: a link, or the provider's id of it."""
+    """A file of the customer's: a link, or the provider's id of it. What the provider says of it proves nothing.
+
+    sha256: in hex. size: in bytes. voice: a voice note.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -94,6 +97,9 @@ class Media(BaseModel):
     id: str | None = None
     mime_type: str | None = None
     filename: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    voice: bool = False
 
 
 class Template(BaseModel):
@@ -131,6 +137,8 @@ class ConversationMessageReceived(ConversationEvent):
     """A customer's message joined the conversation. `at`: the provider's time, never after its receipt.
 
     treatment: quiet: it triggers nothing (blocked, muted); rating: it answers a survey; comment: it says why.
+    more_media: where one message has several files, those after the first. What became of each file is told by a
+    conversation.media_stored or .media_failed: index 0 is media, 1 the first of more_media.
     """
 
     type: ClassVar[str] = "conversation.message_received"
@@ -140,9 +148,43 @@ class ConversationMessageReceived(ConversationEvent):
     kind: str
     text: str | None = None
     media: Media | None = None
+    more_media: tuple[Media, ...] = ()
     quotes: str | None = None
     content: Content | None = None
     treatment: Treatment = "ordinary"
+
+
+class ConversationMediaStored(ConversationEvent):
+    """A file of a message is in the media store: of a customer's, or of one written in WhatsApp's own app.
+
+    index: which of the message's files, from 0.
+    file: its key in the store; preview: that of a small WebP picture of it. mime_type: from its bytes. sha256: in hex.
+    """
+
+    type: ClassVar[str] = "conversation.media_stored"
+
+    message_id: str
+    index: int
+    file: str
+    mime_type: str
+    size: int
+    sha256: str
+    preview: str | None = None
+
+
+class ConversationMediaFailed(ConversationEvent):
+    """A file of such a message could not be fetched. final: nor will it be; else it is being tried on, told once.
+
+    reason: unsupported (the provider offers no way), too_large, not_found, wrong_hash, empty, forbidden (its address is
+    not public, or the provider refuses us), unreachable, store (ours could not take it).
+    """
+
+    type: ClassVar[str] = "conversation.media_failed"
+
+    message_id: str
+    index: int
+    reason: str
+    final: bool
 
 
 class ConversationMessageSent(ConversationEvent):

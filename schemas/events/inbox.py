@@ -14,6 +14,7 @@ class MessageReceived(Event):
     """A customer's message. Written by intake. sent_at is the provider's clock, whole seconds.
 
     quotes, quotes_provider_message_id: the message that it answers, by Meta's id or ours, and by the provider's.
+    more_media: where one message has several files, those after the first.
     phone (digits), user_id: how the customer can be reached, where the callback says both or the key says neither.
     """
 
@@ -26,6 +27,7 @@ class MessageReceived(Event):
     kind: str = "text"
     text: str | None = None
     media: Media | None = None
+    more_media: tuple[Media, ...] = ()
     sent_at: datetime | None = None
     quotes: str | None = None
     quotes_provider_message_id: str | None = None
@@ -211,6 +213,35 @@ class AiFailed(AiEnd):
     """The AI agent could not be asked, or gave no answer."""
 
     type: ClassVar[str] = "ai.failed"
+
+
+class MediaEnd(Event):
+    """Base: what became of a file of a customer's message. Written by media. index: which of its files, from 0."""
+
+    conversation_id: str
+    message_id: str
+    index: int
+
+
+class MediaStored(MediaEnd):
+    """It is in the media store under `file`. mime_type: from its bytes. sha256: in hex. preview: a small WebP of it."""
+
+    type: ClassVar[str] = "media.stored"
+
+    file: str
+    mime_type: str
+    size: int
+    sha256: str
+    preview: str | None = None
+
+
+class MediaFailed(MediaEnd):
+    """It could not be fetched (reasons: conversation.media_failed). final: no more is tried; else it is told once."""
+
+    type: ClassVar[str] = "media.failed"
+
+    reason: str
+    final: bool
 
 
 class DeliverySent(Event):

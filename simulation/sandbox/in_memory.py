@@ -1,14 +1,20 @@
 """The sandbox without HTTP: the transport of the in-memory driver."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import orjson
 
+from media.store import received_key
+from media.types import type_of
 from providers.provider import Answer, Call
+from schemas.effects import MediaRequest, MediaResult
+from schemas.ids import derived_id
 from simulation.sandbox.ai import AiStandIn
 from simulation.sandbox.calls import Request, ScheduledCallback
 from simulation.sandbox.providers import Providers
+from streams.effects.contract import Done, Outcome
 from streams.effects.http import NoAnswer
 
 
@@ -38,3 +44,13 @@ class InMemory:
         if reply.status is None:
             raise NoAnswer("silence")
         return Answer(reply.status, reply.body + bytes(reply.padding), reply.headers.get("Retry-After", ""))
+
+
+async def store_at_once(request: MediaRequest) -> Outcome:
+    """Performs a MediaRequest without a file: one with a link counts as stored, one with an id alone as unsupported."""
+    link = request.media.link
+    if link is None:
+        return Done({"answer": "refused", "reason": "unsupported"})
+    hash = hashlib.sha256(link.encode()).hexdigest()
+    key = received_key(request.channel, derived_id(request.channel, request.message_id, request.index), "bin")
+    return Done(MediaResult(answer="stored", file=key, mime_type=type_of(key), sha256=hash).model_dump(mode="json"))

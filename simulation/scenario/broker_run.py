@@ -22,6 +22,7 @@ from deploy.secrets import load_secrets
 from deploy.settings import PROVIDER_URLS, Settings
 from ingress.people import PresenceRequest
 from schemas.codec import from_kafka
+from schemas.effects import MediaRequest
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
@@ -31,6 +32,7 @@ from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.in_memory import store_at_once
 from simulation.sandbox.providers import LogEntry, Providers
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario
@@ -131,7 +133,8 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         env = await stack.enter_async_context(
             open_environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS)
         )
-        held = HeldEffects(env.performers)
+        # Of files there are only names.
+        held = HeldEffects({**env.performers, MediaRequest: store_at_once})
         env = replace(env, performers=held.performers, collect=0.0)
         worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
         await worker.start()

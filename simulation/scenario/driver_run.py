@@ -15,7 +15,7 @@ from providers.address import webhook_path
 from providers.provider import WebhookRequest
 from providers.registry import PROVIDERS
 from schemas.codec import Headers, from_kafka
-from schemas.effects import AiRequest, EffectRequest, SendRequest
+from schemas.effects import AiRequest, EffectRequest, MediaRequest, SendRequest
 from schemas.events.callbacks import WebhookReceived
 from schemas.ids import conversation_key
 from schemas.record import Record
@@ -26,7 +26,7 @@ from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.calls import CallbackRequest
-from simulation.sandbox.in_memory import InMemory
+from simulation.sandbox.in_memory import InMemory, store_at_once
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario
@@ -64,7 +64,11 @@ class DriverWorld:
             webhook_url=lambda settings: self.webhook_url(settings.id),
         )
         breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
-        self._performers: Performers = {SendRequest: breaker.perform, AiRequest: AiClient(sandbox, "").perform}
+        self._performers: Performers = {
+            SendRequest: breaker.perform,
+            AiRequest: AiClient(sandbox, "").perform,
+            MediaRequest: store_at_once,
+        }
         self._driver = Driver(self._store, self._perform, self._at)
         journal = _Journal(self._publish, lambda: Change("", self._ids(), self._at, vault.encrypt))
         self._writer = ChannelWriter(self._directory, journal)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from agents.stage import Effect
-from schemas.effects import EffectRequest
 from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of, derived_id
 from schemas.record import Record
@@ -17,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 START_WITHIN = 5.0
 """Seconds from the attempt's record to its call: later, it is discarded, so that a resumed zombie sends nothing old."""
+
+DRAIN_S = 10.0
+"""Less than a rebalance waits."""
 
 
 def end_record(stage: str, key: str, end: EffectEnded, now: datetime, correlation_id: str | None) -> Record:
@@ -52,7 +54,7 @@ class EffectRunner:
 
     def __init__(self, performers: Performers, on_end: Callable[[str, EffectEnded], None]) -> None:
         self._performers, self._on_end = performers, on_end
-        self._running: dict[asyncio.Task[None], EffectRequest] = {}
+        self._running: set[asyncio.Task[None]] = set()
 
     @property
     def running(self) -> int:
@@ -62,14 +64,16 @@ class EffectRunner:
     def start(self, key: str, effect: Effect, attempted_at: float) -> None:
         """Perform the effect. attempted_at: time.monotonic() when the attempt was decided, before its commit."""
         task = asyncio.create_task(self._run(key, effect, attempted_at))
-        self._running[task] = effect.request
-        task.add_done_callback(self._running.pop)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def drain(self) -> None:
-        """Wait for the calls under way, as long as they may take."""
+        """Wait for the calls under way, as long as a message takes. What takes longer is cut off: it ends unknown."""
         if self._running:
-            longest = max(request.ends_within_s for request in self._running.values())
-            await asyncio.wait(set(self._running), timeout=longest)
+            _, late = await asyncio.wait(self._running.copy(), timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _run(self, key: str, effect: Effect, attempted_at: float) -> None:
         self._on_end(key, ended(effect.id, await self._outcome(effect, attempted_at)))

@@ -12,6 +12,7 @@ from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock
+from streams.effects.attachments import Attachments
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
 from streams.effects.http import NoAnswer, NotSent, Transport
 from streams.effects.runner import START_WITHIN
@@ -32,7 +33,7 @@ class Sender:
 
     newest: a channel's newest settings; raises LookupError. clock: what a message's not_after is judged by. base_urls:
     of the REST APIs, by provider, and by provider/service. webhook_url: a channel's, as its provider reaches it; None:
-    it can't. total_s: seconds for all that one send takes.
+    it can't. attachments: None: there is no media store. total_s: seconds for all that one send takes, but for uploads.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Sender:
         base_urls: Mapping[str, str],
         *,
         webhook_url: Callable[[ChannelSettings], str | None] = lambda _settings: None,
+        attachments: Attachments | None = None,
         total_s: float = TOTAL_S,
     ) -> None:
-        self._webhook_url = webhook_url
+        self._webhook_url, self._attachments = webhook_url, attachments
         self._transport, self._newest, self._clock = transport, newest, clock
         self._base_urls, self._total_s = base_urls, total_s
 
@@ -57,6 +59,13 @@ class Sender:
             provider = PROVIDERS[settings.provider]
         except LookupError:
             return Postponed()
+        if self._attachments is not None:
+            ready = await self._attachments.prepare(request, provider, settings, self._base_urls[provider.name])
+            if isinstance(ready, Postponed):
+                return ready
+            if isinstance(ready, SendResult):
+                return _done(request, ready)
+            request = ready
         call = provider.plan_send(request, settings, self._webhook_url(settings))
         if isinstance(call, SendResult):
             return _done(request, call)
@@ -66,9 +75,10 @@ class Sender:
             missing = await self._missing(provider, request.template, settings)
             if missing is not None:
                 return _done(request, missing)
-            # Only a process that was stopped and resumed is so late: its successor may have taken the key over.
-            if time.monotonic() - started > START_WITHIN:
-                return Postponed()
+        # A process that was stopped and resumed is so late: its successor may have taken the key over. A file that took
+        # longer to upload is there the next time.
+        if time.monotonic() - started > START_WITHIN:
+            return Postponed()
         try:
             answer = await self._transport(
                 self._base_url(provider, call), call, self._total_s - (time.monotonic() - started)

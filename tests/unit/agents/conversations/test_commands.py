@@ -7,10 +7,12 @@ import pytest
 
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.content import Attachment, Outgoing
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationBlockChanged,
+    ConversationCommandRefused,
     ConversationEvent,
     ConversationLabelled,
     ConversationMessageReceived,
@@ -21,6 +23,7 @@ from schemas.events.conversation import (
     ConversationStatusChanged,
     Status,
 )
+from schemas.events.inbox import Reply
 from schemas.events.sending import SendMessage
 from tests.support.conversation import (
     ANA,
@@ -327,6 +330,19 @@ def test_a_reply_that_is_longer_than_the_provider_takes_is_refused_before_it_is_
         bench.message("m1")
         assert refusals(bench.reply("o1", text="x" * (limit + 1))) == ["invalid_settings"]
         assert the(SendMessage, bench.reply("o1", text="x" * limit)).text == "x" * limit
+
+
+def test_a_file_that_the_provider_would_not_take_is_refused_before_it_is_sent() -> None:
+    for provider in ("engagelab", "twilio", "whatsapp_cloud"):
+        bench = ConversationBench(channel().model_copy(update={"provider": provider}))
+        bench.message("m1")
+        photo = Attachment(kind="image", file="out/kiosk/a.jpg", mime_type="image/jpeg", size=7 << 20)
+        refused = bench.feed(Reply(command_id="o1", by="ana", content=Outgoing(media=photo)))
+        assert refusals(refused) == ["media_not_supported"]
+        assert "image: it has 7,340,032 bytes" in the(ConversationCommandRefused, refused).reason
+        small = Outgoing(media=photo.model_copy(update={"size": 1 << 20}))
+        sent = the(SendMessage, bench.feed(Reply(command_id="o1", by="ana", text="Look", content=small)))
+        assert (sent.text, sent.content) == ("Look", small)
 
 
 def test_a_blocked_contact_is_not_written_to_until_unblocked() -> None:
