@@ -99,7 +99,7 @@ class Callbacks:
         self.bodies.append(body)
         self.rows += rows
         self.of_several_rows += rows > 1
-        self.inbound += read.inbound
+        self.inbound += [message.id for message in read.inbound]
         self.receipts += read.receipts
 
 

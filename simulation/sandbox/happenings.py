@@ -150,8 +150,18 @@ class ReadStatus:
 
 
 @dataclass(frozen=True)
-class ReadCallback:
-    """What a callback of the stand-in's holds: ids of customers' messages, and receipts."""
+class ReadMessage:
+    """A customer's message as read back from a callback. at: None where the provider does not say."""
 
-    inbound: tuple[str, ...] = ()
+    id: str
+    contact: str
+    text: str | None
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class ReadCallback:
+    """What a callback of the stand-in's holds."""
+
+    inbound: tuple[ReadMessage, ...] = ()
     receipts: tuple[ReadStatus, ...] = ()

@@ -10,7 +10,8 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from pydantic import JsonValue
@@ -24,6 +25,7 @@ from simulation.sandbox.happenings import (
     Customer,
     Happening,
     ReadCallback,
+    ReadMessage,
     ReadStatus,
     Reported,
     Written,
@@ -243,9 +245,15 @@ def read(body: bytes) -> ReadCallback:
     """What the rows of a body hold."""
     rows = orjson.loads(body)["rows"]
     return ReadCallback(
-        tuple(row["response"]["response_data"]["channel_message_id"] for row in rows if "response" in row),
+        tuple(_read_message(row["response"]["response_data"], row["itime"]) for row in rows if "response" in row),
         tuple(ReadStatus(row["message_id"], row["status"]["message_status"]) for row in rows if "status" in row),
     )
+
+
+def _read_message(data: dict[str, Any], seconds: int) -> ReadMessage:
+    contact, text = data["contact"], data.get("message", {}).get("text", {}).get("body")
+    customer = contact["wa_id"] or contact.get("user_id", "")
+    return ReadMessage(data["channel_message_id"], customer, text, datetime.fromtimestamp(seconds, UTC))
 
 
 def sign(credentials: Credentials, _url: str, request: CallbackRequest, now: datetime) -> Mapping[str, str]:

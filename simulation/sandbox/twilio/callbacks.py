@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from schemas.settings.credentials import Credentials
-from simulation.sandbox.accounts import Account, digits, hex_id
+from simulation.sandbox.accounts import Account, digits, hex_id, recipient
 from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.happenings import (
     MEDIA_MIME,
@@ -20,6 +20,7 @@ from simulation.sandbox.happenings import (
     Customer,
     Happening,
     ReadCallback,
+    ReadMessage,
     ReadStatus,
     Reported,
     Written,
@@ -148,7 +149,8 @@ def read(body: bytes) -> ReadCallback:
     """What a form holds."""
     form = dict(parse_qsl(body.decode(), keep_blank_values=True))
     if "MessageStatus" not in form:
-        return ReadCallback(inbound=(form["MessageSid"],))
+        contact = recipient(form["From"].removeprefix("whatsapp:"))
+        return ReadCallback(inbound=(ReadMessage(form["MessageSid"], contact, form["Body"] or None, None),))
     word = form["MessageStatus"]
     return ReadCallback(receipts=(ReadStatus(form["MessageSid"], _NEUTRAL.get(word, word)),))
 

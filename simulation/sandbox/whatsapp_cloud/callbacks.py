@@ -7,9 +7,9 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -22,6 +22,7 @@ from simulation.sandbox.happenings import (
     Customer,
     Happening,
     ReadCallback,
+    ReadMessage,
     ReadStatus,
     Reported,
     Written,
@@ -174,9 +175,14 @@ def read(body: bytes) -> ReadCallback:
     messages = [message for value in values for message in value.get("messages", ())]
     statuses = [status for value in values for status in value.get("statuses", ())]
     return ReadCallback(
-        tuple(message["id"] for message in messages),
+        tuple(map(_read_message, messages)),
         tuple(ReadStatus(status["id"], _NEUTRAL.get(status["status"], status["status"])) for status in statuses),
     )
+
+
+def _read_message(message: dict[str, Any]) -> ReadMessage:
+    contact, text = message.get("from") or message["from_user_id"], message.get("text", {}).get("body")
+    return ReadMessage(message["id"], contact, text, datetime.fromtimestamp(int(message["timestamp"]), UTC))
 
 
 def sign(credentials: Credentials, _url: str, request: CallbackRequest, _now: datetime) -> Mapping[str, str]:

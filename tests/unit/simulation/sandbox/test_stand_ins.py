@@ -14,7 +14,7 @@ from simulation.sandbox.accounts import Account, Behaviour, Template
 from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.contract import Refusal
 from simulation.sandbox.customers import CustomerMessage
-from simulation.sandbox.happenings import Customer, Happening, Quote, Reported, SentMessage, Written
+from simulation.sandbox.happenings import Customer, Happening, Quote, ReadMessage, Reported, SentMessage, Written
 from simulation.sandbox.receipts import Faults
 from simulation.sandbox.stand_in import STAND_INS
 from tests.support.sandbox import CONTACT, HOOK, NOW, NUMBER, Played, channel_at
@@ -156,7 +156,8 @@ def test_what_is_rendered_is_read_back(name: ProviderName) -> None:
     sent = SentMessage("o1", Customer(CONTACT))
     happened: list[Happening] = [Written("m1", Customer(CONTACT), NOW, text="hi"), Reported(sent, "read", NOW)]
     found = [STAND_INS[name].read(callback.body) for callback in STAND_INS[name].render(account, happened)]
-    assert [id for one in found for id in one.inbound] == ["m1"]
+    at = NOW if STAND_INS[name].sends_times else None
+    assert [message for one in found for message in one.inbound] == [ReadMessage("m1", CONTACT, "hi", at)]
     receipts = [(receipt.message_id, receipt.status) for one in found for receipt in one.receipts]
     assert receipts == [(STAND_INS[name].message_id(NUMBER, "o1", 0), "read")]
 
@@ -236,7 +237,7 @@ def test_the_same_customers_have_the_same_ids_in_every_run(name: ProviderName) -
     said = [CustomerMessage(contact=CONTACT, text="hi"), CustomerMessage(contact=CONTACT, text="anybody?")]
     runs = [Played.at(name).providers.customers_write(said, NOW) for _ in range(2)]
     assert runs[0] == runs[1]
-    ids = [id for callback in runs[0] for id in STAND_INS[name].read(callback.body).inbound]
+    ids = [message.id for callback in runs[0] for message in STAND_INS[name].read(callback.body).inbound]
     assert len(set(ids)) == 2
 
 
