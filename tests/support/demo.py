@@ -67,7 +67,8 @@ def channel(id: str, *agents: str) -> ChannelSettings:
 
 
 def inbound(id: str) -> bytes:
-    row = {"response": {"event": "received", "response_data": {"channel_message_id": id}}}
+    data = {"channel_message_id": id, "contact": {"wa_id": "352621000001"}}
+    row = {"itime": int(AT.timestamp()), "response": {"event": "received", "response_data": data}}
     return orjson.dumps({"total": 1, "rows": [row]})
 
 
