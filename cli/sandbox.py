@@ -70,9 +70,9 @@ def sandbox(
 
     It has each provider's API to send, to list templates and to fetch files, sends receipts, with faults on demand, and
     plays customers who write. Its address, http://127.0.0.1:8900, is for LIVEDESK_ENGAGELAB_URL,
-    LIVEDESK_WHATSAPP_CLOUD_URL, LIVEDESK_TWILIO_URL and LIVEDESK_TWILIO_CONTENT_URL; the AI agent is at /ai, for
-    LIVEDESK_AI_URL. Callbacks are signed as the provider signs them: LIVEDESK_PUBLIC_URL must be the address that
-    callback URLs begin with.
+    LIVEDESK_WHATSAPP_CLOUD_URL, LIVEDESK_TWILIO_URL, LIVEDESK_TWILIO_CONTENT_URL and LIVEDESK_TWILIO_MESSAGING_URL;
+    the AI agent is at /ai, for LIVEDESK_AI_URL. Callbacks are signed as the provider signs them: LIVEDESK_PUBLIC_URL
+    must be the address that callback URLs begin with.
 
     What was sent is at GET /sandbox/log, what was called back at GET /sandbox/callbacks. POST /sandbox/behaviour
     changes how sends are answered, POST /sandbox/ai what the AI agent answers; POST /sandbox/customers/write writes as

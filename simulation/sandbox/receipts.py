@@ -6,7 +6,7 @@ Everything is drawn from the seed and the message's id, so a run repeats however
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,6 +15,8 @@ from simulation.sandbox.accounts import Account, Probability
 from simulation.sandbox.calls import ScheduledCallback
 from simulation.sandbox.contract import StandIn
 from simulation.sandbox.happenings import Reported, SentMessage, Stage
+
+_FAILURES = ("sent_failed", "delivered_failed")
 
 
 class Faults(BaseModel):
@@ -118,11 +120,13 @@ def _life(stand_in: StandIn, rng: random.Random, faults: Faults, *, window_close
 
 
 def _known(stand_in: StandIn, life: list[Stage]) -> list[Stage]:
-    """What the provider reports of it. A failure that it has no word of its own for is one of sending."""
-    known = [stage for stage in life if stage.status in stand_in.words or stage.status == "delivered_failed"]
-    return [
-        stage if stage.status in stand_in.words else Stage(stage.after, "sent_failed", stage.error) for stage in known
+    """What the provider reports of it. Where it has one word for failures, it has that for each of them."""
+    failure = next(status for status in _FAILURES if status in stand_in.words)
+    named = [
+        replace(stage, status=failure) if stage.status in _FAILURES and stage.status not in stand_in.words else stage
+        for stage in life
     ]
+    return [stage for stage in named if stage.status in stand_in.words]
 
 
 def _delivery(life: tuple[Stage, ...], rng: random.Random, faults: Faults) -> list[tuple[float, Stage]]:

@@ -80,6 +80,9 @@ def _step(scenario: Scenario, stand_in: StandIn, index: int, step: Step) -> Step
             raise NotSupported(stand_in.name, where, f"it is in the words of {before.name}")
         case CommandStep(text=said) | AiAnswer(answer=said) | SettingsChange(change=said):
             _check_length(said, before, stand_in, where)
+        case ProviderAnswer(answer="timeout") if stand_in.lists_sends != before.lists_sends:
+            lists = "is looked up: no outcome stays unknown" if stand_in.lists_sends else "can't be looked up"
+            raise NotSupported(stand_in.name, where, f"what it took {lists}")
         case ProviderAnswer(code=int(code)):
             return step.model_copy(update={"provider": action.model_copy(update={"code": before.meaning(code)})})
     return step

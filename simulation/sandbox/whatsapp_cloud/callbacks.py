@@ -28,7 +28,7 @@ from simulation.sandbox.happenings import (
     Written,
 )
 
-WORDS: Final = {"sent": "sent", "delivered": "delivered", "read": "read", "sent_failed": "failed"}
+WORDS: Final = {"sent": "sent", "delivered": "delivered", "read": "read", "delivered_failed": "failed"}
 """A failure has one word, whenever it comes; nothing is reported before `sent`."""
 _NEUTRAL: Final = {word: status for status, word in WORDS.items()}
 
@@ -148,7 +148,7 @@ def attachment_url(base_url: str, id: str) -> str:
 
 def _status(account: Account, report: Reported) -> Json:
     message, customer = report.message, report.message.customer
-    failed = report.status in ("sent_failed", "failed")
+    failed = WORDS.get(report.status) == "failed"
     status: Json = {
         "id": message_id(account.phone_number, message.seed, message.copy),
         "status": WORDS.get(report.status, report.status),

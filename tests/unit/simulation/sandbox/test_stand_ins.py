@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from agents.status import FAILURES, RANKS
-from providers.provider import ANSWERS, Answer, Call, Callback, InboundMessage, InboundNotice, Receipt
+from providers.provider import ANSWERS, Answer, Call, Callback, InboundMessage, InboundNotice, Receipt, TemplatePage
 from providers.registry import PROVIDERS
 from schemas.events.conversation import Template as ChosenTemplate
 from schemas.settings.credentials import ProviderName
@@ -241,6 +241,30 @@ def test_the_same_customers_have_the_same_ids_in_every_run(name: ProviderName) -
     assert len(set(ids)) == 2
 
 
+def listed(played: Played) -> dict[tuple[str, str], str]:
+    """The account's templates as the product lists them, page by page: their status by name and language."""
+    provider, cursor = PROVIDERS[played.channel.provider], None
+    found: dict[tuple[str, str], str] = {}
+    while True:
+        call = provider.plan_templates(played.channel, cursor)
+        assert isinstance(call, Call)
+        reply = played.call(call)
+        page = provider.read_templates(Answer(reply.status or 0, reply.body))
+        assert isinstance(page, TemplatePage)
+        found |= {(one.name, one.language): one.status for one in page.templates}
+        if page.next is None:
+            return found
+        cursor = page.next
+
+
+@at_each
+def test_templates_are_listed_to_the_last_page(name: ProviderName) -> None:
+    templates = tuple(Template(name=f"order_{number}", language="en") for number in range(1_200))
+    found = listed(Played.at(name, templates=templates))
+    names = {(STAND_INS[name].template_name(one.name, one.language), one.language) for one in templates}
+    assert found == dict.fromkeys(names, "APPROVED")
+
+
 @at_each
 def test_templates_are_looked_up_and_sent(name: ProviderName) -> None:
     stand_in = STAND_INS[name]
@@ -252,12 +276,10 @@ def test_templates_are_looked_up_and_sent(name: ProviderName) -> None:
 
     found = {}
     for template, language in (("hello", "es"), ("hello", "en"), ("old", "es")):
-        lookup = PROVIDERS[name].plan_lookup(chosen(template, language), played.channel)
-        assert isinstance(lookup, Call)
-        reply = played.call(lookup)
-        answer = PROVIDERS[name].read_lookup(chosen(template, language), Answer(reply.status or 0, reply.body))
-        sent = played.send(f"{template}-{language}", text=None, template=chosen(template, language))
-        found[template, language] = (answer is None, sent is not None and sent.answer == "accepted")
+        wanted = chosen(template, language)
+        status = listed(played).get((wanted.name, language))
+        sent = played.send(f"{template}-{language}", text=None, template=wanted)
+        found[template, language] = (status == "APPROVED", sent is not None and sent.answer == "accepted")
     assert found == {("hello", "es"): (True, True), ("hello", "en"): (False, False), ("old", "es"): (False, False)}
     assert played.providers.log[0].template is not None
     assert played.providers.log[0].template["name"] == "hello"
@@ -280,7 +302,8 @@ def test_a_closed_window_is_reported_as_the_provider_does(name: ProviderName) ->
         return
     last = parsed(name, played.callbacks[-1])[0]
     assert isinstance(last, Receipt)
-    assert (late.answer, last.status, last.error_code) == ("accepted", "sent_failed", code)
+    assert (late.answer, last.error_code) == ("accepted", code)
+    assert last.status in FAILURES
 
 
 @at_each

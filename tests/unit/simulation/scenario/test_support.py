@@ -36,6 +36,11 @@ def status(status: str, **more: JsonValue) -> dict[str, JsonValue]:
             "whatsapp_cloud: steps[0].batch[0].status.status: it has no word for delivered_timeout",
         ),
         (
+            "twilio",
+            {"at": AT, "provider": {"answer": "timeout"}},
+            "twilio: steps[0].provider: what it took is looked up: no outcome stays unknown",
+        ),
+        (
             "engagelab",
             {"at": AT, "provider": {"answer": "refuse", "code": "throttled"}},
             "engagelab: steps[0].provider.code: it has no code for throttled",
