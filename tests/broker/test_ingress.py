@@ -26,11 +26,10 @@ from bus.publisher import NotDurable
 from deploy.errors import LiveDeskError
 from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.kafka.topics import apply
-from tests.support.servers import Servers
 from deploy.settings import Settings
+from desk.directory import DeskDirectory
 from desk.journal import Change
 from desk.kafka_journal import KafkaJournal
-from desk.directory import DeskDirectory
 from schemas.codec import from_kafka
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.channels import ChannelChanged, ChannelSaved
@@ -41,6 +40,7 @@ from schemas.settings.channels_file import Agent, parse_channels_file
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 from streams.clock import wall_clock
 from tests.support.reading import committed_messages, committed_records, until
+from tests.support.servers import Servers
 
 JSON = {"Content-Type": "application/json"}
 FILE = parse_channels_file(

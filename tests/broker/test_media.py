@@ -12,7 +12,6 @@ from aiohttp import ClientSession, web
 from bus.connection import KafkaConnection
 from deploy.kafka.topics import apply
 from deploy.media import open_store
-from tests.support.servers import Servers
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
@@ -23,6 +22,7 @@ from streams.runtime.worker import Worker
 from streams.topology import TOPOLOGY, all_topics
 from tests.support.files import PDF, picture
 from tests.support.reading import committed_records, until
+from tests.support.servers import Servers
 
 JPEG = picture(size=(900, 600))
 CHANNELS = parse_channels_file(
