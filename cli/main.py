@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "demo",
     "ingress",
     "worker",
+    "desk",
     "replay",
     "sandbox",
 )

@@ -1,12 +1,12 @@
 """Writing changes of the view: rows, and how far the view has read, in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import Table, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Delete, Insert, Table, and_, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +14,14 @@ from desk.database import Database, is_outage
 from desk.rows import Row
 from desk.schema import FAILURE, POSITION, VIEW, topic_of
 
-_INSERT: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+MAX_FAILURES: Final = 100
+"""Records of one batch that the database may refuse: if it refuses more, it is not their fault."""
 
 
 class Place(NamedTuple):
@@ -67,7 +74,7 @@ class Applier:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._insert = _INSERT[database.url.get_backend_name()]
-        self._statements: dict[tuple[Any, ...], Any] = {}
+        self._statements: dict[tuple[Table, tuple[str, ...], tuple[str, ...]], Insert] = {}
 
     async def positions(self) -> dict[Place, Read]:
         """How far the view has read."""
@@ -78,24 +85,31 @@ class Applier:
     async def apply(self, batch: Sequence[Applied], before: Mapping[Place, Read]) -> list[Failure]:
         """Write what the records led to, and that they are read. Returns those that could not be applied.
 
-        before: how far the view had read; a place that is new is not in it. Raises Superseded, and the database's
-        errors where it can't be reached (desk.database.is_outage).
+        before: how far the view had read; a place that is new is not in it. Raises Superseded, the database's errors
+        where it can't be reached (desk.database.is_outage), and whatever keeps more than MAX_FAILURES from it.
         """
-        failures = [one.failure for one in batch if one.failure is not None]
         try:
             await self._write(batch, before)
         except Exception as error:
             if is_outage(error) or isinstance(error, Superseded):
                 raise
-            if len(batch) > 1:
-                # Some record of it is the matter: halves find it.
-                half = len(batch) // 2
-                first = await self.apply(batch[:half], before)
-                return first + await self.apply(batch[half:], {**before, **_reads(batch[:half])})
-            failed = _failed(batch[0], error)
-            if batch[0].failure is not None:
-                raise
-            return await self.apply([failed], before)
+            return await self._apply_apart(batch, before)
+        return [one.failure for one in batch if one.failure is not None]
+
+    async def _apply_apart(self, batch: Sequence[Applied], before: Mapping[Place, Read]) -> list[Failure]:
+        """Write each record by itself, as one of them can't be."""
+        failures: list[Failure] = []
+        before = dict(before)
+        for one in batch:
+            try:
+                await self._write([one], before)
+            except Exception as error:
+                if is_outage(error) or isinstance(error, Superseded) or len(failures) >= MAX_FAILURES:
+                    raise
+                one = _failed(one, error)
+                await self._write([one], before)
+            before |= _reads([one])
+            failures += [one.failure] if one.failure is not None else []
         return failures
 
     async def skip(
@@ -155,14 +169,9 @@ class Applier:
                 statement = self._statements[table, values, initial] = self._build(table, values, initial)
             await connection.execute(statement, parameters)
 
-    def _build(self, table: Table, values: Sequence[str], initial: Sequence[str]) -> Any:
+    def _build(self, table: Table, values: Sequence[str], initial: Sequence[str]) -> Insert:
         key = [column.name for column in table.primary_key]
-        insert = self._insert(table).values(
-            {
-                name: bindparam(name)
-                for name in {**dict.fromkeys(initial), **dict.fromkeys(values), **dict.fromkeys(key)}
-            }
-        )
+        insert = self._insert(table).values({name: bindparam(name) for name in {*initial, *values, *key}})
         if not values:
             return insert.on_conflict_do_nothing(index_elements=key)
         return insert.on_conflict_do_update(index_elements=key, set_={name: insert.excluded[name] for name in values})
@@ -205,7 +214,7 @@ def _failed(one: Applied, error: Exception) -> Applied:
     return Applied(one.place, one.offset, one.time, one.type, failure=failure)
 
 
-def _made_since(table: Table, topic: str, begins: Mapping[Place, int]) -> Any:
+def _made_since(table: Table, topic: str, begins: Mapping[Place, int]) -> Delete:
     since = [
         and_(table.c.partition == place.partition, table.c.offset >= begin)
         for place, begin in begins.items()

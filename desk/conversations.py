@@ -103,14 +103,14 @@ def _of_header(header: Header, key: str) -> Values:
 
 def _of_event(event: ConversationEvent, time: datetime) -> dict[str, object]:
     """What the header does not say."""
-    moved = {"active_at": time}
+    moved: dict[str, object] = {"active_at": time}
     match event:
         case ConversationMessageReceived() | ConversationMessageSent():
             preview = None if event.text is None else event.text[:MAX_PREVIEW]
             return moved | {"last_text": preview, "last_kind": event.kind}
         case ConversationStatusChanged():
             reopened = event.header.status is Status.OPEN and _is_queued(event.header)
-            changed = {"status_since": time, "unassigned_since": time if reopened else None}
+            changed: dict[str, object] = {"status_since": time, "unassigned_since": time if reopened else None}
             return changed if event.header.status is Status.CLOSED else moved | changed
         case ConversationAssigned():
             if not _is_queued(event.header):
@@ -118,7 +118,7 @@ def _of_event(event: ConversationEvent, time: datetime) -> dict[str, object]:
             # From nobody to a team it keeps its place.
             return moved if _is_nobody(event.previous) else moved | {"unassigned_since": time}
         case ConversationOpened() | ConversationNoticeReceived() | ConversationNoteAdded() | ConversationLabelled():
-            return dict(moved)
+            return moved
     return {}
 
 

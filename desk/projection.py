@@ -41,7 +41,7 @@ _NOT_PRESENT: Final[Values] = MappingProxyType(
 )
 _PRESENCE: Final = frozenset({PresenceChanged.type, AgentDeleted.type})
 
-TYPES: Final[Mapping[str, Mapping[str, type[Event]]]] = {
+TYPES: Final[Mapping[str, dict[str, type[Event]]]] = {
     name: {type: event for type, event in topic.types.items() if topic is not ACCOUNT_INBOX or type in _PRESENCE}
     for name, topic in FOLLOWED.items()
 }

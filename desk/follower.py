@@ -1,0 +1,235 @@
+"""Following the topics: from the positions in the database to their ends, and on."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from time import monotonic
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError, for_code
+from aiokafka.structs import ConsumerRecord
+
+from bus.connection import KafkaConnection, client_options
+from desk.applier import Applier, Failure, Place, Read, Superseded
+from desk.database import is_outage
+from desk.metrics import Metrics
+from desk.progress import Progress
+from desk.reading import Reading, read
+from desk.schema import FOLLOWED
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 2_000
+"""Records of one transaction at most. When there are fewer nobody waits for more."""
+_INLINE: Final = 50
+"""Records that are read without a thread, which would take longer to start."""
+_POLL_MS: Final = 200
+_FETCH_WAIT_MS: Final = 100
+_AGAIN_S: Final = 0.5
+_SAY_EVERY_S: Final = 60.0
+
+
+class MissingTopic(LookupError):
+    """A topic does not exist."""
+
+
+class ReadFurther(Exception):
+    """The view has read further than a topic goes: the topic was made anew, or Kafka has lost its end."""
+
+
+class Follower:
+    """Applies every committed record of the topics that the view is made of. prefix: of the topics' names.
+
+    What keeps it from going on, Kafka or the database, is waited for and said. following: it reads; turned_at: when it
+    last went round (time.monotonic()); lag: records of each topic that are still to be read.
+    """
+
+    def __init__(
+        self, connection: KafkaConnection, prefix: str, applier: Applier, progress: Progress, metrics: Metrics
+    ) -> None:
+        self._connection, self._applier, self._progress, self._metrics = connection, applier, progress, metrics
+        self._topics = {topic.full_name(prefix): name for name, topic in FOLLOWED.items()}
+        self._say_next = 0.0
+        self.following = False
+        self.turned_at = monotonic()
+        self.lag: Counter[str] = Counter()
+
+    async def run(self, until: asyncio.Event) -> None:
+        """Follow until the event is set, and the batch that is under way then is applied. Raises MissingTopic."""
+        while not until.is_set():
+            try:
+                async with aclosing(self._turns()) as turns:
+                    async for _ in turns:
+                        self._say_next = 0.0
+                        if until.is_set():
+                            break
+            except Superseded:
+                logger.warning("another process has written to the view: reading on from where it is now")
+            except OffsetOutOfRangeError:
+                logger.warning("Kafka does not have what is to be read next: looking for what it has")
+            except Exception as error:  # noqa: BLE001 - what is not an outage is raised
+                self._explain(error)
+                self.turned_at = monotonic()
+                await asyncio.sleep(_AGAIN_S)
+            finally:
+                self.following = False
+
+    async def rebuild(self) -> AsyncGenerator[int, None]:
+        """Make the view anew of what the topics hold, up to their present ends. Says how many records are left to read.
+
+        Rows that are made of records which are no longer there stay. Raises MissingTopic, and whatever Kafka and the
+        database raise.
+        """
+        async with self._consumer() as consumer:
+            places = await self._places()
+            begins, ends = (
+                await _offsets(consumer.beginning_offsets, places),
+                await _offsets(consumer.end_offsets, places),
+            )
+        await self._applier.forget(begins, {name: full for full, name in self._topics.items()})
+        async with aclosing(self._turns()) as turns:
+            async for _ in turns:
+                positions = self._progress.positions
+                left = sum(max(0, end - positions[place]) for place, end in ends.items())
+                yield left
+                if not left:
+                    return
+
+    async def _turns(self) -> AsyncGenerator[None, None]:
+        """Read on from the positions in the database. Yields after each round, whether or not anything came."""
+        async with self._consumer() as consumer:
+            read_up_to = await self._begin(consumer)
+            while True:
+                fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
+                if fetched:
+                    await self._apply([message for some in fetched.values() for message in some], read_up_to)
+                await self._look(consumer)
+                yield
+
+    async def _begin(self, consumer: AIOKafkaConsumer) -> dict[Place, Read]:
+        """Start reading each partition at its position. Returns the positions in the database."""
+        positions = await self._applier.positions()
+        places = await self._places()
+        begins, ends = await _offsets(consumer.beginning_offsets, places), await _offsets(consumer.end_offsets, places)
+        beyond = [place for place in places if place in positions and positions[place].position > ends[place]]
+        if beyond:
+            raise ReadFurther(", ".join(sorted({place.topic for place in beyond})))
+        await self._skip(positions, begins)
+        consumer.assign([TopicPartition(*place) for place in places])
+        for place, begin in begins.items():
+            consumer.seek(TopicPartition(*place), positions[place].position if place in positions else begin)
+        return positions
+
+    async def _skip(self, positions: dict[Place, Read], begins: Mapping[Place, int]) -> None:
+        """Note what Kafka deleted before it was read: it is in no row, and never will be."""
+        gone = {
+            place: begin for place, begin in begins.items() if place in positions and positions[place].position < begin
+        }
+        failures = [
+            Failure(place, positions[place].position, None, f"deleted before it was read, up to offset {begin}")
+            for place, begin in gone.items()
+        ]
+        if failures:
+            reads = {place: Read(begin, positions[place].time) for place, begin in gone.items()}
+            await self._applier.skip(failures, reads, positions)
+            positions.update(reads)
+            self._note(failures)
+
+    async def _apply(self, messages: Sequence[ConsumerRecord], read_up_to: dict[Place, Read]) -> None:
+        if len(messages) > _INLINE:
+            # Queries of the same process go on meanwhile.
+            readings = await asyncio.to_thread(self._read, messages)
+        else:
+            readings = self._read(messages)
+        batch = [reading.applied for reading in readings]
+        with self._metrics.transactions.time():
+            failures = await self._applier.apply(batch, read_up_to)
+        read_up_to.update({one.place: Read(one.offset + 1, one.time) for one in batch})
+        self._note(failures)
+        for topic, number in Counter(one.place.topic for one in batch).items():
+            self._metrics.records.labels(self._topics[topic]).inc(number)
+        for topic, number in Counter(reading.applied.place.topic for reading in readings if reading.ignored).items():
+            self._metrics.ignored.labels(self._topics[topic]).inc(number)
+
+    def _read(self, messages: Iterable[ConsumerRecord]) -> list[Reading]:
+        return [read(message, self._topics) for message in messages]
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> None:
+        """Tell how far it is read. A transaction's end takes an offset, too: nobody is to wait for that."""
+        positions = {tp: await consumer.position(tp) for tp in consumer.assignment()}
+        self._progress.set({Place(tp.topic, tp.partition): position for tp, position in positions.items()})
+        self.lag = Counter(dict.fromkeys(FOLLOWED, 0))
+        for tp, position in positions.items():
+            self.lag[self._topics[tp.topic]] += max(0, (consumer.last_stable_offset(tp) or 0) - position)
+        for topic, lag in self.lag.items():
+            self._metrics.lag.labels(topic).set(lag)
+        self.following, self.turned_at = True, monotonic()
+
+    def _note(self, failures: Iterable[Failure]) -> None:
+        for failure in failures:
+            logger.error(
+                "%s, partition %d, offset %d is not in the view: %s", *failure.place, failure.offset, failure.error
+            )
+            self._metrics.failures.labels(self._topics[failure.place.topic]).inc()
+
+    def _explain(self, error: Exception) -> None:
+        """Say why it waits, once a minute. What is not an outage is raised."""
+        now = monotonic()
+        if is_outage(error) and not isinstance(error, OSError | TimeoutError):
+            what, name = "The database can't be used (%s): waiting until it can", type(error).__name__
+        elif isinstance(error, ReadFurther):
+            what, name = (
+                "The view has read further than %s: were the topics made anew? livedesk desk rebuild",
+                str(error),
+            )
+        # aiokafka asserts that a broker names itself (client.py l. 532): one that just came back may not yet.
+        elif isinstance(error, KafkaError | OSError | TimeoutError | AssertionError):
+            what = (
+                "Kafka or the database can't be reached (%s): waiting until it is. On a laptop: livedesk broker start"
+            )
+            name = type(error).__name__
+        else:
+            raise error
+        if now >= self._say_next:
+            logger.warning(what, name)
+            self._say_next = now + _SAY_EVERY_S
+
+    async def _places(self) -> list[Place]:
+        admin = AIOKafkaAdminClient(**client_options(self._connection))
+        try:
+            await admin.start()
+            described = await admin.describe_topics(list(self._topics))
+        finally:
+            await admin.close()
+        for topic in described:
+            if topic["error_code"] == UnknownTopicOrPartitionError.errno:
+                raise MissingTopic(topic["topic"])
+            if topic["error_code"]:
+                raise for_code(topic["error_code"])
+        return [Place(topic["topic"], number) for topic in described for number in range(len(topic["partitions"]))]
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            **client_options(self._connection),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+        )
+        try:
+            await consumer.start()
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+async def _offsets(
+    ask: Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]], places: Iterable[Place]
+) -> dict[Place, int]:
+    found = await ask([TopicPartition(*place) for place in places])
+    return {Place(tp.topic, tp.partition): offset for tp, offset in found.items()}
