@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Delete, Insert, Table, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Delete, Insert, Table, and_, bindparam, delete, false, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -220,4 +220,4 @@ def _made_since(table: Table, topic: str, begins: Mapping[Place, int]) -> Delete
         for place, begin in begins.items()
         if place.topic == topic
     ]
-    return delete(table).where(or_(*since))
+    return delete(table).where(or_(false(), *since))

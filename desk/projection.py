@@ -150,7 +150,8 @@ def _agent(event: AgentSaved | AgentDeleted, logged: Logged) -> Row:
     values: dict[str, object] = {"name": event.agent, "workload": None, "teams": "", "deleted": True}
     if isinstance(event, AgentSaved):
         teams = "".join(f"{team}\n" for team in event.teams)
-        values = {"name": event.name or event.agent, "workload": event.workload, "deleted": False}
+        workload = None if event.workload is None else str(event.workload)
+        values = {"name": event.name or event.agent, "workload": workload, "deleted": False}
         values["teams"] = f"\n{teams}" if teams else ""
     return Row(AGENT, {"account": account, "id": event.agent}, values | origin(logged))
 

@@ -272,8 +272,8 @@ AGENT: Final = Table(
     Column("account", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
-    # A number, "default", or null: no limit.
-    Column("workload", JSON, nullable=False),
+    # A number, "default" (the channel's), or null: no limit.
+    Column("workload", Text),
     # Each between two line feeds, so that one is found as a part of the text.
     Column("teams", Text, nullable=False),
     # Kept, as threads say who wrote; without a name, as the topic keeps none.

@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("account", sa.Text(), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("workload", sa.JSON(), nullable=False),
+        sa.Column("workload", sa.Text()),
         sa.Column("teams", sa.Text(), nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
