@@ -26,7 +26,7 @@ START = datetime(2026, 6, 1, 10, tzinfo=UTC)
 TOPICS: Mapping[str, str] = {topic.full_name(""): name for name, topic in FOLLOWED.items()}
 """Full names of topics without a prefix, to bare ones."""
 
-Rows = dict[tuple[object, ...], dict[str, object]]
+Rows = dict[tuple[object, ...], dict[str, Any]]
 
 
 class Message(NamedTuple):

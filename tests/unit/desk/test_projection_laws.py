@@ -14,7 +14,7 @@ PARTITIONS: dict[Place, list[Applied]] = defaultdict(list)
 for one in applied(recorded()):
     PARTITIONS[one.place].append(one)
 
-INTERLEAVINGS = st.lists(st.sampled_from(sorted(PARTITIONS)), max_size=400)
+INTERLEAVINGS = st.lists(st.sampled_from(sorted(PARTITIONS)), max_size=200)
 """From which partition some records come next."""
 
 
@@ -30,13 +30,13 @@ def interleaved(turns: Iterable[Place], size: int) -> list[Applied]:
 WHOLE = Model().apply(interleaved((), 1)).tables
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(INTERLEAVINGS, st.integers(1, 40))
 def test_the_order_between_partitions_makes_no_difference(turns: list[Place], size: int) -> None:
     assert Model().apply(interleaved(turns, size)).tables == WHOLE
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(1, 2_000))
 def test_how_records_are_put_into_batches_makes_no_difference(size: int) -> None:
     model, records = Model(), interleaved((), 1)
@@ -46,7 +46,7 @@ def test_how_records_are_put_into_batches_makes_no_difference(size: int) -> None
     assert model.tables == WHOLE
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_reading_on_from_an_earlier_place_gives_the_same(data: st.DataObject) -> None:
     """What a rebuild does to rows that older records made."""
