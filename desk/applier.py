@@ -78,7 +78,7 @@ class Applier:
 
     async def positions(self) -> dict[Place, Read]:
         """How far the view has read."""
-        async with self._database.writer.connect() as connection:
+        async with self._database.reading() as connection:
             found = await connection.execute(select(POSITION))
             return {Place(row.topic, row.partition): Read(row.position, row.time) for row in found}
 

@@ -51,7 +51,7 @@ class Follower:
     def __init__(
         self, connection: KafkaConnection, prefix: str, applier: Applier, progress: Progress, metrics: Metrics
     ) -> None:
-        self._connection, self._applier, self._progress, self._metrics = connection, applier, progress, metrics
+        self._connection, self.applier, self._progress, self._metrics = connection, applier, progress, metrics
         self._topics = {topic.full_name(prefix): name for name, topic in FOLLOWED.items()}
         self._say_next = 0.0
         self.following = False
@@ -90,7 +90,7 @@ class Follower:
                 await _offsets(consumer.beginning_offsets, places),
                 await _offsets(consumer.end_offsets, places),
             )
-        await self._applier.forget(begins, {name: full for full, name in self._topics.items()})
+        await self.applier.forget(begins, {name: full for full, name in self._topics.items()})
         async with aclosing(self._turns()) as turns:
             async for _ in turns:
                 positions = self._progress.positions
@@ -112,7 +112,7 @@ class Follower:
 
     async def _begin(self, consumer: AIOKafkaConsumer) -> dict[Place, Read]:
         """Start reading each partition at its position. Returns the positions in the database."""
-        positions = await self._applier.positions()
+        positions = await self.applier.positions()
         places = await self._places()
         begins, ends = await _offsets(consumer.beginning_offsets, places), await _offsets(consumer.end_offsets, places)
         beyond = [place for place in places if place in positions and positions[place].position > ends[place]]
@@ -135,7 +135,7 @@ class Follower:
         ]
         if failures:
             reads = {place: Read(begin, positions[place].time) for place, begin in gone.items()}
-            await self._applier.skip(failures, reads, positions)
+            await self.applier.skip(failures, reads, positions)
             positions.update(reads)
             self._note(failures)
 
@@ -147,7 +147,7 @@ class Follower:
             readings = self._read(messages)
         batch = [reading.applied for reading in readings]
         with self._metrics.transactions.time():
-            failures = await self._applier.apply(batch, read_up_to)
+            failures = await self.applier.apply(batch, read_up_to)
         read_up_to.update({one.place: Read(one.offset + 1, one.time) for one in batch})
         self._note(failures)
         for topic, number in Counter(one.place.topic for one in batch).items():
