@@ -21,7 +21,7 @@ def desk(
     host: Annotated[str, typer.Option(help="Address of the health page.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the health page; 0 takes any free one.")] = 8070,
 ) -> None:
-    """Keep in a database what people query: conversations, threads, who waits.
+    """Keep what people query in a database: lists, threads, search.
 
     It follows the topics into SQLite in LIVEDESK_DATA_DIR, or into the PostgreSQL of LIVEDESK_DATABASE_URL. It is a
     view: it can be deleted, and is then made anew of what Kafka still has. GET /healthz, /readyz, /metrics. Ends at

@@ -64,6 +64,10 @@ class Applied:
     failure: Failure | None = None
 
 
+class Refused(Exception):
+    """The database stores nothing that it is given: the schema or the database itself is the matter."""
+
+
 class Superseded(Exception):
     """Another process has written to the view: the positions must be read anew."""
 
@@ -86,7 +90,7 @@ class Applier:
         """Write what the records led to, and that they are read. Returns those that could not be applied.
 
         before: how far the view had read; a place that is new is not in it. Raises Superseded, the database's errors
-        where it can't be reached (desk.database.is_outage), and whatever keeps more than MAX_FAILURES from it.
+        where it can't be reached (desk.database.is_outage), and Refused after MAX_FAILURES.
         """
         try:
             await self._write(batch, before)
@@ -104,18 +108,21 @@ class Applier:
             try:
                 await self._write([one], before)
             except Exception as error:
-                if is_outage(error) or isinstance(error, Superseded) or len(failures) >= MAX_FAILURES:
+                if is_outage(error) or isinstance(error, Superseded):
                     raise
+                if len(failures) >= MAX_FAILURES:
+                    # Not from the error, which may hold the data.
+                    raise Refused(type(error).__name__) from None
                 one = _failed(one, error)
                 await self._write([one], before)
             before |= _reads([one])
             failures += [one.failure] if one.failure is not None else []
         return failures
 
-    async def skip(
-        self, failures: Sequence[Failure], reads: Mapping[Place, Read], before: Mapping[Place, Read]
+    async def advance(
+        self, reads: Mapping[Place, Read], before: Mapping[Place, Read], failures: Sequence[Failure] = ()
     ) -> None:
-        """Note records that are not there to be read, and read on behind them. Raises Superseded."""
+        """Write that there is nothing to apply up to somewhere, and what is not there to be read. Raises Superseded."""
         async with self._database.writer.begin() as connection:
             await self._advance(connection, reads, before)
             await self._upsert(connection, [failure.row() for failure in failures])

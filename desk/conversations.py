@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from desk.rows import Logged, Row, Values, held_by, origin
@@ -66,7 +67,6 @@ def project_refusal(event: ConversationCommandRefused, logged: Logged) -> Iterat
 
 
 def _of_header(header: Header, key: str) -> Values:
-    numbers = {header.contact.partition("~")[0], header.phone or ""}
     return {
         "key": key,
         "channel": header.channel,
@@ -93,12 +93,23 @@ def _of_header(header: Header, key: str) -> Values:
         "returned": header.returning,
         "blocked": header.blocked,
         "muted": header.muted,
-        "words": joined(
-            words_of(header.contact_name, *header.labels).split(),
-            (word for number in sorted(numbers) if number for word in number_words(number)),
-            (id_word(id) for id in (header.user_id, header.conversation_id) if id),
+        "words": _words(
+            header.contact_name, header.labels, header.contact, header.phone, header.user_id, header.conversation_id
         ),
     }
+
+
+@lru_cache(maxsize=20_000)
+def _words(
+    name: str | None, labels: tuple[str, ...], contact: str, phone: str | None, user_id: str | None, id: str
+) -> str:
+    """What a conversation is found by. Kept, as most events change nothing of it."""
+    numbers = sorted({contact.partition("~")[0], phone or ""} - {""})
+    return joined(
+        words_of(name, *labels).split(),
+        (word for number in numbers for word in number_words(number)),
+        (id_word(id) for id in (user_id, id) if id),
+    )
 
 
 def _of_event(event: ConversationEvent, time: datetime) -> dict[str, object]:

@@ -57,7 +57,8 @@ class Database:
         self.readers = self._engine(READERS, writes=False)
 
     def _engine(self, connections: int, *, writes: bool) -> AsyncEngine:
-        options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0}
+        # Without the parameters: an error's text may be logged.
+        options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "hide_parameters": True}
         if not self.is_sqlite:
             settings = {"application_name": "livedesk desk", "timezone": "UTC"}
             settings |= {"synchronous_commit": "off"} if writes else {"default_transaction_read_only": "on"}

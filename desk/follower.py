@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from time import monotonic
 from typing import Final
 
@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError, for_code
 from aiokafka.structs import ConsumerRecord
+from sqlalchemy.exc import DBAPIError
 
 from bus.connection import KafkaConnection, client_options
 from desk.applier import Applier, Failure, Place, Read, Superseded
@@ -37,8 +38,8 @@ class MissingTopic(LookupError):
     """A topic does not exist."""
 
 
-class ReadFurther(Exception):
-    """The view has read further than a topic goes: the topic was made anew, or Kafka has lost its end."""
+class OtherLog(Exception):
+    """The view is not of these topics: they were made anew, Kafka has lost their end, or the prefix is another one."""
 
 
 class Follower:
@@ -53,7 +54,7 @@ class Follower:
     ) -> None:
         self._connection, self.applier, self._progress, self._metrics = connection, applier, progress, metrics
         self._topics = {topic.full_name(prefix): name for name, topic in FOLLOWED.items()}
-        self._say_next = 0.0
+        self._said: dict[str, float] = {}
         self.following = False
         self.turned_at = monotonic()
         self.lag: Counter[str] = Counter()
@@ -64,13 +65,12 @@ class Follower:
             try:
                 async with aclosing(self._turns()) as turns:
                     async for _ in turns:
-                        self._say_next = 0.0
                         if until.is_set():
                             break
             except Superseded:
-                logger.warning("another process has written to the view: reading on from where it is now")
+                self._say("another process writes to the view, too: reading on from where it is")
             except OffsetOutOfRangeError:
-                logger.warning("Kafka does not have what is to be read next: looking for what it has")
+                self._say("Kafka does not have what is to be read next: looking for what it has")
             except Exception as error:  # noqa: BLE001 - what is not an outage is raised
                 self._explain(error)
                 self.turned_at = monotonic()
@@ -91,13 +91,16 @@ class Follower:
                 await _offsets(consumer.end_offsets, places),
             )
         await self.applier.forget(begins, {name: full for full, name in self._topics.items()})
-        async with aclosing(self._turns()) as turns:
-            async for _ in turns:
-                positions = self._progress.positions
-                left = sum(max(0, end - positions[place]) for place, end in ends.items())
-                yield left
-                if not left:
-                    return
+        left = 1
+        while left:
+            with suppress(Superseded):
+                async with aclosing(self._turns()) as turns:
+                    async for _ in turns:
+                        positions = self._progress.positions
+                        left = sum(max(0, end - positions[place]) for place, end in ends.items())
+                        yield left
+                        if not left:
+                            break
 
     async def _turns(self) -> AsyncGenerator[None, None]:
         """Read on from the positions in the database. Yields after each round, whether or not anything came."""
@@ -107,7 +110,9 @@ class Follower:
                 fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
                 if fetched:
                     await self._apply([message for some in fetched.values() for message in some], read_up_to)
-                await self._look(consumer)
+                positions = await self._look(consumer)
+                if not fetched:
+                    await self._pass_over(positions, read_up_to)
                 yield
 
     async def _begin(self, consumer: AIOKafkaConsumer) -> dict[Place, Read]:
@@ -115,9 +120,9 @@ class Follower:
         positions = await self.applier.positions()
         places = await self._places()
         begins, ends = await _offsets(consumer.beginning_offsets, places), await _offsets(consumer.end_offsets, places)
-        beyond = [place for place in places if place in positions and positions[place].position > ends[place]]
-        if beyond:
-            raise ReadFurther(", ".join(sorted({place.topic for place in beyond})))
+        other = {place.topic for place, read in positions.items() if read.position > ends.get(place, -1)}
+        if other:
+            raise OtherLog(", ".join(sorted(other)))
         await self._skip(positions, begins)
         consumer.assign([TopicPartition(*place) for place in places])
         for place, begin in begins.items():
@@ -135,9 +140,20 @@ class Follower:
         ]
         if failures:
             reads = {place: Read(begin, positions[place].time) for place, begin in gone.items()}
-            await self.applier.skip(failures, reads, positions)
+            await self.applier.advance(reads, positions, failures)
             positions.update(reads)
             self._note(failures)
+
+    async def _pass_over(self, positions: Mapping[Place, int], read_up_to: dict[Place, Read]) -> None:
+        """Store that what is behind the last record is read, too: the ends of transactions, which take an offset."""
+        reads = {
+            place: Read(position, read_up_to[place].time if place in read_up_to else None)
+            for place, position in positions.items()
+            if place not in read_up_to or position > read_up_to[place].position
+        }
+        if reads:
+            await self.applier.advance(reads, read_up_to)
+            read_up_to.update(reads)
 
     async def _apply(self, messages: Sequence[ConsumerRecord], read_up_to: dict[Place, Read]) -> None:
         if len(messages) > _INLINE:
@@ -158,16 +174,18 @@ class Follower:
     def _read(self, messages: Iterable[ConsumerRecord]) -> list[Reading]:
         return [read(message, self._topics) for message in messages]
 
-    async def _look(self, consumer: AIOKafkaConsumer) -> None:
-        """Tell how far it is read. A transaction's end takes an offset, too: nobody is to wait for that."""
-        positions = {tp: await consumer.position(tp) for tp in consumer.assignment()}
-        self._progress.set({Place(tp.topic, tp.partition): position for tp, position in positions.items()})
+    async def _look(self, consumer: AIOKafkaConsumer) -> dict[Place, int]:
+        """Tell how far it is read. Returns the offsets of the next records."""
+        positions = {Place(tp.topic, tp.partition): await consumer.position(tp) for tp in consumer.assignment()}
+        self._progress.set(positions)
         self.lag = Counter(dict.fromkeys(FOLLOWED, 0))
-        for tp, position in positions.items():
-            self.lag[self._topics[tp.topic]] += max(0, (consumer.last_stable_offset(tp) or 0) - position)
+        for place, position in positions.items():
+            end = consumer.last_stable_offset(TopicPartition(*place)) or 0
+            self.lag[self._topics[place.topic]] += max(0, end - position)
         for topic, lag in self.lag.items():
             self._metrics.lag.labels(topic).set(lag)
         self.following, self.turned_at = True, monotonic()
+        return positions
 
     def _note(self, failures: Iterable[Failure]) -> None:
         for failure in failures:
@@ -177,26 +195,28 @@ class Follower:
             self._metrics.failures.labels(self._topics[failure.place.topic]).inc()
 
     def _explain(self, error: Exception) -> None:
-        """Say why it waits, once a minute. What is not an outage is raised."""
+        """Say why it waits. What is not an outage is raised."""
+        what = type(error).__name__
+        match error:
+            case OtherLog():
+                self._say(f"The view is not of what {error} holds now. To make it anew: livedesk desk rebuild")
+            case DBAPIError() if is_outage(error):
+                self._say(f"The database can't be used ({what}): waiting until it can")
+            # aiokafka asserts that a broker names itself (client.py l. 532): one that just came back may not yet.
+            case KafkaError() | OSError() | TimeoutError() | AssertionError():
+                self._say(
+                    f"Kafka or the database can't be reached ({what}): waiting until it is. Kafka is looked for at "
+                    f"{self._connection.bootstrap_servers}; on a laptop: livedesk broker start"
+                )
+            case _:
+                raise error
+
+    def _say(self, what: str) -> None:
+        """Log it, once a minute."""
         now = monotonic()
-        if is_outage(error) and not isinstance(error, OSError | TimeoutError):
-            what, name = "The database can't be used (%s): waiting until it can", type(error).__name__
-        elif isinstance(error, ReadFurther):
-            what, name = (
-                "The view has read further than %s: were the topics made anew? livedesk desk rebuild",
-                str(error),
-            )
-        # aiokafka asserts that a broker names itself (client.py l. 532): one that just came back may not yet.
-        elif isinstance(error, KafkaError | OSError | TimeoutError | AssertionError):
-            what = (
-                "Kafka or the database can't be reached (%s): waiting until it is. On a laptop: livedesk broker start"
-            )
-            name = type(error).__name__
-        else:
-            raise error
-        if now >= self._say_next:
-            logger.warning(what, name)
-            self._say_next = now + _SAY_EVERY_S
+        if now >= self._said.get(what, 0.0):
+            logger.warning("%s", what)
+            self._said[what] = now + _SAY_EVERY_S
 
     async def _places(self) -> list[Place]:
         admin = AIOKafkaAdminClient(**client_options(self._connection))

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 from prometheus_client import generate_latest
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from deploy.errors import LiveDeskError
@@ -65,7 +66,9 @@ async def open_view(settings: Settings) -> AsyncIterator[View]:
 def _url(settings: Settings) -> URL:
     if settings.database_url is None:
         make_folder(settings.data_dir, DATA)
-        return sqlite_url(settings.data_dir / FILE)
+        file = settings.data_dir / FILE
+        file.touch(mode=0o600)
+        return sqlite_url(file)
     try:
         return database_url(settings.database_url.get_secret_value())
     except InvalidDatabase as error:
@@ -128,7 +131,7 @@ async def _serve(settings: Settings, host: str, port: int, until: asyncio.Event)
         await runner.setup()
         try:
             await listen(runner, "The desk's health page", host, port, "Choose another --port or --host.")
-            logger.info("the view is kept in %s; health on http://%s:%d", view.database.url, host, port)
+            logger.info("the view is kept in %r; health on http://%s:%d", view.database.url, host, port)
             with _missing_topics_explained():
                 await view.follower.run(until)
         finally:
@@ -142,10 +145,12 @@ async def rebuild(settings: Settings) -> AsyncIterator[int]:
             with _missing_topics_explained():
                 async for left in view.follower.rebuild():
                     yield left
-        except KafkaError as error:
+        except (KafkaError, DBAPIError, OSError, TimeoutError) as error:
+            if isinstance(error, DBAPIError) and not is_outage(error):
+                raise
             raise LiveDeskError(
-                f"Kafka can't be reached at {settings.kafka.bootstrap_servers} ({type(error).__name__}).",
-                "The view is as far as it was read. Start Kafka, then livedesk desk rebuild again, or livedesk desk.",
+                f"Kafka or the database can't be reached ({type(error).__name__}): {settings.kafka.bootstrap_servers}.",
+                "What was read is in the view. When it is there again: livedesk desk reads on.",
             ) from error
 
 

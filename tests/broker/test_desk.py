@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
@@ -19,7 +20,7 @@ from bus.transactional import transactional_producer
 from deploy.errors import LiveDeskError
 from deploy.kafka.broker import free_port
 from deploy.kafka.topics import apply
-from deploy.processes.desk import View, open_view, rebuild, run_desk
+from deploy.processes.desk import View, health_app, open_view, rebuild, run_desk
 from deploy.settings import Settings, load_settings
 from desk.applier import Place, Read
 from desk.queries import Queries
@@ -190,6 +191,12 @@ async def test_a_caller_can_wait_for_what_it_just_wrote(bench: Bench) -> None:
         assert [item["id"] for item in page.items] == ["a"]
         assert page.as_of.positions[Place(topic, 0)] == offset + 1
         assert not await view.progress.wait_until(topic, 0, offset + 1_000, 0.05)
+        async with TestClient(TestServer(health_app(view))) as client:
+            assert (await client.get("/healthz")).status == 200
+            ready = await client.get("/readyz")
+            assert (ready.status, await ready.json()) == (200, {"ready": True, "lag": dict.fromkeys(FOLLOWED, 0)})
+            metrics = await (await client.get("/metrics")).text()
+        assert 'livedesk_desk_records_total{topic="conversations"} 1.0' in metrics
 
 
 async def test_a_rebuild_keeps_what_the_topics_no_longer_have(bench: Bench) -> None:
@@ -212,7 +219,7 @@ async def test_what_was_deleted_before_it_was_read_is_said_and_noted(
     await bench.write([one for one in recorded() if one.topic == "conversations.v1"])
     place = Place(bench.topic(CONVERSATIONS), 0)
     async with open_view(bench.settings) as view:
-        await view.follower.applier.skip([], {place: Read(3)}, {})
+        await view.follower.applier.advance({place: Read(3)}, {})
     await delete(bench.kafka, {place: 10})
     async with following(bench.settings) as view:
         assert await view.progress.wait_until(*place, 100, 20)
@@ -224,7 +231,7 @@ async def test_what_was_deleted_before_it_was_read_is_said_and_noted(
 async def test_a_view_of_other_topics_waits_and_says_so(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     await bench.write(recorded()[:5])
     async with open_view(bench.settings) as view:
-        await view.follower.applier.skip([], {Place(bench.topic("channels"), 0): Read(10**6)}, {})
+        await view.follower.applier.advance({Place(bench.topic("channels"), 0): Read(10**6)}, {})
     async with following(bench.settings) as view:
         await until(lambda: "livedesk desk rebuild" in caplog.text, "the warning")
         assert not view.follower.following

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from desk.applier import Applied, Applier, Failure, Place, Read, Superseded, merge
+from desk.applier import Applied, Applier, Failure, Place, Read, Refused, Superseded, merge
 from desk.database import Database
 from desk.rows import Row
 from desk.schema import CHANNEL, CONVERSATION
@@ -68,7 +68,7 @@ async def test_a_database_that_refuses_everything_is_no_fault_of_the_records(app
     broken = [
         replace(one, rows=[Row(CONVERSATION, {"id": "c"}, {"key": None})]) for one in applied(map(opened, range(200)))
     ]
-    with pytest.raises(Exception, match=r"NOT NULL|not-null"):
+    with pytest.raises(Refused, match="IntegrityError"):
         await applier.apply(broken, {})
 
 
