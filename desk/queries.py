@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, l
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.database import Database
-from desk.pages import AsOf, Order, Page, as_of, decode_cursor, encode_cursor, page_of
+from desk.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cursor, encode_cursor, page_of
 from desk.rows import held_by
 from desk.schema import (
     AGENT,
@@ -35,6 +35,9 @@ SCANNED: Final = 5_000
 """Hits of a search that a page looks at: where few of them may be seen it is short, and another one follows."""
 HEARTBEAT_HOLDS: Final = timedelta(seconds=90)
 """A desk's heartbeat says for so long that its agent is there, as assignment has it."""
+
+_SOME: Final = 200
+"""Hits of a search that are looked up at a time."""
 
 _SHOWN: Final = [column for column in CONVERSATION.c if column.name not in ("doc", "words", "partition", "offset")]
 _RECENT: Final = Order((CONVERSATION.c.active_at, CONVERSATION.c.id))
@@ -222,22 +225,22 @@ class Queries:
         return await self._all(select(REFUSAL).where(REFUSAL.c.command == command, theirs))
 
     async def _search(self, searched: Table, query: Select[Any], text: str, cursor: str | None, limit: int) -> Page:
-        hits = matching(self._database.url.get_backend_name(), searched, text)
+        order, limit = Order((searched.c.doc,)), max(1, min(limit, MAX_PAGE))
         async with self._asked() as (connection, position):
+            hits = await matching(connection, searched, text)
             if hits is None:
                 return Page([], None, position)
-            order = Order((searched.c.doc,))
-            within = hits.limit(SCANNED)
             if cursor is not None:
-                (before,) = decode_cursor(order, cursor)
-                within = within.where(hits.selected_columns[0] < before)
-            docs = (await connection.execute(within)).scalars().all()
-            items, following = await page_of(
-                connection, query.where(searched.c.doc.in_(within.subquery().select())), order, None, limit
-            )
-            if following is None and len(docs) == SCANNED:
-                following = encode_cursor([docs[-1]])
-            return Page([dict(item) for item in items], following, position)
+                hits = hits.where(hits.selected_columns[0] < decode_cursor(order, cursor)[0])
+            docs = (await connection.execute(hits.limit(SCANNED))).scalars().all()
+            found: list[Item] = []
+            # Mostly the first few may be seen.
+            for start in range(0, len(docs), _SOME):
+                some = query.where(searched.c.doc.in_(docs[start : start + _SOME])).order_by(searched.c.doc.desc())
+                found += [dict(row) for row in (await connection.execute(some)).mappings()]
+                if len(found) > limit:
+                    return Page(found[:limit], encode_cursor([found[limit - 1]["doc"]]), position)
+            return Page(found, encode_cursor([docs[-1]]) if len(docs) == SCANNED else None, position)
 
     async def _page(self, query: Select[Any], order: Order, cursor: str | None, limit: int) -> Page:
         async with self._asked() as (connection, position):
