@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from deploy.errors import LiveDeskError
 from deploy.folders import reason
 from deploy.settings import Settings
+from media.links import Links
 from providers.address import webhook_path, webhook_token
 from schemas.settings.channel import ChannelSettings
 
@@ -41,6 +42,11 @@ class Secrets:
                 "Set LIVEDESK_SECRET_KEY to the key of this installation (on a laptop: the file secret.key in "
                 "LIVEDESK_DATA_DIR).",
             ) from None
+
+    @property
+    def media_links(self) -> Links:
+        """Makes and checks links to stored files."""
+        return Links(self._key)
 
     def webhook_token(self, channel_id: str) -> str:
         """The channel's webhook token."""

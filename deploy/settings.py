@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus.connection import KafkaConnection
 from deploy.errors import LiveDeskError
+from media.store import folder_url
 
 DEFAULT_BROKER_PORT = 19092
 
@@ -33,6 +34,7 @@ PROVIDER_URLS: Final[Mapping[str, str]] = {
     "whatsapp_cloud": "whatsapp_cloud_url",
     "twilio": "twilio_url",
     "twilio/content": "twilio_content_url",
+    "twilio/messaging": "twilio_messaging_url",
 }
 """The setting that holds each provider's base URL, or that of one of its services."""
 
@@ -95,6 +97,11 @@ class Settings(BaseSettings):
         pattern=r"^https?://",
         description="Twilio's Content API, which has the templates.",
     )
+    twilio_messaging_url: str = Field(
+        default="https://messaging.twilio.com",
+        pattern=r"^https?://",
+        description="Twilio's Messaging API, which has the typing indicator.",
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^?#]+$",
@@ -119,11 +126,27 @@ class Settings(BaseSettings):
         description="Port of the embedded broker on 127.0.0.1; not 9092, where another Kafka may be.",
     )
     max_body_bytes: int = Field(
-        default=2**20,
+        default=3 * 2**20,
         ge=1024,
-        le=2 * 2**20,
-        description="Largest callback that ingress takes. Topics take records of 4 MiB, "
+        le=3 * 2**20,
+        description="Largest callback that ingress takes: Meta's have up to 3 MB. Topics take records of 5 MiB, "
         "and a callback must still fit as a dead letter, where it may be a third larger.",
+    )
+    media_url: str | None = Field(
+        default=None,
+        pattern=r"^(file|s3|gs|az)://",
+        description="Where files are kept: file:///folder, s3://bucket/prefix (with the usual AWS_ variables), "
+        "gs:// or az://; the same for every process. Without it: the folder media in LIVEDESK_DATA_DIR.",
+    )
+    media_max_bytes: int = Field(
+        default=100 * 2**20,
+        ge=1024,
+        description="Largest file that is fetched from a provider, or uploaded to be sent.",
+    )
+    media_retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="After so many days files are deleted. Without it they are kept.",
     )
     maven_repository: str | None = Field(
         default=None,
@@ -134,6 +157,11 @@ class Settings(BaseSettings):
     kafka: KafkaConnection = Field(
         default_factory=_kafka_connection, description="How Kafka is reached: see the KAFKA_ variables."
     )
+
+    @property
+    def media_store_url(self) -> str:
+        """The media store's URL."""
+        return self.media_url or folder_url(self.data_dir / "media")
 
     @property
     def provider_urls(self) -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """What people query. Every answer holds what the viewer may see alone, and says how far the view has read."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -141,20 +142,21 @@ class Queries:
             return Page(found, None, position)
 
     async def thread(self, viewer: Viewer, id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
-        """A conversation's thread, its newest entries first: each with its receipts, and the notices about it."""
+        """A conversation's thread, its newest entries first: each with its receipts, and what else is about it.
+
+        about: reactions, edits, what became of its files.
+        """
         receipts = and_(RECEIPT.c.key == CONVERSATION.c.key, RECEIPT.c.message == ENTRY.c.message)
         shown = [column.label(f"receipt_{column.name}") for column in RECEIPT.c if column.name in _RECEIPT]
         query = _of_conversation(ENTRY, viewer, id).add_columns(*shown).outerjoin(RECEIPT, receipts)
         async with self._asked() as (connection, position):
             items, following = await page_of(connection, query, _THREAD, cursor, limit)
-            about = [item["message"] for item in items if item["message"] is not None]
-            notices = _of_conversation(ENTRY, viewer, id).where(ENTRY.c.refers_to.in_(about))
-            found = (await connection.execute(notices.order_by(ENTRY.c.offset))).mappings().all() if about else []
-            with_notices = [
-                {**item, "notices": [dict(one) for one in found if one["refers_to"] == item["message"]]}
-                for item in items
-            ]
-            return Page(with_notices, following, position)
+            messages = {item["message"] for item in items} - {None}
+            referring = _of_conversation(ENTRY, viewer, id).where(ENTRY.c.refers_to.in_(sorted(messages)))
+            about = defaultdict[str, list[Item]](list)
+            for row in (await connection.execute(referring.order_by(ENTRY.c.offset))).mappings() if messages else ():
+                about[row["refers_to"]].append(dict(row))
+            return Page([{**item, "about": about[item["message"]]} for item in items], following, position)
 
     async def explanation(self, viewer: Viewer, id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """Assignment's decisions about a conversation, in order."""

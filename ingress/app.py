@@ -10,7 +10,10 @@ from aiohttp import web
 
 from bus.publisher import NotDurable, Publish
 from ingress.directory import ChannelDirectory, Recheck
+from ingress.media import MediaFiles
 from ingress.metrics import Metrics
+from media.links import MEDIA_PATH
+from media.store import StoreUnavailable
 from providers.address import WEBHOOKS_PATH
 from providers.provider import Provider, WebhookAnswer, WebhookRequest
 from providers.registry import PROVIDERS
@@ -34,10 +37,12 @@ def build_server(
     new_id: Callable[[], str],
     max_body_bytes: int,
     public_url: str | None = None,
+    media: MediaFiles | None = None,
 ) -> web.Server:
     """The public listener's server, for the running loop. ready: whether /readyz says so. prefix: of the topics' names.
 
     public_url: where the providers reach it, which some of them sign; a path in it may come with a request, or not.
+    media: the files behind links; None: there are none.
 
     aiohttp's low-level server: finding a route and what else an Application does is a tenth of a callback's CPU time.
     """
@@ -53,7 +58,7 @@ def build_server(
 
     pages = {"/healthz": lambda: _answer("ok"), "/readyz": show_ready, "/metrics": show_metrics}
 
-    async def answer(request: web.BaseRequest) -> web.Response:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
         below = address.below(request)
         path, _, query = below.partition("?")
         if path.startswith(WEBHOOKS_PATH + "/"):
@@ -63,6 +68,8 @@ def build_server(
                 if request.method not in provider.methods:
                     return _not_allowed(", ".join(provider.methods))
                 return await webhooks.take(request, provider, token, address.base(request) + below, _readable(query))
+        if media is not None and path.startswith(MEDIA_PATH + "/"):
+            return await _give(media, request, path[len(MEDIA_PATH) + 1 :], query)
         page = pages.get(path)
         if page is None:
             return _answer("not_found", 404)
@@ -75,6 +82,16 @@ def build_server(
 
     # No access log: it would hold the webhook tokens.
     return web.Server(answer, request_factory=request_of, access_log=None)
+
+
+async def _give(media: MediaFiles, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+    """The file behind a link. Whether a link is forged, expired or of a file that is gone, it leads nowhere."""
+    if request.method not in ("GET", "HEAD"):
+        return _not_allowed("GET, HEAD")
+    try:
+        return await media.give(request, path, query) or _answer("not_found", 404)
+    except StoreUnavailable:
+        return _answer("not_readable", 503)
 
 
 class _PublicAddress:

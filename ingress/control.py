@@ -3,6 +3,8 @@
 GET    /v1/channels                                           every channel's settings
 PATCH  /v1/channels/{channel}/settings                        a partial change
 POST   /v1/channels/{channel}/conversations/{contact}/commands    {type, by, id?, ...}
+POST   /v1/channels/{channel}/media                           a file to be sent, as the body or in a form
+GET    /v1/channels/{channel}/media/{file}                    a file of the media store
 PUT    /v1/channels/{channel}/agents/{agent}                  a member of the channel from now on
 DELETE /v1/channels/{channel}/agents/{agent}                  take the agent out of the channel
 GET    /v1/accounts/{account}/agents
@@ -13,8 +15,9 @@ PUT    /v1/accounts/{account}/agents/{agent}/memberships      a member of every 
 DELETE /v1/accounts/{account}/agents/{agent}/memberships      a member of none
 
 An error is {error: {code, message, fields: [{field, message}]}}. Codes: unknown_channel, unknown_agent (404; 409: a
-command names somebody unknown), invalid_settings, invalid_command, invalid_contact (422), invalid_json, unreadable
-(400), not_durable (503: it may have been written or not), not_local (403), not_json (415), and HTTP's own.
+command names somebody unknown), unknown_file (404), invalid_settings, invalid_command, invalid_contact, no_file (422),
+invalid_json, unreadable (400), too_large (413), not_durable (503: it may have been written or not), store_unavailable
+(503), not_local (403), not_json (415), and HTTP's own.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -30,10 +33,13 @@ from ingress.channel_writer import ChannelWriter
 from ingress.commands import CommandRequest, parse_command, unknown_agents
 from ingress.directory import ChannelDirectory, UnknownAgent, UnknownChannel
 from ingress.journal import SOURCE
+from ingress.media import MediaFiles, NoFile, TooLarge
 from ingress.people import People, PresenceRequest
+from media.store import StoreUnavailable
 from providers.address import webhook_path
 from schemas.codec import to_kafka
 from schemas.contact import InvalidContact, contact_id
+from schemas.events.inbox import Command
 from schemas.ids import conversation_key
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
@@ -45,6 +51,7 @@ from schemas.topics import INBOX
 
 MAX_BODY_BYTES = 1 << 20
 
+_UPLOAD = "upload"
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost"})
 
 _Model = TypeVar("_Model", bound=SettingsModel)
@@ -56,6 +63,7 @@ def build_control_app(
     publisher: Publish,
     writer: ChannelWriter,
     people: People,
+    media: MediaFiles,
     *,
     prefix: str,
     clock: Callable[[], datetime],
@@ -63,7 +71,8 @@ def build_control_app(
 ) -> web.Application:
     """The control listener's application, to be bound to the loopback interface. prefix: of the topics' names."""
     settings = _Settings(directory, writer, people)
-    commands = _Commands(directory, publisher, INBOX.full_name(prefix), clock, new_id)
+    commands = _Commands(directory, publisher, media, INBOX.full_name(prefix), clock, new_id)
+    files = _Files(directory, media)
     agent = "/v1/accounts/{account}/agents/{agent}"
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_local_only, _explained])
     app.add_routes(
@@ -79,6 +88,8 @@ def build_control_app(
             web.put(f"{agent}/memberships", settings.set_memberships),
             web.delete(f"{agent}/memberships", settings.set_memberships),
             web.post("/v1/channels/{channel}/conversations/{contact}/commands", commands.post),
+            web.post("/v1/channels/{channel}/media", files.take, name=_UPLOAD),
+            web.get("/v1/channels/{channel}/media/{file:.+}", files.show),
         ]
     )
     return app
@@ -97,11 +108,12 @@ class _Commands:
         self,
         directory: ChannelDirectory,
         publisher: Publish,
+        media: MediaFiles,
         inbox: str,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
-        self._directory, self._publisher, self._inbox = directory, publisher, inbox
+        self._directory, self._publisher, self._media, self._inbox = directory, publisher, media, inbox
         self._clock, self._new_id = clock, new_id
 
     async def post(self, request: web.Request) -> web.Response:
@@ -113,11 +125,43 @@ class _Commands:
         if unknown:
             raise Refused(409, "unknown_agent", "the command names somebody unknown", unknown)
         key = conversation_key(channel.id, contact)
-        command = asked.command(asked.id or self._new_id())
+        command = await self._described(asked.command(asked.id or self._new_id()), channel)
         record = Record(self._new_id(), SOURCE, self._clock(), key, command, channel.id, channel.revision)
         value, headers = to_kafka(INBOX, record)
         await self._publisher.publish(self._inbox, key.encode(), value, headers)
         return _json({"command_id": command.command_id, "conversation_key": key}, 202)
+
+    async def _described(self, command: Command, channel: ChannelSettings) -> Command:
+        try:
+            return await self._media.described(command, channel)
+        except InvalidSettings as error:
+            raise Refused(422, "invalid_command", "the command can't be used", error.errors) from None
+
+
+class _Files:
+    def __init__(self, directory: ChannelDirectory, media: MediaFiles) -> None:
+        self._directory, self._media = directory, media
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Store a file, to be named in a reply. 201: it is stored."""
+        channel = self._directory.channel(request.match_info["channel"])
+        try:
+            file = await self._media.take(request, channel.id)
+        except TooLarge as error:
+            raise Refused(413, "too_large", str(error)) from None
+        except NoFile:
+            raise Refused(422, "no_file", "the body holds no file") from None
+        except (web.RequestPayloadError, ValueError):
+            raise Refused(400, "unreadable", "the body can't be read") from None
+        return _json({"file": file.key, "mime_type": file.mime_type, "size": file.size}, 201)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """A file of the channel, received or uploaded, or a preview."""
+        at = request.match_info
+        shown = await self._media.show(request, self._directory.channel(at["channel"]).id, at["file"])
+        if shown is None:
+            raise Refused(404, "unknown_file", "there is no such file of the channel")
+        return shown
 
 
 class _Settings:
@@ -188,7 +232,10 @@ async def _local_only(request: web.Request, handler: _Handler) -> web.StreamResp
     # 127.0.0.1, or by a form, which can't post JSON.
     if request.host.partition(":")[0] not in _LOCAL_HOSTS:
         return _error(Refused(403, "not_local", "the control listener answers to 127.0.0.1 and localhost only"))
-    if request.body_exists and request.content_type != "application/json":
+    if request.match_info.route.name == _UPLOAD:
+        if "Origin" in request.headers:
+            return _error(Refused(403, "not_local", "a page in a browser may upload nothing"))
+    elif request.body_exists and request.content_type != "application/json":
         return _error(Refused(415, "not_json", "the content type must be application/json"))
     return await handler(request)
 
@@ -203,6 +250,8 @@ async def _explained(request: web.Request, handler: _Handler) -> web.StreamRespo
         return _error(Refused(404, "unknown_channel", "there is no such channel"))
     except UnknownAgent:
         return _error(Refused(404, "unknown_agent", "there is no such human agent"))
+    except StoreUnavailable:
+        return _error(Refused(503, "store_unavailable", "the media store can't be reached"))
     except InvalidSettings as invalid:
         return _error(Refused(422, "invalid_settings", "the settings can't be used", invalid.errors))
     except NotDurable:

@@ -22,6 +22,8 @@ from schemas.events.conversation import (
     ConversationCommandRefused,
     ConversationGated,
     ConversationLabelled,
+    ConversationMediaFailed,
+    ConversationMediaStored,
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationMuted,
@@ -60,6 +62,8 @@ from schemas.events.inbox import (
     DeliveryUnsent,
     HandOver,
     Label,
+    MediaFailed,
+    MediaStored,
     MessageEchoed,
     MessageReceived,
     Mute,
@@ -69,9 +73,11 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
+from schemas.events.media import MediaRequested
 from schemas.events.operations import DeadLettered, DeadLetterReplayed, KeyUnparked, TimersFired
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import (
@@ -85,7 +91,7 @@ from schemas.events.receipts import (
     SendUnknown,
 )
 from schemas.events.reports import ReportUpdated
-from schemas.events.sending import EffectEnded, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
+from schemas.events.sending import EffectEnded, MarkRead, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
 
 DAY = timedelta(days=1)
 
@@ -167,11 +173,14 @@ INBOX = Topic(
         Block: "ingress",
         Unblock: "ingress",
         Mute: "ingress",
+        Seen: "ingress",
         ProposeAssignee: "assignment",
         ProposeSurvey: "csat",
         AiAnswered: "ai",
         AiHandedOver: "ai",
         AiFailed: "ai",
+        MediaStored: "media",
+        MediaFailed: "media",
         DeliverySent: "delivery",
         DeliveryUnsent: "delivery",
         DeliveryFailed: "status",
@@ -219,6 +228,8 @@ CONVERSATIONS = Topic(
         (
             ConversationOpened,
             ConversationMessageReceived,
+            ConversationMediaStored,
+            ConversationMediaFailed,
             ConversationMessageSent,
             ConversationNoticeReceived,
             ConversationRouted,
@@ -270,6 +281,12 @@ AI_REQUESTS = Topic(
     writers={AiRequested: "conversations", EffectEnded: "ai"},
     holds="what the AI agent is asked, and the ends of ai's effects",
 )
+MEDIA_REQUESTS = Topic(
+    "media-requests",
+    key="conversation key",
+    writers={MediaRequested: "conversations", EffectEnded: "media"},
+    holds="the files that are to be fetched, and the ends of media's effects",
+)
 OUTBOUND = Topic(
     "outbound",
     key="conversation key",
@@ -278,6 +295,7 @@ OUTBOUND = Topic(
         SendGreeting: "greeting",
         SendUnavailable: "hours",
         SendConfirmed: "status",
+        MarkRead: "conversations",
         EffectEnded: "delivery",
     },
     holds="send commands, and the ends of delivery's effects",
@@ -325,6 +343,7 @@ TOPICS: tuple[Topic, ...] = (
     ASSIGNMENTS,
     CSAT,
     AI_REQUESTS,
+    MEDIA_REQUESTS,
     OUTBOUND,
     STATUSES,
     REPORTS,

@@ -13,6 +13,7 @@ from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
 from bus.publisher import NotDurable, Publisher
 from deploy.errors import LiveDeskError
+from deploy.media import open_store
 from deploy.ports import listen
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
@@ -21,6 +22,7 @@ from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.kafka_journal import KafkaJournal
+from ingress.media import MediaFiles
 from ingress.people import People
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
@@ -114,6 +116,14 @@ class IngressServer:
         self._writer = writer
         if self._channels is not None:
             await self.save(self._channels)
+        media = MediaFiles(
+            open_store(self._settings),
+            self._secrets.media_links,
+            self._clock,
+            random_id,
+            public=self._settings.public_url is not None,
+            max_bytes=self._settings.media_max_bytes,
+        )
         public = build_server(
             self._directory,
             publisher,
@@ -124,12 +134,14 @@ class IngressServer:
             new_id=self._new_id,
             max_body_bytes=self._settings.max_body_bytes,
             public_url=self._settings.public_url,
+            media=media,
         )
         control = build_control_app(
             self._directory,
             publisher,
             writer,
             People(self._directory, journal, publisher, journal.new_change),
+            media,
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,

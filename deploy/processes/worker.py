@@ -10,17 +10,22 @@ from contextlib import asynccontextmanager
 from aiohttp import ClientSession, TCPConnector, web
 from prometheus_client import generate_latest
 
+from agents.media import MEDIA
 from agents.stage import Stage
+from deploy.media import delete_old_files, open_store
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from schemas.effects import AiRequest, SendRequest
+from schemas.effects import AiRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
+from schemas.events.content import Attachment
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
 from streams.effects.ai import AiClient
+from streams.effects.attachments import Attachments
 from streams.effects.breaker import Breaker
 from streams.effects.contract import Performers
 from streams.effects.http import HttpTransport
+from streams.effects.media import MediaFetcher, Outside, media_session
 from streams.effects.sending import TOTAL_S, Sender
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings_store import SettingsStore
@@ -43,16 +48,43 @@ async def open_environment(
     def webhook_url(channel: ChannelSettings) -> str | None:
         return None if settings.public_url is None else secrets.webhook_url(settings.public_url, channel)
 
-    async with _session() as session, _session() as ai_session:
+    def media_link(attachment: Attachment) -> str | None:
+        if settings.public_url is None or attachment.file is None:
+            return None
+        return settings.public_url.rstrip("/") + links.path(attachment.file, attachment.filename, clock())
+
+    files, links, outside = open_store(settings), secrets.media_links, Outside(settings.provider_urls)
+    async with _session() as session, _session() as ai_session, media_session(outside) as file_session:
         transport = HttpTransport(session)
         sender = Sender(
-            transport, store.newest, clock, settings.provider_urls, webhook_url=webhook_url, total_s=send_seconds
+            transport,
+            store.newest,
+            clock,
+            settings.provider_urls,
+            webhook_url=webhook_url,
+            attachments=Attachments(transport, files, media_link),
+            total_s=send_seconds,
         )
         breaker = Breaker(sender.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
         metrics.watch_paused(lambda: breaker.open)
         ai = AiClient(HttpTransport(ai_session), settings.ai_url)
-        performers: Performers = {SendRequest: breaker.perform, AiRequest: ai.perform}
-        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers)
+        fetcher = MediaFetcher(
+            file_session,
+            outside,
+            store.newest,
+            files,
+            settings.provider_urls,
+            max_bytes=settings.media_max_bytes,
+        )
+        performers: Performers = {
+            SendRequest: breaker.perform,
+            SettleRequest: sender.settle,
+            SignalRequest: breaker.unless_held(sender.signal),
+            AiRequest: ai.perform,
+            MediaRequest: fetcher.perform,
+        }
+        notices = sender.templates.apply
+        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers, notices)
 
 
 def _session() -> ClientSession:
@@ -93,6 +125,22 @@ async def run_worker(
             await listen(runner, "The worker's health page", host, port, "Choose another --port or --host.")
             names = ", ".join(stage.name for stage in stages)
             logger.info("worker %s runs %s; health on http://%s:%d", instance_id or "(unnamed)", names, host, port)
-            await worker.run(stop)
+            async with _sweeping(settings, stages):
+                await worker.run(stop)
         finally:
             await runner.cleanup()
+
+
+@asynccontextmanager
+async def _sweeping(settings: Settings, stages: Sequence[Stage]) -> AsyncIterator[None]:
+    """Whoever stores files deletes the old ones."""
+    days = settings.media_retention_days
+    if days is None or MEDIA not in stages:
+        yield
+        return
+    sweeper = asyncio.create_task(delete_old_files(open_store(settings), days, wall_clock))
+    try:
+        yield
+    finally:
+        sweeper.cancel()
+        await asyncio.gather(sweeper, return_exceptions=True)

@@ -1,18 +1,24 @@
 """The sandbox without HTTP: the transport of the in-memory driver."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import orjson
 from pydantic import JsonValue
 
+from media.store import received_key
+from media.types import type_of
 from providers.provider import Answer, Call
+from schemas.effects import MediaRequest, MediaResult
+from schemas.ids import derived_id
 from simulation.sandbox.accounts import Credentials
 from simulation.sandbox.ai import AiStandIn
 from simulation.sandbox.engagelab.errors import ApiError
 from simulation.sandbox.engagelab.provider import Provider
 from simulation.sandbox.engagelab.receipts import ScheduledCallback
 from simulation.sandbox.engagelab.templates import TemplateApi, TemplateFilter, UnreachableError
+from streams.effects.contract import Done, Outcome
 from streams.effects.http import NoAnswer
 
 
@@ -55,6 +61,16 @@ class InMemory:
             raise NoAnswer("unreachable") from None
         except ApiError as error:
             return _answer(error.http_status, error.body())
+
+
+async def store_at_once(request: MediaRequest) -> Outcome:
+    """Performs a MediaRequest without a file: one with a link counts as stored, one with an id alone as unsupported."""
+    link = request.media.link
+    if link is None:
+        return Done({"answer": "refused", "reason": "unsupported"})
+    hash = hashlib.sha256(link.encode()).hexdigest()
+    key = received_key(request.channel, derived_id(request.channel, request.message_id, request.index), "bin")
+    return Done(MediaResult(answer="stored", file=key, mime_type=type_of(key), sha256=hash).model_dump(mode="json"))
 
 
 def _answer(status: int, body: JsonValue, retry_after: int | None = None) -> Answer:

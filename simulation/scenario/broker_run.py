@@ -21,6 +21,7 @@ from deploy.secrets import load_secrets
 from deploy.settings import PROVIDER_URLS, Settings
 from ingress.people import PresenceRequest
 from schemas.codec import from_kafka
+from schemas.effects import MediaRequest
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
@@ -29,6 +30,7 @@ from schemas.topics import TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
+from simulation.sandbox.in_memory import store_at_once
 from simulation.sandbox.stand_in import LogEntry, Provider
 from simulation.scenario.format import Scenario
 from simulation.scenario.held_effects import HeldEffects
@@ -129,7 +131,8 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         env = await stack.enter_async_context(
             open_environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS)
         )
-        held = HeldEffects(env.performers)
+        # Of files there are only names.
+        held = HeldEffects({**env.performers, MediaRequest: store_at_once})
         env = replace(env, performers=held.performers, collect=0.0)
         worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
         await worker.start()

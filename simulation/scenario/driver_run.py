@@ -11,7 +11,7 @@ from ingress.journal import SOURCE, Change, Fill, Message
 from ingress.people import People, PresenceRequest
 from providers.registry import PROVIDERS
 from schemas.codec import Headers, from_kafka
-from schemas.effects import AiRequest, EffectRequest, SendRequest
+from schemas.effects import AiRequest, EffectRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.events.callbacks import WebhookReceived
 from schemas.ids import conversation_key
 from schemas.record import Record
@@ -21,7 +21,7 @@ from schemas.settings.errors import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
-from simulation.sandbox.in_memory import InMemory
+from simulation.sandbox.in_memory import InMemory, store_at_once
 from simulation.sandbox.stand_in import Provider
 from simulation.scenario.format import Scenario
 from simulation.scenario.steps import CommandStep
@@ -54,7 +54,13 @@ class DriverWorld:
         sandbox = InMemory(self._provider, self._ai, lambda: self._driver.now)
         sender = Sender(sandbox, self._store.newest, lambda: self._driver.now, dict.fromkeys(PROVIDERS, ""))
         breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
-        self._performers: Performers = {SendRequest: breaker.perform, AiRequest: AiClient(sandbox, "").perform}
+        self._performers: Performers = {
+            SendRequest: breaker.perform,
+            SettleRequest: sender.settle,
+            SignalRequest: breaker.unless_held(sender.signal),
+            AiRequest: AiClient(sandbox, "").perform,
+            MediaRequest: store_at_once,
+        }
         self._driver = Driver(self._store, self._perform, self._at)
         journal = _Journal(self._publish, lambda: Change("", self._ids(), self._at, vault.encrypt))
         self._writer = ChannelWriter(self._directory, journal)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
+from uuid import uuid4
 
 from aiohttp import ClientSession, web
 
@@ -14,7 +15,10 @@ from ingress.channel_writer import ChannelWriter
 from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.journal import Change, Fill
+from ingress.media import MediaFiles
 from ingress.people import People
+from media.links import Links
+from media.store import MediaStore
 from providers.address import webhook_path, webhook_token
 from schemas.codec import Headers, from_kafka
 from schemas.events.callbacks import WebhookReceived
@@ -24,6 +28,7 @@ from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, 
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)
 MAX_BODY = 64 * 1024
+MAX_FILE = 3 << 20
 FILE = parse_channels_file(
     {
         "agents": [{"id": "irene", "state": "online", "teams": ["front"]}, {"id": "paul", "workload": 3}],
@@ -75,6 +80,8 @@ class Ingress:
 
     def __init__(self, public_url: str | None = None) -> None:
         self.kafka = Written()
+        self.links = Links(b"unit")
+        self.store = MediaStore("memory:///")
         self.lookups = 0
         self._applied = 0
         self.directory = ChannelDirectory(unscramble, lambda id_: webhook_token(b"unit", id_))
@@ -86,6 +93,15 @@ class Ingress:
         self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), NOW, scramble)
         self.writer = ChannelWriter(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.new_change)
+        media = MediaFiles(
+            self.store,
+            self.links,
+            lambda: self.now,
+            lambda: uuid4().hex,
+            public=public_url is not None,
+            max_bytes=MAX_FILE,
+        )
+        self.now = NOW
         self.public = build_server(
             self.directory,
             self.kafka,
@@ -96,12 +112,14 @@ class Ingress:
             new_id=new_id,
             max_body_bytes=MAX_BODY,
             public_url=public_url,
+            media=media,
         )
         self.control_app = build_control_app(
             self.directory,
             self.kafka,
             self.writer,
             self.people,
+            media,
             prefix="t.",
             clock=lambda: NOW,
             new_id=new_id,

@@ -336,14 +336,14 @@ def test_a_search_that_may_show_little_goes_on_by_pages(asked: Asked, monkeypatc
     assert pages > 5
 
 
-def test_a_thread_has_receipts_and_the_notices_about_each_message(asked: Asked) -> None:
+def test_a_thread_has_receipts_and_what_is_about_each_message(asked: Asked) -> None:
     one = next(made for made in MADE if CHANNELS[made.channel] == "main")
     first = asked.run(asked.queries.thread(ADMIN, one.id, limit=3))
     notice, sent, received = first.items
     assert (received["text"], received["receipt_status"]) == (" ".join(one.words), None)
     assert (sent["text"], sent["receipt_status"]) == ("Good day", "read")
-    notices = cast(list[dict[str, object]], sent["notices"])
-    assert [about["id"] for about in notices] == [notice["id"]]
+    about = cast(list[dict[str, object]], sent["about"])
+    assert [one["id"] for one in about] == [notice["id"]]
     rest = asked.run(asked.queries.thread(ADMIN, one.id, cursor=first.cursor))
     assert [item["type"] for item in rest.items] == ["conversation.opened"]
     assert rest.cursor is None
