@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "ingress",
     "worker",
     "spool",
+    "desk",
     "replay",
     "sandbox",
 )

@@ -1,6 +1,6 @@
 """The control API, composed with Kafka, the settings, the secret key and the providers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -48,8 +48,9 @@ class ControlServer:
     """The control API, running inside `async with`: Kafka connected, settings and people read, the file's saved.
 
     Port 0: any free one. channels: agents and channels, saved where new or different. ingress_url: where ingress
-    listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. clock and new_id give the time and the ids of
-    whatever is written. While Kafka is not there `async with` waits for it. Raises LiveDeskError from `async with`.
+    listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. pages: of its own, beside the API. clock and
+    new_id give the time and the ids of whatever is written. While Kafka is not there `async with` waits for it. Raises
+    LiveDeskError from `async with`.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class ControlServer:
         host: str = CONTROL_HOST,
         port: int = 0,
         ingress_url: str = "http://127.0.0.1:8080",
+        pages: Iterable[web.RouteDef] = (),
         clock: Clock = wall_clock,
         new_id: Callable[[], str] = random_id,
     ) -> None:
         self._settings, self._channels = settings, channels
-        self._host, self._port, self._ingress_url = host, port, ingress_url
+        self._host, self._port, self._ingress_url, self._pages = host, port, ingress_url, tuple(pages)
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
@@ -164,6 +166,7 @@ class ControlServer:
         )
         authenticate = by_token(self._access, self._secrets.own_token)
         app = build_api(all_routes(office, self._outcomes), authenticate, office.visible, self._clock)
+        app.add_routes(self._pages)
         # Without aiohttp's access log, for paths name customers.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()

@@ -70,12 +70,17 @@ class IngressServer:
         self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token)
         self._stack = AsyncExitStack()
         self._started = self._waits = False
+        self._caught_up: Callable[[], Awaitable[None]] = _nothing
         self.url = ""
 
     @property
     def channels(self) -> list[ChannelSettings]:
         """The newest settings of every channel."""
         return self._directory.channels()
+
+    async def caught_up(self) -> None:
+        """Wait until every change of a channel that was saved before the call is known."""
+        await self._caught_up()
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider posts the channel's callbacks, as seen from this machine."""
@@ -113,6 +118,7 @@ class IngressServer:
             kept.keep(key, value)
 
         channels = TopicFollower(settings.kafka, CHANNELS.full_name(prefix), apply)
+        self._caught_up = channels.caught_up
         metrics = Metrics()
         metrics.watch_spool(callbacks)
 
@@ -182,6 +188,10 @@ class IngressServer:
             raise LiveDeskError(
                 f"Ingress can't start: {error.args[0]}.", "Create the topics: livedesk topics apply"
             ) from error
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _follows(follower: TopicFollower) -> bool:

@@ -26,6 +26,7 @@ from bus.publisher import NotDurable
 from deploy.errors import LiveDeskError
 from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.kafka.topics import apply
+from deploy.secrets import load_secrets
 from deploy.settings import Settings
 from desk.directory import DeskDirectory
 from desk.journal import Change
@@ -67,8 +68,9 @@ async def settings(kafka: KafkaConnection, topic_prefix: str, tmp_path: Path) ->
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[ClientSession]:
-    async with ClientSession(timeout=ClientTimeout(total=10)) as session:
+async def client(settings: Settings) -> AsyncIterator[ClientSession]:
+    headers = {"Authorization": f"Bearer {load_secrets(settings).own_token}"}
+    async with ClientSession(timeout=ClientTimeout(total=10), headers=headers) as session:
         yield session
 
 
@@ -125,8 +127,9 @@ async def test_the_next_callback_and_command_carry_the_revision_that_was_just_sa
             url = f"{server.control_url}/v1/channels/orders/settings"
             async with client.patch(url, json={"name": name}) as answer:
                 assert answer.status == 200
+            await server.ingress.caught_up()
             assert await post(client, webhook(server), name.encode()) == 200
-        url = f"{server.control_url}/v1/channels/orders/conversations/34699888777/commands"
+        url = f"{server.control_url}/v1/channels/orders/conversations/34699888777/commands?wait=0"
         async with client.post(url, json={"type": "reply", "id": "c1", "by": "nadia", "text": "Hello"}) as answer:
             assert answer.status == 202
     assert [record.settings_revision for record in await callbacks(settings)] == [2, 3]

@@ -84,7 +84,7 @@ class Load:
         """Returns when all is acknowledged. began: time.monotonic() of second 0."""
         timeout = ClientTimeout(total=10)
         async with ClientSession(timeout=timeout, connector=TCPConnector(limit=0)) as http:
-            poster = Poster(http, self.asked)
+            poster = Poster(http, self.asked, self._stack.headers)
             total = int(seconds * self._rates.callbacks)
             async with asyncio.TaskGroup() as tasks:
                 for lane in range(LANES):
@@ -134,6 +134,7 @@ class Load:
             if key is None:
                 continue
             url = f"{self._stack.control_url}/v1/channels/{channel_of(key)}/conversations/{contact_of(key)}/commands"
+            url += "?wait=0"
             id = f"{kind}{number}"
             body = {"type": kind, "id": id, "by": rng.choice(("a1", "a1", "a2", "a3", "a4")), **command(kind, key, rng)}
             # 409: whom it names was deleted meanwhile.
