@@ -14,7 +14,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
-    help="Human agents: list, save, delete; their presence and memberships.",
+    help="Human agents: list, save, delete.",
 )
 
 AgentArgument = Annotated[str, typer.Argument(help="The agent's id.")]
@@ -56,7 +56,7 @@ def save(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add an agent, or replace the one of that id."""
+    """Add or replace an agent."""
     client = Api(context.ensure_object(Settings), api, token_file)
     form: Json = {"name": name, "workload": _workload(workload), "teams": team or []}
     answer = client.call("PUT", f"/v1/accounts/{account}/agents/{agent}", form)
@@ -74,7 +74,10 @@ def delete(
     api: ApiOption = DEFAULT_API,
     token_file: TokenFileOption = None,
 ) -> None:
-    """Delete an agent, who leaves every channel; their open conversations are queued again."""
+    """Delete an agent, who leaves every channel.
+
+    Their open conversations are queued again.
+    """
     if not yes and not typer.confirm(f"Delete {agent}? Their open conversations are given to others."):
         raise typer.Exit(1)
     Api(context.ensure_object(Settings), api, token_file).call("DELETE", f"/v1/accounts/{account}/agents/{agent}")

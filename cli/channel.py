@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
-    help="Create channels, show and change them. Secrets come from a prompt, from a file (--secret-file), or from "
+    help="Channels: create, show, change.\n\nSecrets come from a prompt, from a file (--secret-file), or from "
     "LIVEDESK_CHANNEL_<FIELD>, such as LIVEDESK_CHANNEL_AUTH_TOKEN: never from an argument, which others could read.",
 )
 
@@ -55,7 +55,10 @@ def create(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create a channel, once its credentials work. What is missing is asked for."""
+    """Create a channel, once its credentials work.
+
+    What is missing is asked for.
+    """
     client = Api(context.ensure_object(Settings), api, token_file)
     form: Json = {"account": account}
     chosen = _asked("provider", provider, "Provider (engagelab, whatsapp_cloud, twilio)")
@@ -110,7 +113,10 @@ def show_channel(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a channel's settings, and its webhook address. Its secrets are never shown."""
+    """Show settings and webhook address.
+
+    Secrets are never shown.
+    """
     answer = Api(context.ensure_object(Settings), api, token_file).call("GET", f"/v1/channels/{channel}")
     show(answer, as_json=as_json, text=_yaml(answer["channel"]))
 
@@ -126,7 +132,7 @@ def edit(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a channel's settings: in an editor, or by a file of those that change."""
+    """Change settings in an editor, or by a file."""
     client = Api(context.ensure_object(Settings), api, token_file)
     before = client.call("GET", f"/v1/channels/{channel}")["channel"]
     changes = _read(file.read_text()) if file is not None else _edited(before)
@@ -146,7 +152,7 @@ def rotate(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace a channel's webhook address, which its provider must be told."""
+    """Replace the webhook address."""
     client = Api(context.ensure_object(Settings), api, token_file)
     answer = client.call("POST", f"/v1/channels/{channel}/webhook/rotate", {"keep_previous": keep_previous})
     show(answer, as_json=as_json, text=_set_up(answer))
@@ -163,7 +169,7 @@ def credentials(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace a channel's credentials, once the new ones work."""
+    """Replace credentials, once the new ones work."""
     client = Api(context.ensure_object(Settings), api, token_file)
     provider = client.call("GET", f"/v1/channels/{channel}")["channel"]["provider"]
     given = {**_from_environment(provider), **_from_files(secret_file), **_pairs(field, "--field")}
@@ -183,7 +189,7 @@ def try_credentials(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try a channel's credentials at its provider."""
+    """Try the credentials."""
     client = Api(context.ensure_object(Settings), api, token_file)
     answer = client.call("POST", f"/v1/channels/{channel}/credentials/test")
     show(answer, as_json=as_json, text="\n".join(["The credentials work.", *answer["notes"]]))
@@ -193,7 +199,7 @@ def try_credentials(
 def disable(
     context: typer.Context, channel: ChannelArgument, api: ApiOption = DEFAULT_API, token_file: TokenFileOption = None
 ) -> None:
-    """Take no callbacks and no commands until it is enabled."""
+    """Take no callbacks and no commands."""
     Api(context.ensure_object(Settings), api, token_file).call("POST", f"/v1/channels/{channel}/disable")
     typer.echo(f"{channel} is disabled. livedesk channel enable {channel}")
 
@@ -215,7 +221,10 @@ def delete(
     api: ApiOption = DEFAULT_API,
     token_file: TokenFileOption = None,
 ) -> None:
-    """Delete a channel for good. Its conversations stay readable; its number is free."""
+    """Delete a channel for good.
+
+    Its conversations stay readable; its number is free.
+    """
     if not yes and not typer.confirm(f"Delete {channel}? Its webhook address stops at once, and its id is used up."):
         raise typer.Exit(1)
     Api(context.ensure_object(Settings), api, token_file).call("DELETE", f"/v1/channels/{channel}")

@@ -32,7 +32,9 @@ def desk(
         typer.Option(help="Agents and channels (docs/channels.example.yaml). New and changed ones are saved first."),
     ] = None,
 ) -> None:
-    """Serve the control API, and keep what people query in a database: lists, threads, search.
+    """Serve the control API, and keep what it shows.
+
+    That is a database: lists, threads, search.
 
     It follows the topics into SQLite in LIVEDESK_DATA_DIR, or into the PostgreSQL of LIVEDESK_DATABASE_URL. That is a
     view: it can be deleted, and is then made anew of what Kafka still has. GET /healthz, /readyz, /metrics. Ends at

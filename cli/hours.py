@@ -11,9 +11,7 @@ from deploy.errors import LiveDeskError
 from deploy.settings import Settings
 from schemas.settings.business_hours import BusinessHours
 
-app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="A channel's business hours: show, set."
-)
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Business hours: show, set.")
 
 ChannelArgument = Annotated[str, typer.Argument(help="The channel's id.")]
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -27,7 +25,7 @@ def show_hours(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the week, and whether the channel is open now."""
+    """Show the week, and what is now."""
     shown = Api(context.ensure_object(Settings), api, token_file).call("GET", f"/v1/channels/{channel}")["channel"]
     hours: Json = shown["business_hours"]
     show(hours, as_json=as_json, text=_week(hours))
@@ -49,7 +47,10 @@ def set_hours(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change some days, the zone or the message. What is not named stays."""
+    """Change days, zone or message.
+
+    What is not named stays.
+    """
     client = Api(context.ensure_object(Settings), api, token_file)
     hours: Json = {}
     if day:

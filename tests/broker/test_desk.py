@@ -29,6 +29,7 @@ from desk.schema import CONVERSATION, FOLLOWED
 from desk.visibility import Viewer
 from schemas.events.channels import ChannelSaved
 from schemas.events.conversation import ConversationOpened
+from schemas.topics import ACCESS, ACCOUNT_INBOX, INBOX
 from tests.e2e.livedesk import environment, running
 from tests.support.postgres import new_database, running_postgres
 from tests.support.reading import committed_messages, until
@@ -54,7 +55,13 @@ class Bench:
         self.settings: Settings = load_settings().model_copy(update=given)
 
     async def make_topics(self) -> None:
-        await apply(self.kafka, self.prefix, list(FOLLOWED.values()), partitions=PARTITIONS, replication_factor=1)
+        await apply(
+            self.kafka,
+            self.prefix,
+            [*FOLLOWED.values(), ACCESS, INBOX, ACCOUNT_INBOX],
+            partitions=PARTITIONS,
+            replication_factor=1,
+        )
 
     def topic(self, name: str) -> str:
         return FOLLOWED[name].full_name(self.prefix)

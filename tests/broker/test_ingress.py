@@ -38,7 +38,7 @@ from schemas.events.inbox import Reply
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.record import Record
 from schemas.settings.channels_file import Agent, parse_channels_file
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TOPICS, WEBHOOKS, Topic
 from streams.clock import wall_clock
 from tests.support.reading import committed_messages, committed_records, until
 from tests.support.servers import Servers
@@ -58,7 +58,7 @@ def settings_for(kafka: KafkaConnection, prefix: str, data_dir: Path) -> Setting
 
 
 async def make_topics(kafka: KafkaConnection, prefix: str) -> None:
-    await apply(kafka, prefix, (WEBHOOKS, CHANNELS, DIRECTORY, INBOX, ACCOUNT_INBOX), 2, 1)
+    await apply(kafka, prefix, TOPICS, 2, 1)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class Client:
     async def upload(self, data: object, path: str = UPLOAD, **headers: str) -> tuple[int, dict[str, JsonValue]]:
         body = io.BytesIO(data) if isinstance(data, bytes) else data
         async with self.session.post(self.ingress.control_url + path, data=body, headers=headers) as answer:
-            return answer.status, await answer.json()
+            return answer.status, await answer.json(content_type=None)
 
     async def stored(self, data: bytes, **headers: str) -> str:
         status, body = await self.upload(data, **headers)
@@ -49,10 +49,10 @@ class Client:
             return Answer(answer.status, dict(answer.headers), await answer.read())
 
     async def command(self, **media: JsonValue) -> tuple[int, JsonValue]:
-        url = f"{self.ingress.control_url}/v1/channels/desk/conversations/34622333444/commands"
+        url = f"{self.ingress.control_url}/v1/channels/desk/conversations/34622333444/commands?wait=0"
         body = {"type": "reply", "by": "irene", "media": media}
         async with self.session.post(url, json=body) as answer:
-            return answer.status, await answer.json()
+            return answer.status, await answer.json(content_type=None)
 
     def link(self, file: str, name: str | None = None) -> str:
         return self.ingress.links.path(file, name, NOW)
@@ -61,6 +61,7 @@ class Client:
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     async with running("https://desk.example/base") as (ingress, session):
+        session.headers["Authorization"] = f"Bearer {ingress.token()}"
         yield Client(ingress, session)
 
 
@@ -91,7 +92,7 @@ async def test_a_file_that_is_too_large_is_refused(client: Client, chunked: bool
             yield bytes(1 << 16)
 
     status, body = await client.upload(chunks() if chunked else bytes(MAX_FILE + 1))
-    assert (status, body["error"]["code"]) == (413, "too_large")  # type: ignore[index, call-overload]
+    assert (status, body["code"]) == (413, "too_large")
     assert (await client.upload(bytes(MAX_FILE)))[0] == 201
 
 
@@ -101,13 +102,8 @@ async def test_what_holds_no_file_is_refused(client: Client) -> None:
     form.add_field("file", b"", filename="empty")
     for data in (b"", form):
         status, body = await client.upload(data)
-        assert (status, body["error"]["code"]) == (422, "no_file")  # type: ignore[index, call-overload]
+        assert (status, body["code"]) == (422, "no_file")
     assert (await client.upload(JPEG, "/v1/channels/none/media"))[0] == 404
-
-
-async def test_a_page_in_a_browser_can_t_upload(client: Client) -> None:
-    status, _ = await client.upload(JPEG, **{"Content-Type": "text/plain", "Origin": "https://evil.example"})
-    assert status == 403
 
 
 @pytest.mark.parametrize("file", ["out/cloud/abc.jpg", "out/desk/none.jpg", "out/desk/../cloud/abc.jpg", "x"])
@@ -198,7 +194,7 @@ async def test_while_the_store_is_away_files_are_not_there_for_now(
     monkeypatch.setattr(MediaStore, "put", breaks)
     assert (await client.get(link)).status == 503
     status, body = await client.upload(JPEG)
-    assert (status, body["error"]["code"]) == (503, "store_unavailable")  # type: ignore[index, call-overload]
+    assert (status, body["code"]) == (503, "store_unavailable")
     assert (await client.command(kind="image", file=file))[0] == 503
 
 
@@ -295,12 +291,13 @@ async def test_a_reply_with_a_file_that_is_none_is_refused(
     await client.ingress.store.put("out/cloud/abc.jpg", JPEG)
     status, body = await client.command(**media)
     assert status == 422
-    assert [one["field"] for one in body["error"]["fields"]] == [field]  # type: ignore[index, call-overload, union-attr]
+    assert [one["field"] for one in body["errors"]] == [field]  # type: ignore[index, call-overload, union-attr]
     assert client.ingress.inbox == []
 
 
 async def test_without_a_public_address_a_file_can_t_be_fetched_by_the_provider() -> None:
     async with running() as (ingress, session):
+        session.headers["Authorization"] = f"Bearer {ingress.token()}"
         client = Client(ingress, session)
         status, body = await client.command(kind="image", file=await client.stored(JPEG))
         assert status == 422
