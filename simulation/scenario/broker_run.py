@@ -276,6 +276,8 @@ def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:
     if status < 400:
         return None
     code, detail = body["code"], body["detail"]
+    if code == "not_found":
+        return Refusal("unknown_agent", "there is no such human agent")
     if code not in _CODES:
         raise NotQuiet(f"the control API answered {status} {code}: {detail}")
     wrong = [str(FieldError(**field)) for field in body["errors"]]
@@ -286,7 +288,6 @@ _CODES = {
     "invalid_settings": "invalid_settings",
     "not_valid": "invalid_settings",
     "unknown_agent": "unknown_agent",
-    "not_found": "unknown_agent",
 }
 
 
