@@ -25,8 +25,9 @@ def content_sid(name: str, language: str) -> str:
 def authenticate(asked: Asked) -> Account:
     """The caller's account: of the SID in the path, if there is one. Raises ApiError 20003, 20404."""
     user, secret = asked.request.basic or ("", "")
-    account = next((a for a in asked.state.accounts.of("twilio") if user in (a.account_sid, a.api_key)), None)
-    if account is None or not _is_secret_of(account, user, secret) or not account.enabled:
+    accounts = (one for one in asked.state.accounts.of("twilio") if user in (one.account_sid, one.api_key))
+    account = next((one for one in accounts if one.enabled and _is_secret_of(one, user, secret)), None)
+    if account is None:
         raise ApiError(20003, "Authenticate")
     if asked.match.get("account", account.account_sid) != account.account_sid:
         raise ApiError(20404, "The requested resource was not found")
