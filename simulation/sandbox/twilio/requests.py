@@ -128,7 +128,8 @@ def check_permitted(request: SendRequest, account: Account) -> None:
 def accepted(request: SendRequest, account: Account, message_id: str, now: datetime) -> Reply:
     """The answer to a send that was taken."""
     status = "accepted" if request.raw.get("MessagingServiceSid") else "queued"
-    shown = message_resource(account, message_id, to=str(request.raw["To"]), text=request.text, at=now, status=status)
+    sender, to = f"whatsapp:{account.phone_number}", str(request.raw["To"])
+    shown = message_resource(account, message_id, sender=sender, to=to, text=request.text, at=now, status=status)
     return json_reply(shown | {"num_media": "1" if request.type == "media" else "0"}, 201)
 
 
@@ -136,14 +137,14 @@ def message_resource(
     account: Account,
     sid: str,
     *,
+    sender: str,
     to: str,
     text: str | None,
     at: datetime,
     status: str,
     error_code: int = 0,
-    sender: str | None = None,
 ) -> Json:
-    """A message as the API shows it. sender: of an inbound one."""
+    """A message as the API shows it."""
     date, uri = format_datetime(at), f"/2010-04-01/Accounts/{account.account_sid}/Messages/{sid}"
     return {
         "account_sid": account.account_sid,
@@ -152,10 +153,10 @@ def message_resource(
         "date_created": date,
         "date_sent": None if status in ("queued", "accepted") else date,
         "date_updated": date,
-        "direction": "outbound-api" if sender is None else "inbound",
+        "direction": "inbound" if status == "received" else "outbound-api",
         "error_code": error_code or None,
         "error_message": None,
-        "from": sender or f"whatsapp:{account.phone_number}",
+        "from": sender,
         "messaging_service_sid": account.messaging_service_sid,
         "num_media": "0",
         "num_segments": "1",
