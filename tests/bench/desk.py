@@ -15,7 +15,7 @@ from bus.transactional import transactional_producer
 from deploy.kafka.topics import apply
 from deploy.processes.desk import open_view
 from deploy.settings import load_settings
-from desk.applier import Applied, Applier, Place, Read
+from desk.applier import Applied, Applier, Place, Read, reads_of
 from desk.database import Database, sqlite_url
 from desk.pages import Page
 from desk.queries import Counted, Filter, Queries
@@ -250,7 +250,7 @@ async def _fill(database: Database, log: Log, conversations: int, session: Sessi
             for message in messages[start : start + BATCH]:
                 batch.append(read(cast(ConsumerRecord, message), TOPICS).applied)
             await applier.apply(batch, reads)
-            reads.update({one.place: Read(one.offset + 1, one.time) for one in batch})
+            reads.update(reads_of(batch, reads))
         more = watch.took()
         took, records = Took(took.seconds + more.seconds, took.cpu + more.cpu), records + len(messages)
         if number % 50 == 0:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from desk.applier import Applied, Applier, Failure, Place, Read, Refused, Superseded, merge
+from desk.applier import Applied, Applier, Failure, Place, Read, Refused, Superseded, merge, reads_of
 from desk.database import Database
 from desk.rows import Row
 from desk.schema import CHANNEL, CONVERSATION
@@ -31,8 +31,14 @@ async def test_small_batches_give_the_same_as_large_ones(database: Database, app
 
 async def test_positions_are_those_behind_the_last_records(applier: Applier) -> None:
     await write(applier, recorded())
-    last = {one.place: Read(one.offset + 1, one.time) for one in applied(recorded())}
-    assert await applier.positions() == last
+    assert await applier.positions() == reads_of(applied(recorded()), {})
+
+
+def test_the_time_of_a_position_is_that_of_the_last_record_that_has_one() -> None:
+    first, second = applied([opened(0), opened(1)])
+    passed_over = replace(second, offset=2, time=None)
+    assert reads_of([first, second, passed_over], {}) == {PLACE: Read(3, second.time)}
+    assert reads_of([passed_over], {PLACE: Read(2, first.time)}) == {PLACE: Read(3, first.time)}
 
 
 async def test_what_another_process_has_applied_is_not_applied_again(database: Database, applier: Applier) -> None:
