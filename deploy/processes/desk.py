@@ -49,7 +49,7 @@ class View:
 async def open_view(settings: Settings) -> AsyncIterator[View]:
     """The view, its database at this version's schema; waits while the database can't be reached.
 
-    Raises LiveDeskError: LIVEDESK_DATABASE_URL names no database that the view can be kept in.
+    Raises LiveDeskError: the database is none that the view can be kept in.
     """
     quiet_loggers()
     calm_reconnects()
@@ -81,11 +81,12 @@ async def _migrate(database: Database) -> None:
     while True:
         try:
             return await database.migrate()
-        except Exception as error:
+        except (DBAPIError, OSError, TimeoutError) as error:
+            why = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
             if not is_outage(error):
-                raise
+                raise LiveDeskError(f"The database can't be used: {why}.", "Check LIVEDESK_DATABASE_URL.") from error
             if not said:
-                logger.warning("The database can't be used (%s): waiting until it can", type(error).__name__)
+                logger.warning("The database can't be used (%s): waiting until it can", why)
                 said = True
             await asyncio.sleep(_AGAIN_S)
 

@@ -8,7 +8,8 @@ from sqlalchemy import update
 from desk.applier import Applied, Applier, Failure, Place, Read, Refused, Superseded, merge, reads_of
 from desk.database import Database
 from desk.rows import Row
-from desk.schema import CHANNEL, CONVERSATION
+from desk.schema import CHANNEL, CONVERSATION, TEXT
+from desk.search import matching
 from schemas.events.conversation import ConversationNoteAdded, ConversationOpened
 from tests.support.view import TOPICS, Message, Model, applied, header, message, recorded, stored, write
 
@@ -88,10 +89,12 @@ async def test_forgetting_leaves_what_older_records_made(database: Database, app
         await connection.execute(update(CONVERSATION).where(CONVERSATION.c.id == "a").values(status="Closed"))
     await applier.forget({PLACE: 2}, {name: full for full, name in TOPICS.items()})
     left = await stored(database)
+    assert await found(database, "hello") == []
     assert sorted(left["conversations"]) == [("a",), ("b",)]
     assert [row["offset"] for row in left["entries"].values()] == [0, 1]
     await write(applier, newer)
     assert await stored(database) == before
+    assert await found(database, "hello") == sorted((doc for (doc,) in before["texts"]), reverse=True)
 
 
 def test_changes_of_a_row_are_merged_in_order() -> None:
@@ -102,6 +105,14 @@ def test_changes_of_a_row_are_merged_in_order() -> None:
         Row(CHANNEL, {"id": "a"}, {"name": "z", "account": "y"}, {"offset": 1, "partition": 0}),
         Row(CHANNEL, {"id": "b"}),
     ]
+
+
+async def found(database: Database, text: str) -> list[int]:
+    """What the search index has."""
+    async with database.reading() as connection:
+        hits = await matching(connection, TEXT, text)
+        assert hits is not None
+        return list((await connection.execute(hits)).scalars())
 
 
 def opened(offset: int, *, id: str = "a") -> Message:
