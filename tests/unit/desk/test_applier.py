@@ -94,7 +94,7 @@ async def test_forgetting_leaves_what_older_records_made(database: Database, app
     assert [row["offset"] for row in left["entries"].values()] == [0, 1]
     await write(applier, newer)
     assert await stored(database) == before
-    assert await found(database, "hello") == sorted((doc for (doc,) in before["texts"]), reverse=True)
+    assert await found(database, "hello") == sorted((row["doc"] for row in before["texts"].values()), reverse=True)
 
 
 def test_changes_of_a_row_are_merged_in_order() -> None:
