@@ -56,7 +56,7 @@ def up(
 ) -> None:
     """Run all of LiveDesk on this machine until Ctrl-C.
 
-    That is Kafka, ingress, workers, the desk, and a sandbox in the provider's place. The embedded Kafka and the desk
+    That is Kafka, ingress, workers, the desk, and a sandbox in the providers' place. The embedded Kafka and the desk
     keep their data in LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead. A process that ends
     by itself is started again. The channels' credentials are the sandbox's, which also plays the AI agent: nothing
     leaves this machine.

@@ -20,11 +20,8 @@ _INSERT: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]
     "postgresql": postgresql.insert,
 }
 
-
 MAX_FAILURES: Final = 100
 """Records of one batch that the database may refuse: if it refuses more, it is not their fault."""
-
-
 KNOWN_WORDS: Final = 200_000
 """Words that are known to be in the database already."""
 
@@ -121,7 +118,7 @@ class Applier:
                     raise Refused(type(error).__name__) from None
                 one = _failed(one, error)
                 await self._write([one], before)
-            before |= _reads([one])
+            before |= reads_of([one], before)
             failures += [one.failure] if one.failure is not None else []
         return failures
 
@@ -152,7 +149,7 @@ class Applier:
         rows = [row for one in batch for row in one.rows]
         rows += [one.failure.row() for one in batch if one.failure is not None]
         async with self._database.writer.begin() as connection:
-            await self._advance(connection, _reads(batch), before)
+            await self._advance(connection, reads_of(batch, before), before)
             await self._upsert(connection, rows)
             words = await self._add_words(connection, rows)
         self._words = self._words | words if len(self._words) < KNOWN_WORDS else words
@@ -201,6 +198,15 @@ class Applier:
         return insert.on_conflict_do_update(index_elements=key, set_={name: insert.excluded[name] for name in values})
 
 
+def reads_of(batch: Iterable[Applied], before: Mapping[Place, Read]) -> dict[Place, Read]:
+    """How far the view has read after a batch. A record that is passed over has no time: the one before it counts."""
+    reads: dict[Place, Read] = {}
+    for one in batch:
+        last = reads.get(one.place) or before.get(one.place)
+        reads[one.place] = Read(one.offset + 1, one.time or (last.time if last else None))
+    return reads
+
+
 def merge(rows: Iterable[Row]) -> list[Row]:
     """Each row once, as it is after all of its changes."""
     merged: dict[tuple[Table, tuple[object, ...]], Row] = {}
@@ -227,10 +233,6 @@ def _bound(values: Mapping[str, object]) -> dict[str, object]:
 
 def _position(place: Place, read: Read) -> dict[str, object]:
     return {**place._asdict(), **read._asdict()}
-
-
-def _reads(batch: Iterable[Applied]) -> dict[Place, Read]:
-    return {one.place: Read(one.offset + 1, one.time) for one in batch}
 
 
 def _failed(one: Applied, error: Exception) -> Applied:

@@ -26,6 +26,7 @@ from schemas.events.conversation import (
     Header,
     Status,
 )
+from schemas.ids import channel_of
 
 MAX_PREVIEW: Final = 200
 """Characters of the last message that a list shows."""
@@ -60,7 +61,7 @@ def project_refusal(event: ConversationCommandRefused, logged: Logged) -> Iterat
     values = {
         "command": event.command_id,
         "key": record.subject,
-        "channel": record.subject.partition(":")[0],
+        "channel": channel_of(record.subject),
         "type": event.command,
         "code": event.code,
         "reason": event.reason,

@@ -9,7 +9,8 @@ from typing import Any, Final
 import orjson
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event
+from alembic.util import CommandError
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -17,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 READERS: Final = 4
 """Queries at a time."""
 _BUSY_MS: Final = 10_000
+_MIGRATING: Final = 7_240_117
+"""PostgreSQL's advisory lock, so that of two processes one migrates."""
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
@@ -69,9 +72,17 @@ class Database:
         return engine
 
     async def migrate(self) -> None:
-        """Bring the database to this version's schema: alembic's migrations, in one transaction."""
+        """Bring the database to this version's schema: alembic's migrations, in one transaction.
+
+        Raises InvalidDatabase: it is of a later version.
+        """
         async with self.writer.begin() as connection:
-            await connection.run_sync(_upgrade)
+            if not self.is_sqlite:
+                await connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
+            try:
+                await connection.run_sync(_upgrade)
+            except CommandError:
+                raise InvalidDatabase("names a database of a later version of LiveDesk") from None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

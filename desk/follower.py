@@ -15,7 +15,7 @@ from aiokafka.structs import ConsumerRecord
 from sqlalchemy.exc import DBAPIError
 
 from bus.connection import KafkaConnection, client_options
-from desk.applier import Applier, Failure, Place, Read, Superseded
+from desk.applier import Applier, Failure, Place, Read, Superseded, reads_of
 from desk.database import is_outage
 from desk.metrics import Metrics
 from desk.progress import Progress
@@ -164,7 +164,7 @@ class Follower:
         batch = [reading.applied for reading in readings]
         with self._metrics.transactions.time():
             failures = await self.applier.apply(batch, read_up_to)
-        read_up_to.update({one.place: Read(one.offset + 1, one.time) for one in batch})
+        read_up_to.update(reads_of(batch, read_up_to))
         self._note(failures)
         for topic, number in Counter(one.place.topic for one in batch).items():
             self._metrics.records.labels(self._topics[topic]).inc(number)

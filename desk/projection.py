@@ -32,6 +32,7 @@ from schemas.events.operations import DeadLettered, DeadLetterReplayed
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
+from schemas.ids import channel_of
 from schemas.settings.channel import DEFAULT_ACCOUNT
 from schemas.settings.credentials import ENCRYPTED
 from schemas.topics import ACCOUNT_INBOX, DIRECTORY
@@ -169,10 +170,12 @@ def _dead_letter(event: DeadLettered | DeadLetterReplayed, logged: Logged) -> Ro
     record = logged.record
     if isinstance(event, DeadLetterReplayed):
         return Row(DEAD_LETTER, {"id": event.letter_id}, {"replayed": True, "key": record.subject}, origin(logged))
+    of_account = event.topic == ACCOUNT_INBOX.name
     values = {
         "stage": event.stage,
         "key": record.subject,
-        "channel": record.channel,
+        "channel": None if of_account else channel_of(record.subject),
+        "account": record.subject if of_account else None,
         "reason": event.reason,
         "detail": event.detail,
         "source_topic": event.topic,

@@ -28,7 +28,7 @@ from desk.schema import (
     TEXT,
 )
 from desk.search import matching
-from desk.visibility import Viewer, in_channels, leads, visible
+from desk.visibility import Viewer, in_channels, visible, visible_letters
 from schemas.events.conversation import Assignee, Status
 
 PAGE: Final = 50
@@ -218,7 +218,7 @@ class Queries:
     ) -> Page:
         """What could not be processed, the newest first: all but its body."""
         shown = [column for column in DEAD_LETTER.c if column.name not in ("partition", "offset")]
-        query = select(*shown).where(leads(viewer, DEAD_LETTER.c.channel), DEAD_LETTER.c.stage.is_not(None))
+        query = select(*shown).where(visible_letters(viewer), DEAD_LETTER.c.stage.is_not(None))
         return await self._page(query.where(DEAD_LETTER.c.replayed == replayed), _LETTERS, cursor, limit)
 
     async def refusal(self, viewer: Viewer, command: str) -> Page:

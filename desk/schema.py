@@ -317,7 +317,9 @@ DEAD_LETTER: Final = Table(
     # Null where only its replay is known.
     Column("stage", Text),
     Column("key", Text, nullable=False),
+    # Whose it is: a channel's or, of assignment's, an account's.
     Column("channel", Text),
+    Column("account", Text),
     Column("reason", Text),
     Column("detail", Text),
     Column("source_topic", Text),

@@ -5,7 +5,7 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_
 
-from desk.schema import AGENT, CHANNEL, CONVERSATION
+from desk.schema import AGENT, CHANNEL, CONVERSATION, DEAD_LETTER
 
 Role = Literal["admin", "supervisor", "agent", "read"]
 Scope = Literal["own", "team", "channels", "all"]
@@ -56,9 +56,12 @@ def in_channels(viewer: Viewer, channel: ColumnElement[str] | ColumnElement[str 
     return found.where(CHANNEL.c.id.in_(sorted(viewer.channels)))
 
 
-def leads(viewer: Viewer, channel: ColumnElement[str] | ColumnElement[str | None]) -> ColumnElement[bool]:
-    """Whether the viewer may see what is about a whole channel."""
-    return in_channels(viewer, channel) if viewer.leads else false()
+def visible_letters(viewer: Viewer) -> ColumnElement[bool]:
+    """Whether the viewer may see a dead letter: one of their channels or, if they see all of it, of their account."""
+    if not viewer.leads:
+        return false()
+    of_channel = in_channels(viewer, DEAD_LETTER.c.channel)
+    return or_(of_channel, DEAD_LETTER.c.account == viewer.account) if viewer.scope == "all" else of_channel
 
 
 def _own(viewer: Viewer) -> ColumnElement[bool]:

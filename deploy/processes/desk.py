@@ -50,30 +50,31 @@ class View:
 async def open_view(settings: Settings) -> AsyncIterator[View]:
     """The view, its database at this version's schema; waits while the database can't be reached.
 
-    Raises LiveDeskError: LIVEDESK_DATABASE_URL names no database of ours.
+    Raises LiveDeskError: the database is none that the view can be kept in.
     """
     quiet_loggers()
     calm_reconnects()
-    database = Database(_url(settings))
+    database = None
     try:
+        database = Database(_url(settings))
         await _migrate(database)
         progress, metrics = Progress(), Metrics()
         follower = Follower(settings.kafka, settings.topic_prefix, Applier(database), progress, metrics)
         yield View(database, progress, follower, metrics)
+    except InvalidDatabase as error:
+        raise LiveDeskError(f"LIVEDESK_DATABASE_URL {error}.", "Set the environment variable, or unset it.") from None
     finally:
-        await database.close()
+        if database is not None:
+            await database.close()
 
 
 def _url(settings: Settings) -> URL:
-    if settings.database_url is None:
-        make_folder(settings.data_dir, DATA)
-        file = settings.data_dir / FILE
-        file.touch(mode=0o600)
-        return sqlite_url(file)
-    try:
+    if settings.database_url is not None:
         return database_url(settings.database_url.get_secret_value())
-    except InvalidDatabase as error:
-        raise LiveDeskError(f"LIVEDESK_DATABASE_URL {error}.", "Set the environment variable, or unset it.") from None
+    make_folder(settings.data_dir, DATA)
+    file = settings.data_dir / FILE
+    file.touch(mode=0o600)
+    return sqlite_url(file)
 
 
 async def _migrate(database: Database) -> None:
@@ -81,11 +82,12 @@ async def _migrate(database: Database) -> None:
     while True:
         try:
             return await database.migrate()
-        except Exception as error:
+        except (DBAPIError, OSError, TimeoutError) as error:
+            why = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
             if not is_outage(error):
-                raise
+                raise LiveDeskError(f"The database can't be used: {why}.", "Check LIVEDESK_DATABASE_URL.") from error
             if not said:
-                logger.warning("The database can't be used (%s): waiting until it can", type(error).__name__)
+                logger.warning("The database can't be used (%s): waiting until it can", why)
                 said = True
             await asyncio.sleep(_AGAIN_S)
 

@@ -15,12 +15,12 @@ from bus.transactional import transactional_producer
 from deploy.kafka.topics import apply
 from deploy.processes.desk import open_view
 from deploy.settings import load_settings
-from desk.applier import Applied, Applier, Place, Read
+from desk.applier import Applied, Applier, Place, Read, reads_of
 from desk.database import Database, sqlite_url
 from desk.pages import Page
 from desk.queries import Counted, Filter, Queries
 from desk.reading import read
-from desk.schema import FOLLOWED
+from desk.schema import CONVERSATION, ENTRY, FOLLOWED, LABEL, RECEIPT, TEXT
 from desk.visibility import Viewer
 from schemas.event import Event
 from schemas.events.channels import ChannelSaved
@@ -80,6 +80,11 @@ class Log:
         # Few words are frequent, most are rare, as in any language.
         self._words = ["".join(self._random.choices(SYLLABLES, k=3)) for _ in range(20_000)]
         self._weights = list(accumulate(1 / rank for rank in range(1, len(self._words) + 1)))
+
+    @property
+    def span(self) -> timedelta:
+        """From the first record to the last, and a little more."""
+        return self._now - START + timedelta(minutes=1)
 
     @property
     def frequent(self) -> str:
@@ -187,13 +192,17 @@ class Made(NamedTuple):
 
 
 async def run(session: Session) -> Sequence[Report]:
-    """Make the view of conversations of ten messages each, then query it."""
-    conversations = session.pick(2_000, 100_000, 1_000_000)
+    """Make the view of conversations of ten messages each, then query it. Most of a million are copies of the first."""
+    filled, copies = session.pick(2_000, 100_000, 100_000), session.pick(1, 0, 9)
+    conversations = filled * (1 + copies)
     file = session.folder / "desk.db"
     database, log = Database(sqlite_url(file)), Log(1)
     try:
         await database.migrate()
-        made = await _fill(database, log, conversations, session)
+        made = await _fill(database, log, filled, session)
+        for number in range(1, copies + 1):
+            session.say(f"copy {number} of {copies}")
+            await _copy(database, number, log.span * number)
         made = made._replace(bytes=file.stat().st_size)
         times = await _ask(Queries(database), log, conversations, session.pick(5, 100, 200))
     finally:
@@ -241,13 +250,34 @@ async def _fill(database: Database, log: Log, conversations: int, session: Sessi
             for message in messages[start : start + BATCH]:
                 batch.append(read(cast(ConsumerRecord, message), TOPICS).applied)
             await applier.apply(batch, reads)
-            reads.update({one.place: Read(one.offset + 1, one.time) for one in batch})
+            reads.update(reads_of(batch, reads))
         more = watch.took()
         took, records = Took(took.seconds + more.seconds, took.cpu + more.cpu), records + len(messages)
         if number % 50 == 0:
             rate = f"{records / took.seconds:,.0f} records/s"
             session.say(f"{number * WAVE:,} of {conversations:,} conversations, {rate}")
     return Made(records, took, 0)
+
+
+async def _copy(database: Database, number: int, later: timedelta) -> None:
+    """The same conversations once more, with other ids, later."""
+    seconds = int(later.total_seconds())
+    micros = seconds * 1_000_000
+    other = {name: f"'{number}-' || \"{name}\"" for name in ("conversation", "message")}
+    other |= {name: f'"{name}" + {micros}' for name in ("at", "time", "active_at", "opened_at", "waiting_since")}
+    # By its partition a copy is known from what it was copied from.
+    other |= {"doc": f"doc + {seconds << 30}", "partition": f"partition + {number * PARTITIONS}"}
+    per_table = {
+        CONVERSATION: {"id": f"'{number}-' || id", "key": f"key || '-{number}'"},
+        RECEIPT: {"key": f"key || '-{number}'"},
+    }
+    async with database.writer.begin() as connection:
+        for table in (CONVERSATION, ENTRY, TEXT, RECEIPT, LABEL):
+            changed = {**other, **per_table.get(table, {})}
+            names = ", ".join(f'"{column.name}"' for column in table.c)
+            values = ", ".join(changed.get(column.name, f'"{column.name}"') for column in table.c)
+            copied = f"SELECT {values} FROM {table.name} WHERE partition < {PARTITIONS}"
+            await connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) {copied}")
 
 
 Query = Callable[[], Awaitable[Page | Counted]]

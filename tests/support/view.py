@@ -12,7 +12,7 @@ import orjson
 from aiokafka.structs import ConsumerRecord
 from sqlalchemy import Table, select
 
-from desk.applier import Applied, Applier, Read
+from desk.applier import Applied, Applier, Read, reads_of
 from desk.database import Database
 from desk.reading import read
 from desk.rows import Logged, Row
@@ -103,7 +103,7 @@ async def write(applier: Applier, messages: Iterable[Message], *, batch: int = 5
     for start in range(0, len(waiting), batch):
         some = waiting[start : start + batch]
         await applier.apply(some, reads)
-        reads |= {one.place: Read(one.offset + 1, one.time) for one in some}
+        reads |= reads_of(some, reads)
 
 
 async def stored(database: Database, *, without: Iterable[Table] = ()) -> dict[str, Rows]:

@@ -124,6 +124,7 @@ def upgrade() -> None:
         sa.Column("stage", sa.Text()),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text()),
+        sa.Column("account", sa.Text()),
         sa.Column("reason", sa.Text()),
         sa.Column("detail", sa.Text()),
         sa.Column("source_topic", sa.Text()),

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from desk.applier import Applied, Applier, Failure, Place, Read, Refused, Superseded, merge
+from desk.applier import Applied, Applier, Failure, Place, Read, Refused, Superseded, merge, reads_of
 from desk.database import Database
 from desk.rows import Row
-from desk.schema import CHANNEL, CONVERSATION
+from desk.schema import CHANNEL, CONVERSATION, TEXT
+from desk.search import matching
 from schemas.events.conversation import ConversationNoteAdded, ConversationOpened
 from tests.support.view import TOPICS, Message, Model, applied, header, message, recorded, stored, write
 
@@ -31,8 +32,14 @@ async def test_small_batches_give_the_same_as_large_ones(database: Database, app
 
 async def test_positions_are_those_behind_the_last_records(applier: Applier) -> None:
     await write(applier, recorded())
-    last = {one.place: Read(one.offset + 1, one.time) for one in applied(recorded())}
-    assert await applier.positions() == last
+    assert await applier.positions() == reads_of(applied(recorded()), {})
+
+
+def test_the_time_of_a_position_is_that_of_the_last_record_that_has_one() -> None:
+    first, second = applied([opened(0), opened(1)])
+    passed_over = replace(second, offset=2, time=None)
+    assert reads_of([first, second, passed_over], {}) == {PLACE: Read(3, second.time)}
+    assert reads_of([passed_over], {PLACE: Read(2, first.time)}) == {PLACE: Read(3, first.time)}
 
 
 async def test_what_another_process_has_applied_is_not_applied_again(database: Database, applier: Applier) -> None:
@@ -82,10 +89,12 @@ async def test_forgetting_leaves_what_older_records_made(database: Database, app
         await connection.execute(update(CONVERSATION).where(CONVERSATION.c.id == "a").values(status="Closed"))
     await applier.forget({PLACE: 2}, {name: full for full, name in TOPICS.items()})
     left = await stored(database)
+    assert await found(database, "hello") == []
     assert sorted(left["conversations"]) == [("a",), ("b",)]
     assert [row["offset"] for row in left["entries"].values()] == [0, 1]
     await write(applier, newer)
     assert await stored(database) == before
+    assert await found(database, "hello") == sorted((row["doc"] for row in before["texts"].values()), reverse=True)
 
 
 def test_changes_of_a_row_are_merged_in_order() -> None:
@@ -96,6 +105,14 @@ def test_changes_of_a_row_are_merged_in_order() -> None:
         Row(CHANNEL, {"id": "a"}, {"name": "z", "account": "y"}, {"offset": 1, "partition": 0}),
         Row(CHANNEL, {"id": "b"}),
     ]
+
+
+async def found(database: Database, text: str) -> list[int]:
+    """What the search index has."""
+    async with database.reading() as connection:
+        hits = await matching(connection, TEXT, text)
+        assert hits is not None
+        return list((await connection.execute(hits)).scalars())
 
 
 def opened(offset: int, *, id: str = "a") -> Message:

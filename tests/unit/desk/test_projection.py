@@ -272,10 +272,13 @@ def test_presence_is_what_a_person_chose_and_the_last_heartbeat() -> None:
 
 def test_a_dead_letter_is_its_head() -> None:
     letter = DeadLettered(reason="invalid", detail="at: x", stage="intake", topic="webhooks", body="Hello secret")
-    model = view(logged("dead-letters", 0, letter, id="l", channel="shop"))
+    model = view(logged("dead-letters", 0, letter, id="l"))
     row = only(model, "dead_letters")
     assert (row["id"], row["stage"], row["channel"], row["replayed"]) == ("l", "intake", "shop", False)
     assert "secret" not in str(row)
+    of_account = letter.model_copy(update={"topic": "account-inbox"})
+    row = only(view(logged("dead-letters", 0, of_account, key="main")), "dead_letters")
+    assert (row["channel"], row["account"]) == (None, "main")
     replayed = logged("dead-letters", 1, DeadLetterReplayed(letter_id="l"))
     assert only(view(logged("dead-letters", 0, letter, id="l"), replayed), "dead_letters")["replayed"]
     assert only(view(replayed), "dead_letters")["stage"] is None

@@ -1,10 +1,11 @@
 """The migrations give the schema, in both databases."""
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
-from desk.database import Database
+from desk.database import Database, InvalidDatabase
 from desk.schema import METADATA, VIEW, topic_of
 
 SEARCH = ("texts_index", "conversations_index")
@@ -36,6 +37,13 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
     await database.migrate()
     async with database.writer.begin() as connection:
         assert await connection.run_sync(_differences) == []
+
+
+async def test_a_database_of_a_later_version_is_refused(database: Database) -> None:
+    async with database.writer.begin() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(InvalidDatabase, match="later version"):
+        await database.migrate()
 
 
 def test_every_row_says_which_record_made_it() -> None:
