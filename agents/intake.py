@@ -29,8 +29,11 @@ from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.record import body_text
 from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOKS
 
-MAX_BYTES: Final = 3 * 2**20
-"""What a callback may become, as JSON: its largest record must fit into a batch of Kafka's producer."""
+MAX_BYTES: Final = 8 * 2**20
+"""What a callback may become, as JSON, in all: it is one transaction."""
+
+MAX_RECORD_BYTES: Final = 4_600_000
+"""What one row may become: with its envelope under the topics' max.message.bytes. A dead letter of 3 MiB does."""
 
 _SMALL: Final = 2**16
 """Bytes of a callback that can't become too much: JSON escapes and base64 grow a text at most sixfold."""
@@ -61,8 +64,9 @@ def _split(parsed: ParsedCallback, callback: WebhookReceived, channel: str, cont
     for row in parsed.rows:
         for emit in _emits(row, callback, channel, contacts):
             if len(callback.body) > _SMALL:
-                left -= len(emit.event.model_dump_json().encode())
-                if left < 0:
+                size = len(emit.event.model_dump_json().encode())
+                left -= size
+                if left < 0 or size > MAX_RECORD_BYTES:
                     return (_dead_letter("too_large", "rows", callback.body, callback, channel),)
             emits.append(emit)
     return tuple(emits)

@@ -12,13 +12,13 @@ Apply = Callable[[bytes, bytes | None], None]
 
 
 class TopicFollower:
-    """Applies every committed record of a topic, from the beginning, in order within a partition.
+    """Applies every committed record of a topic, from the beginning or from now on, in order within a partition.
 
     caught_up() returns when everything written before the call has been applied.
     """
 
-    def __init__(self, connection: KafkaConnection, topic: str, apply: Apply) -> None:
-        self._connection, self._topic, self._apply = connection, topic, apply
+    def __init__(self, connection: KafkaConnection, topic: str, apply: Apply, *, from_now: bool = False) -> None:
+        self._connection, self._topic, self._apply, self._from_now = connection, topic, apply, from_now
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
         self._applied = asyncio.Event()
@@ -30,7 +30,7 @@ class TopicFollower:
             **client_options(self._connection),
             isolation_level="read_committed",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="latest" if self._from_now else "earliest",
             fetch_max_wait_ms=100,
         )
         try:

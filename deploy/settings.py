@@ -34,6 +34,7 @@ PROVIDER_URLS: Final[Mapping[str, str]] = {
     "whatsapp_cloud": "whatsapp_cloud_url",
     "twilio": "twilio_url",
     "twilio/content": "twilio_content_url",
+    "twilio/messaging": "twilio_messaging_url",
 }
 """The setting that holds each provider's base URL, or that of one of its services."""
 
@@ -96,6 +97,11 @@ class Settings(BaseSettings):
         pattern=r"^https?://",
         description="Twilio's Content API, which has the templates.",
     )
+    twilio_messaging_url: str = Field(
+        default="https://messaging.twilio.com",
+        pattern=r"^https?://",
+        description="Twilio's Messaging API, which has the typing indicator.",
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^?#]+$",
@@ -115,10 +121,10 @@ class Settings(BaseSettings):
         description="Port of the embedded broker on 127.0.0.1; not 9092, where another Kafka may be.",
     )
     max_body_bytes: int = Field(
-        default=2**20,
+        default=3 * 2**20,
         ge=1024,
-        le=2 * 2**20,
-        description="Largest callback that ingress takes. Topics take records of 4 MiB, "
+        le=3 * 2**20,
+        description="Largest callback that ingress takes: Meta's have up to 3 MB. Topics take records of 5 MiB, "
         "and a callback must still fit as a dead letter, where it may be a third larger.",
     )
     spool_max_bytes: int = Field(

@@ -5,7 +5,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from schemas.events.content import Attachment, Outgoing
+from ingress.contents import (
+    MAX_WITH_TEXT,
+    WITHOUT_TEXT,
+    Buttons,
+    Cards,
+    FileRequest,
+    ListRequest,
+    LocationRequest,
+    MessageId,
+    ReactionRequest,
+    TemplateRequest,
+    not_blank,
+)
+from schemas.events.content import Outgoing
 from schemas.events.conversation import Assignee
 from schemas.events.conversation import Template as MessageTemplate
 from schemas.events.inbox import (
@@ -19,31 +32,22 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
-from schemas.settings import channel
 from schemas.settings.channel import ChannelSettings, Directory
 from schemas.settings.errors import FieldError, InvalidSettings
-from schemas.settings.types import Id, Instant, SettingsModel, Text
+from schemas.settings.types import Flag, Id, Instant, SettingsModel, Text
 
-MAX_PARAMETER = 1024
 MAX_LABEL = 64
-MAX_LINK = 2048
-MAX_FILENAME = 240
 MAX_LABELS = 50
 """That one command adds, and removes."""
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
-Written = Annotated[Text, AfterValidator(_not_blank)]
+Written = Annotated[Text, AfterValidator(not_blank)]
 Labels = Annotated[
-    tuple[Annotated[str, StringConstraints(max_length=MAX_LABEL), AfterValidator(_not_blank)], ...],
+    tuple[Annotated[str, StringConstraints(max_length=MAX_LABEL), AfterValidator(not_blank)], ...],
     Field(max_length=MAX_LABELS),
 ]
 
@@ -55,51 +59,47 @@ class _Request(SettingsModel):
     by: Id
 
 
-class TemplateRequest(channel.Template):
-    """The template to send, with the parameters of its body in order."""
-
-    parameters: tuple[Annotated[str, StringConstraints(max_length=MAX_PARAMETER)], ...] = ()
-
-
-class FileRequest(SettingsModel):
-    """A file to send: one that was uploaded or received, or one that the provider fetches from a link."""
-
-    kind: Literal["image", "video", "audio", "voice", "document", "sticker"]
-    file: Annotated[str, StringConstraints(max_length=200)] | None = None
-    link: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=MAX_LINK)] | None = None
-    filename: Annotated[str, StringConstraints(min_length=1, max_length=MAX_FILENAME)] | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.file is None) == (self.link is None):
-            raise ValueError("is either a file or a link")
-        return self
-
-    @property
-    def attachment(self) -> Attachment:
-        """What is sent, but for what the store knows of the file."""
-        return Attachment(kind=self.kind, file=self.file, link=self.link, filename=self.filename)
-
-
 class ReplyRequest(_Request):
-    """Send a text, a file with or without one, or a template."""
+    """Send a text, other content with or without one, or a template."""
 
     type: Literal["reply"]
     text: Written | None = None
     media: FileRequest | None = None
     template: TemplateRequest | None = None
+    buttons: Buttons = ()
+    list: ListRequest | None = None
+    location: LocationRequest | None = None
+    contacts: Cards = ()
+    reaction: ReactionRequest | None = None
+    contact_request: Flag = False
+    quotes: MessageId | None = None
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.text is None and self.media is None) == (self.template is None):
-            raise ValueError("a reply has either a text or a file, or a template")
-        return self
+    def contradictions(self) -> Iterator[FieldError]:
+        """What does not go together."""
+        content = self._content()
+        kinds = (*(("media",) if self.media else ()), *(kind for kind in content.kinds if kind != "quotes"))
+        if (self.text is not None or bool(kinds)) == (self.template is not None):
+            yield FieldError("", "a reply has either a text or other content, or a template")
+        for second in kinds[1:]:
+            yield FieldError(second, f"can't be sent together with {kinds[0]}")
+        for kind in kinds[:1]:
+            needed = MAX_WITH_TEXT.get(kind)
+            if needed is not None and (self.text is None or len(self.text) > needed):
+                yield FieldError("text", f"{kind}: needs a text of at most {needed} characters")
+            if kind in WITHOUT_TEXT and self.text is not None:
+                yield FieldError("text", f"{kind}: has no text")
+        if content.quotes is not None and (self.template is not None or content.reaction is not None):
+            yield FieldError("quotes", "goes with a text or other content, but with no template and no reaction")
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        template = None if self.template is None else MessageTemplate(**self.template.model_dump())
-        content = None if self.media is None else Outgoing(media=self.media.attachment)
-        return Reply(command_id=command_id, by=self.by, text=self.text, template=template, content=content)
+        template = None if self.template is None else MessageTemplate.model_validate(self.template.model_dump())
+        content = self._content()
+        held = None if content == _NOTHING else content
+        return Reply(command_id=command_id, by=self.by, text=self.text, template=template, content=held)
+
+    def _content(self) -> Outgoing:
+        return Outgoing.model_validate(self.model_dump(include=set(Outgoing.model_fields)))
 
 
 class NoteRequest(_Request):
@@ -168,18 +168,21 @@ _PLAIN: Mapping[str, type[Command]] = {
     "block": Block,
     "unblock": Unblock,
     "mute": Mute,
+    "seen": Seen,
 }
 
 
 class PlainRequest(_Request):
     """The commands that need nothing more."""
 
-    type: Literal["resolve", "reopen", "hand_over", "block", "unblock", "mute"]
+    type: Literal["resolve", "reopen", "hand_over", "block", "unblock", "mute", "seen"]
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
         return _PLAIN[self.type](command_id=command_id, by=self.by)
 
+
+_NOTHING = Outgoing()
 
 CommandRequest = ReplyRequest | NoteRequest | SnoozeRequest | AssignRequest | LabelRequest | PlainRequest
 
@@ -189,11 +192,14 @@ COMMAND_REQUEST: TypeAdapter[CommandRequest] = TypeAdapter(Annotated[CommandRequ
 def parse_command(body: object) -> CommandRequest:
     """The command in a body, as JSON gives it. Raises InvalidSettings."""
     try:
-        return COMMAND_REQUEST.validate_python(body)
+        asked = COMMAND_REQUEST.validate_python(body)
     except ValidationError as error:
         found = InvalidSettings.from_pydantic(error).errors
         # Pydantic's path starts with the type of the command.
         raise InvalidSettings(tuple(FieldError(item.field.partition(".")[2], item.message) for item in found)) from None
+    if isinstance(asked, ReplyRequest) and (wrong := tuple(asked.contradictions())):
+        raise InvalidSettings(wrong)
+    return asked
 
 
 def unknown_agents(asked: CommandRequest, settings: ChannelSettings, people: Directory) -> tuple[FieldError, ...]:

@@ -14,6 +14,7 @@ from media.links import Links
 from media.store import MediaStore, StoredFile, StoreUnavailable, channel_of_key, uploaded_key
 from media.types import SHOWN, detect, extension_of
 from providers.registry import PROVIDERS
+from schemas.events.conversation import file_of, with_file
 from schemas.events.inbox import Command, Reply
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.errors import FieldError, InvalidSettings
@@ -73,17 +74,18 @@ class MediaFiles:
 
     async def described(self, command: Command, channel: ChannelSettings) -> Command:
         """The command with its file's type and size as the store has them. Raises InvalidSettings."""
-        content = command.content if isinstance(command, Reply) else None
-        if content is None or content.media is None or content.media.file is None:
+        media = file_of(command.content, command.template) if isinstance(command, Reply) else None
+        if not isinstance(command, Reply) or media is None or media.file is None:
             return command
-        key = content.media.file
-        file = await self._store.find(key) if channel_of_key(key) == channel.id else None
+        field = "media.file" if command.template is None else "template.header.media.file"
+        file = await self._store.find(media.file) if channel_of_key(media.file) == channel.id else None
         if file is None:
-            raise InvalidSettings((FieldError("media.file", "there is no such file of the channel"),))
+            raise InvalidSettings((FieldError(field, "there is no such file of the channel"),))
         if PROVIDERS[channel.provider].uploading is None and not self._public:
-            raise InvalidSettings((FieldError("media.file", _NO_PUBLIC_URL),))
-        media = content.media.model_copy(update={"mime_type": file.mime_type, "size": file.size})
-        return command.model_copy(update={"content": content.model_copy(update={"media": media})})
+            raise InvalidSettings((FieldError(field, _NO_PUBLIC_URL),))
+        known = media.model_copy(update={"mime_type": file.mime_type, "size": file.size})
+        content, template = with_file(command.content, command.template, known)
+        return command.model_copy(update={"content": content, "template": template})
 
     async def _receive(self, request: web.Request, file: IO[bytes]) -> int:
         size = 0

@@ -45,6 +45,10 @@ from schemas.settings.types import MAX_TEXT as MAX_MESSAGE_TEXT
 
 WINDOW_CLOSED: Final = 131047
 """The code of a text outside the 24-hour window."""
+OPTED_OUT: Final = 131050
+"""The code of marketing to a customer who wants none."""
+OTHER_FORMAT: Final = 132012
+"""The code of a template that is filled in order and not by name, or the other way about."""
 MAX_ANSWERS_DEPTH: Final = 16
 MEDIA_TYPES: Final = frozenset({"image", "audio", "voice", "video", "document", "sticker"})
 NOTICES: Final = frozenset({"reaction", "edit", "revoke", "system"})

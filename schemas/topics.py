@@ -73,6 +73,7 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
@@ -90,7 +91,7 @@ from schemas.events.receipts import (
     SendUnknown,
 )
 from schemas.events.reports import ReportUpdated
-from schemas.events.sending import EffectEnded, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
+from schemas.events.sending import EffectEnded, MarkRead, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
 
 DAY = timedelta(days=1)
 
@@ -172,6 +173,7 @@ INBOX = Topic(
         Block: "ingress",
         Unblock: "ingress",
         Mute: "ingress",
+        Seen: "ingress",
         ProposeAssignee: "assignment",
         ProposeSurvey: "csat",
         AiAnswered: "ai",
@@ -293,6 +295,7 @@ OUTBOUND = Topic(
         SendGreeting: "greeting",
         SendUnavailable: "hours",
         SendConfirmed: "status",
+        MarkRead: "conversations",
         EffectEnded: "delivery",
     },
     holds="send commands, and the ends of delivery's effects",

@@ -18,6 +18,7 @@ from agents.conversations.rows import (
     Deadline,
     HeldMessage,
     Survey,
+    Whole,
 )
 from agents.conversations.surveys import (
     answer_survey_proposal,
@@ -93,5 +94,5 @@ CONVERSATIONS = Stage(
         topics.INBOX,
     ),
     decide=decide,
-    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Aged),
+    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Whole, Aged),
 )

@@ -36,6 +36,11 @@ class MessageReceived(Event):
     user_id: str | None = None
 
 
+MARKETING_STOPPED = "marketing_stopped"
+MARKETING_RESUMED = "marketing_resumed"
+"""Notices: the customer told WhatsApp whether they want the business's marketing messages."""
+
+
 class NoticeReceived(Event):
     """Something that is no message: a reaction, an edit, a deletion, a system notice, an event not known yet.
 
@@ -162,6 +167,12 @@ class Mute(Command):
     type: ClassVar[str] = "command.mute"
 
 
+class Seen(Command):
+    """An agent opened the conversation: the customer's messages count as read, where the channel shows that."""
+
+    type: ClassVar[str] = "command.seen"
+
+
 class ProposeAssignee(Event):
     """Assignment's proposal for a conversation as it was at `revision`; assignee None: nobody can take it now.
 
@@ -263,7 +274,8 @@ class DeliverySent(Event):
 class DeliveryFailed(Event):
     """A receipt says that an accepted message did not reach the customer. Written by status, once a message.
 
-    status: the provider's word. conversation_id, kind: None where the receipt came before delivery's own report.
+    It comes after delivery's own report, whatever the receipts' order. status: the provider's word. conversation_id,
+    kind, via: as delivery sent it.
     """
 
     type: ClassVar[str] = "delivery.failed"
@@ -273,12 +285,13 @@ class DeliveryFailed(Event):
     code: int | None = None
     conversation_id: str | None = None
     kind: str | None = None
+    via: Literal["session", "template"] | None = None
 
 
 class DeliveryUnsent(Event):
     """A message was not sent, for good. Written by delivery.
 
-    reason: window_closed, template_unavailable, refused, provider_unavailable, unknown.
+    reason: window_closed, template_unavailable, refused, provider_unavailable, throttled, unknown.
     """
 
     type: ClassVar[str] = "delivery.unsent"

@@ -11,7 +11,7 @@ from ingress.journal import SOURCE, Change, Fill, Message
 from ingress.people import People, PresenceRequest
 from providers.registry import PROVIDERS
 from schemas.codec import Headers, from_kafka
-from schemas.effects import AiRequest, EffectRequest, MediaRequest, SendRequest
+from schemas.effects import AiRequest, EffectRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.events.callbacks import WebhookReceived
 from schemas.ids import conversation_key
 from schemas.record import Record
@@ -56,6 +56,8 @@ class DriverWorld:
         breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
         self._performers: Performers = {
             SendRequest: breaker.perform,
+            SettleRequest: sender.settle,
+            SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: AiClient(sandbox, "").perform,
             MediaRequest: store_at_once,
         }

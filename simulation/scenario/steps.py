@@ -176,6 +176,7 @@ CommandType = Literal[
     "block",
     "unblock",
     "mute",
+    "seen",
 ]
 _FIELDS_OF_COMMANDS: dict[str, frozenset[str]] = {
     "reply": frozenset({"text", "template"}),

@@ -8,6 +8,7 @@ from media.store import MediaStore, StoreUnavailable
 from providers.provider import Call, Provider, Uploading
 from schemas.effects import TRANSFER_S, SendRequest, SendResult
 from schemas.events.content import Attachment
+from schemas.events.conversation import with_file
 from schemas.settings.channel import ChannelSettings
 from streams.effects.contract import Postponed
 from streams.effects.http import NoAnswer, NotSent, Transport
@@ -42,17 +43,17 @@ class Attachments:
         self, request: SendRequest, provider: Provider, settings: ChannelSettings, base_url: str
     ) -> SendRequest | SendResult | Postponed:
         """The request with its file's id or link in it; else why it can't be sent. Nothing was sent in either case."""
-        content = request.content
-        attachment = None if content is None else content.media
-        if content is None or attachment is None or attachment.file is None:
+        attachment = request.attachment
+        if attachment is None or attachment.file is None:
             return request
         if provider.uploading is not None:
             return await self._uploaded_in(request, attachment, attachment.file, provider.uploading, settings, base_url)
         link = self._link(attachment)
         if link is None:
             return NO_PUBLIC_URL
-        media = attachment.model_copy(update={"link": link})
-        return request.model_copy(update={"content": content.model_copy(update={"media": media})})
+        linked = attachment.model_copy(update={"link": link})
+        content, template = with_file(request.content, request.template, linked)
+        return request.model_copy(update={"content": content, "template": template})
 
     async def _uploaded_in(
         self,

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from pydantic import JsonValue
+
 from agents.stage import Effect
 from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of, derived_id
@@ -40,8 +42,9 @@ def ended(effect_id: str, outcome: Outcome) -> EffectEnded:
     match outcome:
         case Done(result):
             return EffectEnded(effect_id=effect_id, outcome="done", result=result)
-        case Postponed():
-            return EffectEnded(effect_id=effect_id, outcome="postponed")
+        case Postponed(after_s):
+            wait: dict[str, JsonValue] = {} if after_s is None else {"retry_after_s": after_s}
+            return EffectEnded(effect_id=effect_id, outcome="postponed", result=wait)
         case Unknown():
             return EffectEnded(effect_id=effect_id, outcome="unknown")
 
@@ -49,7 +52,7 @@ def ended(effect_id: str, outcome: Outcome) -> EffectEnded:
 class EffectRunner:
     """Performs the effects of one task, each in a task of its own, and hands on how they ended.
 
-    on_end is called in the event loop with the key and the end.
+    on_end is called in the event loop with the key and the end, where that is awaited.
     """
 
     def __init__(self, performers: Performers, on_end: Callable[[str, EffectEnded], None]) -> None:
@@ -76,7 +79,9 @@ class EffectRunner:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _run(self, key: str, effect: Effect, attempted_at: float) -> None:
-        self._on_end(key, ended(effect.id, await self._outcome(effect, attempted_at)))
+        outcome = await self._outcome(effect, attempted_at)
+        if effect.request.awaited:
+            self._on_end(key, ended(effect.id, outcome))
 
     async def _outcome(self, effect: Effect, attempted_at: float) -> Outcome:
         request = effect.request

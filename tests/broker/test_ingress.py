@@ -53,7 +53,7 @@ FILE = parse_channels_file(
 
 def settings_for(kafka: KafkaConnection, prefix: str, data_dir: Path) -> Settings:
     key = SecretStr("aW5ncmVzcy10ZXN0LWtleS1pbmdyZXNzLXRlc3Qta2U=")
-    return Settings(kafka=kafka, topic_prefix=prefix, secret_key=key, max_body_bytes=2 * 2**20, data_dir=data_dir)
+    return Settings(kafka=kafka, topic_prefix=prefix, secret_key=key, data_dir=data_dir)
 
 
 async def make_topics(kafka: KafkaConnection, prefix: str) -> None:
@@ -103,12 +103,12 @@ async def test_callbacks_answered_with_200_are_on_kafka_byte_for_byte_in_order(
         b'{"total":2,"rows":[{"mess',
         b'{"text":"\\udc00 alone, raw \xed\xb0\x80"}',
         b"\x00\xff",
-        b"[" + b" " * (2 * 2**20 - 2) + b"]",
+        b"[" + b" " * (3 * 2**20 - 2) + b"]",
     ]
     async with IngressServer(settings, channels=FILE) as server:
         answers = [await post(client, webhook(server), body) for body in sent]
         refused = [
-            await post(client, webhook(server), b" " * 10 * 2**20),
+            await post(client, webhook(server), b" " * (3 * 2**20 + 1)),
             await post(client, webhook(server) + "x", sent[0]),
             await post(client, webhook(server), b""),
         ]

@@ -16,13 +16,13 @@ from providers.provider import (
     ParsedCallback,
     Provider,
     Screened,
+    TemplatePage,
     WebhookAnswer,
     WebhookRequest,
 )
 from providers.registry import PROVIDERS
 from schemas.effects import SendRequest, SendResult
 from schemas.events.callbacks import WebhookReceived
-from schemas.events.conversation import Template
 from schemas.events.inbox import MessageReceived
 from schemas.settings.channel import ChannelSettings
 from streams.clock import wall_clock
@@ -56,7 +56,7 @@ def read_send(answer: Answer) -> SendResult | None:
     return SendResult(answer="accepted", provider_message_id=answer.body.decode(), http_status=answer.status)
 
 
-def plan_lookup(_template: Template, _settings: ChannelSettings) -> Call | SendResult:
+def plan_templates(_settings: ChannelSettings, _cursor: str | None) -> Call | SendResult:
     return SendResult(answer="template_unavailable", message="a pigeon carries no templates")
 
 
@@ -69,8 +69,9 @@ PIGEON = Provider(
     parse=parse,
     plan_send=plan_send,
     read_send=read_send,
-    plan_lookup=plan_lookup,
-    read_lookup=lambda _template, _answer: None,
+    classify=lambda _code: "request",
+    plan_templates=plan_templates,
+    read_templates=lambda _answer: TemplatePage(()),
     acknowledgement=WebhookAnswer(202, b"coo"),
 )
 

@@ -19,6 +19,7 @@ from providers.engagelab.sending import (
     render_text,
 )
 from providers.provider import InboundMessage, InboundNotice, Receipt
+from schemas.events import conversation
 from simulation.sandbox.accounts import Account, Behaviour, Credentials, Template
 from simulation.sandbox.customers import CustomerMessage
 from simulation.sandbox.engagelab.errors import HTTP_STATUS
@@ -52,7 +53,7 @@ def read(result: SendResult) -> object:
     [
         render_text(ENVELOPE, "Buenos días"),
         render_media(ENVELOPE, "image", "https://example.test/1.jpg", caption="mira"),
-        render_template(ENVELOPE, "hello", "es", parameters=["Berta"]),
+        render_template(ENVELOPE, conversation.Template(name="hello", language="es", parameters=("Berta",))),
     ],
 )
 def test_rendered_requests_are_accepted(provider: Provider, request_: dict[str, JsonValue]) -> None:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from media.store import MediaStore, StoreUnavailable
 from schemas.effects import SendRequest, SendResult
 from schemas.events.content import Attachment, Outgoing
+from schemas.events.conversation import Template, TemplateHeader
 from schemas.settings.channel import ChannelSettings
 from streams.clock import wall_clock
 from streams.effects import sending
@@ -233,3 +234,18 @@ async def test_somebody_else_s_link_is_sent_as_it_is(session: ClientSession, ser
 
 def test_a_send_with_a_file_has_more_time() -> None:
     assert REQUEST.ends_within_s > REQUEST.model_copy(update={"content": None, "text": "x"}).ends_within_s == 10.0
+
+
+@pytest.mark.parametrize("provider", ["whatsapp_cloud", "engagelab"])
+async def test_the_file_in_a_template_s_header_is_uploaded_or_linked_too(
+    session: ClientSession, server: Server, store: MediaStore, provider: str
+) -> None:
+    bill = Attachment(kind="document", file=KEY, filename="Año nº 7.pdf")
+    template = Template(name="bill", language="es", header=TemplateHeader(media=bill))
+    request = REQUEST.model_copy(update={"content": None, "template": template, "via": "template"})
+    assert isinstance(await Bench(session, server, store, provider).send(request), Done)
+    (sent,) = server.sends
+    written = sent["template"] if provider == "whatsapp_cloud" else sent["body"]["template"]
+    file = {"id": "77"} if provider == "whatsapp_cloud" else {"link": f"https://desk.example/media/1.x/{KEY}"}
+    parameter = {"type": "document", "document": {**file, "filename": "Año nº 7.pdf"}}
+    assert written["components"] == [{"type": "header", "parameters": [parameter]}]
