@@ -44,7 +44,7 @@ def up(
     context: typer.Context,
     channels: Annotated[
         Path | None,
-        typer.Option(help="Agents and channels (docs/channels.example.yaml). Without it: one channel, shop."),
+        typer.Option(help="Agents and channels (docs/channels.example.yaml). Without it: a channel at each provider."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="How many workers share the stages.")] = 1,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port for callbacks.")] = 8080,
@@ -56,7 +56,7 @@ def up(
 ) -> None:
     """Run all of LiveDesk on this machine until Ctrl-C.
 
-    That is Kafka, ingress, workers, and a sandbox in the provider's place. The embedded Kafka keeps its data in
+    That is Kafka, ingress, workers, and a sandbox in the providers' place. The embedded Kafka keeps its data in
     LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead. A process that ends by itself is
     started again. The channels' credentials are the sandbox's, which also plays the AI agent: nothing leaves this
     machine.
@@ -140,14 +140,14 @@ def describe(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path) 
         f"Kafka        {where}; topics {stack.settings.topic_prefix}*",
         f"callbacks    {stack.ingress_url}/webhooks/…   metrics: {stack.ingress_url}/metrics",
         f"control API  {stack.control_url}/v1/channels",
-        f"sandbox      {stack.sandbox_url}, in place of the provider and of the AI agent",
+        f"sandbox      {stack.sandbox_url}, in place of the providers and of the AI agent",
         *(f"{worker.name:<12} metrics: http://127.0.0.1:{port}/metrics" for worker, port in workers),
         f"logs         {folder}",
         "",
-        "Webhook URLs, which the provider would be given (keep them secret):",
+        "Webhook URLs, which the providers would be given (keep them secret):",
         *(f"  {channel.id}: {stack.webhook_url(channel)}" for channel in file.channels),
     ]
-    channel = next((channel for channel in file.channels if channel.dev_key and channel.human_agents), None)
+    channel = next((channel for channel in file.channels if channel.human_agents), None)
     return "\n".join([*lines, *(_examples(stack, channel) if channel else ()), ""])
 
 
@@ -156,13 +156,13 @@ def _examples(stack: Stack, channel: ChannelSettings) -> Iterator[str]:
     message = {"contact": contact, "name": "Ana", "text": "Hello, where is my parcel?"}
     reply = {"type": "reply", "by": channel.human_agents[0], "text": "Good morning Ana, I am looking into it."}
     yield f"\nA customer writes to {channel.id}:"
-    yield f"  {_post(f'{stack.sandbox_url}/sandbox/customers/write?dev_key={channel.dev_key}', message)}"
+    yield f"  {_post(f'{stack.sandbox_url}/sandbox/customers/write?account={channel.id}', message)}"
     yield "An agent replies:"
     yield f"  {_post(f'{stack.control_url}/v1/channels/{channel.id}/conversations/{contact}/commands', reply)}"
     yield "What the customer was sent:"
     yield f"  curl -s {shlex.quote(f'{stack.sandbox_url}/sandbox/log?contact={contact}')}"
     yield "Thirty customers, one a second:"
-    script = {"customers": 30, "rate": 1, "dev_key": channel.dev_key}
+    script = {"customers": 30, "rate": 1, "account": channel.id}
     yield f"  {_post(f'{stack.sandbox_url}/sandbox/customers/script', script)}"
 
 

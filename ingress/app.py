@@ -132,7 +132,11 @@ class _Webhooks:
         self._clock, self._new_id, self._metrics, self._max_body_bytes = clock, new_id, metrics, max_body_bytes
         self._limit = RateLimit(asyncio.get_running_loop().time)
         answers = {provider.name: provider.acknowledgement for provider in PROVIDERS.values()}
-        self._ready = {name: ReadyAnswer(answer.body, answer.content_type) for name, answer in answers.items()}
+        self._ready = {
+            name: ReadyAnswer(answer.body, answer.content_type)
+            for name, answer in answers.items()
+            if answer.status == 200 and answer.content_type != "text/plain"
+        }
 
     async def take(
         self, request: web.BaseRequest, provider: Provider, token: str, url: str, query: str
@@ -169,8 +173,9 @@ class _Webhooks:
         for addressed, elsewhere in self._directory.addressed(provider, channel, called):
             if not await self._record(addressed, provider, body, kept, query, elsewhere):
                 return self._without_record(addressed, "not_durable", 503)
-        if request.keep_alive and request.version == HttpVersion11:
-            return self._ready[provider.name]
+        ready = self._ready.get(provider.name)
+        if ready is not None and request.keep_alive and request.version == HttpVersion11:
+            return ready
         return _response(provider.acknowledgement)
 
     async def _record(

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from deploy.folders import DATA, make_folder
 from deploy.kafka.broker import free_port
@@ -21,8 +22,8 @@ from deploy.secrets import Secrets
 from deploy.settings import PROVIDER_URLS, Settings
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.credentials import Credentials
 from simulation.sandbox.app import AI_PATH
-from simulation.sandbox.stand_in import STANDS_IN_FOR
 from streams.runtime.dead_letters import dead_letters_by_stage
 from streams.topology import all_topics
 
@@ -162,6 +163,8 @@ class Stack:
             "LIVEDESK_REPLICATION_FACTOR": str(settings.replication_factor),
             "LIVEDESK_TOPIC_PREFIX": settings.topic_prefix,
             "LIVEDESK_SECRET_KEY": self._secrets.key,
+            # Where the sandbox reaches ingress: it stands in signatures, and in what is sent.
+            "LIVEDESK_PUBLIC_URL": self.ingress_url,
             **provider_variables(self.sandbox_url),
             "LIVEDESK_AI_URL": self.sandbox_url + AI_PATH,
             # The rest of the Kafka connection (SASL, TLS) came from the environment, which children inherit.
@@ -171,18 +174,22 @@ class Stack:
     def _write_accounts(self) -> None:
         accounts = [
             {
-                "dev_key": channel.dev_key,
-                "dev_secret": channel.dev_secret.get_secret_value(),
+                **_plain_credentials(channel),
+                "id": channel.id,
                 "phone_number": channel.phone_number,
                 "business_account_id": channel.business_account_id or "",
                 "callback_url": self.webhook_url(channel),
             }
             for channel in self.channels.channels
-            if channel.provider in STANDS_IN_FOR and channel.dev_key and channel.dev_secret
         ]
         path = self._folder / "sandbox-accounts.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(accounts))
+
+
+def _plain_credentials(channel: ChannelSettings) -> dict[str, str | None]:
+    values = {name: getattr(channel, name) for name in Credentials.model_fields}
+    return {name: v.get_secret_value() if isinstance(v, SecretStr) else v for name, v in values.items()}
 
 
 def provider_variables(url: str) -> dict[str, str]:

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 from deploy.errors import LiveDeskError
 from schemas.events.people import PresenceState
 from simulation.sandbox.customers import CustomerMessage
+from simulation.sandbox.providers import LogEntry
 from simulation.sandbox.sender import CallbackAttempt, CallbackCounts
-from simulation.sandbox.stand_in import LogEntry
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class SandboxClient:
     def __init__(self, session: ClientSession, url: str) -> None:
         self._session, self._url = session, f"{url}/sandbox"
 
-    async def write(self, dev_key: str, messages: Sequence[CustomerMessage], copies: int = 1) -> None:
+    async def write(self, account: str, messages: Sequence[CustomerMessage], copies: int = 1) -> None:
         """Customers write to an account, all in one callback, which is delivered `copies` times."""
         body = [message.model_dump(exclude_none=True) for message in messages]
-        await _call(self._session, "POST", f"{self._url}/customers/write?copies={copies}&dev_key={dev_key}", body)
+        await _call(self._session, "POST", f"{self._url}/customers/write?copies={copies}&account={account}", body)
 
     async def set_ai(self, channel: str, answer: str) -> None:
         """What the AI agent says on a channel from now on: a text, or `handoff`."""

@@ -15,6 +15,7 @@ from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import SecretStr
+from yarl import URL
 
 from bus.connection import client_options
 from deploy.kafka.topics import apply
@@ -33,14 +34,15 @@ from schemas.topics import TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
+from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.in_memory import store_at_once
-from simulation.sandbox.stand_in import LogEntry, Provider
+from simulation.sandbox.providers import LogEntry, Providers
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario
 from simulation.scenario.held_effects import HeldEffects
 from simulation.scenario.prefix import prefixed, stripped
 from simulation.scenario.run import Finished, run
-from simulation.scenario.steps import CommandStep
-from simulation.scenario.world import Evidence, Refusal, StepIds
+from simulation.scenario.world import PUBLIC_URL, Evidence, Refusal, StepIds
 from streams.clock import ManualClock
 from streams.runtime.progress import Progress
 from streams.runtime.shared import Environment
@@ -63,7 +65,7 @@ class Bench:
     """One running system that serves any number of scenarios, one after the other."""
 
     clock: ManualClock
-    provider: Provider
+    provider: Providers
     ai: AiStandIn
     ingress: IngressServer
     worker: Worker
@@ -123,14 +125,15 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
     """The whole system in this process, beside the Kafka of the settings, on topics of its own."""
     prefix = f"{settings.topic_prefix}scenario-{uuid.uuid4().hex[:8]}."
     clock = ManualClock(datetime.now(UTC))
-    provider, ai = Provider(auto_receipts=False), AiStandIn()
+    provider, ai = Providers(auto_receipts=False), AiStandIn()
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
         urls = dict.fromkeys(PROVIDER_URLS.values(), url) | {"ai_url": url + AI_PATH}
         # A folder of its own, which ends with it: ingress keeps a spool.
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="livedesk-scenario-")))
         key = SecretStr(load_secrets(settings).key)
-        own = {"topic_prefix": prefix, "partitions": 2, "data_dir": folder, "secret_key": key, **urls}
+        own = {"topic_prefix": prefix, "partitions": 2, "data_dir": folder, "secret_key": key}
+        own |= {"public_url": PUBLIC_URL, **urls}
         settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)
@@ -164,15 +167,15 @@ class BrokerWorld:
 
     def __init__(self, scenario: Scenario, bench: Bench, prefix: str) -> None:
         self._bench, self._prefix = bench, prefix
-        self._accounts: dict[str, Account] = {c.id: c.provider_account for c in scenario.channels}
+        self._accounts: list[Account] = [channel.provider_account for channel in scenario.channels]
         self._ids = StepIds(scenario.channels[0].id)
 
     @classmethod
     async def build(cls, scenario: Scenario, bench: Bench, prefix: str) -> "BrokerWorld":
         """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario, bench, prefix)
-        for account in world._accounts.values():
-            bench.provider.accounts.put(account)
+        for account in world._accounts:
+            bench.provider.state.accounts.put(account)
         bench.clock.now = scenario.steps[0].at
         bench.worker.rewind()
         bench.next_id = world._ids
@@ -204,16 +207,23 @@ class BrokerWorld:
         self._bench.clock.now = max(self._bench.clock.now, at)
         self._ids.begin(step)
 
-    async def hand_in_callback(self, channel: str, body: bytes) -> None:
-        url = self._bench.ingress.webhook_url(await self.settings(channel))
-        headers = {"Content-Type": "application/json"}
-        async with self._bench.http.post(url, data=body, headers=headers) as got:
+    def webhook_url(self, channel: str) -> str:
+        return self._bench.ingress.public_webhook_url(self._newest(channel))
+
+    async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
+        settings, url = self._newest(channel), request.to or self.webhook_url(channel)
+        signature = STAND_INS[settings.provider].sign(settings, url, request, self._bench.clock())
+        headers = {**signature, "Content-Type": request.content_type}
+        address = URL(url.replace(PUBLIC_URL, self._bench.ingress.url, 1), encoded=True)
+        async with self._bench.http.post(address, data=request.body, headers=headers) as got:
             if got.status != 200:
                 raise NotQuiet(f"ingress answered a callback with {got.status}")
 
-    async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
-        path = f"/v1/channels/{channel}/conversations/{command.contact}/commands"
-        return await self._ask("POST", path, {**command.body, "id": command_id})
+    async def hand_in_command(
+        self, channel: str, contact: str, body: Mapping[str, object], command_id: str
+    ) -> Refusal | None:
+        path = f"/v1/channels/{channel}/conversations/{contact}/commands"
+        return await self._ask("POST", path, {**body, "id": command_id})
 
     async def change_settings(self, channel: str, change: Mapping[str, object]) -> Refusal | None:
         return await self._ask("PATCH", f"/v1/channels/{channel}/settings", dict(change))
@@ -232,13 +242,13 @@ class BrokerWorld:
         return await self._ask("DELETE", f"/v1/accounts/{account}/agents/{agent}")
 
     async def set_provider(self, channel: str, behaviour: Behaviour) -> None:
-        self._bench.provider.set_behaviour(behaviour, self._accounts[channel].dev_key)
+        self._bench.provider.set_behaviour(behaviour, channel)
 
     async def set_ai(self, channel: str, answer: str) -> None:
         self._bench.ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))
 
     async def settings(self, channel: str) -> ChannelSettings:
-        return next(one for one in self._bench.ingress.channels if one.id == channel)
+        return self._newest(channel)
 
     async def evidence(self) -> Evidence:
         records = await self._bench.tail.records(self._prefix)
@@ -250,12 +260,15 @@ class BrokerWorld:
         async with self._bench.http.request(method, url, json=body) as answer:
             return _refusal(answer.status, await answer.json())
 
+    def _newest(self, channel: str) -> ChannelSettings:
+        return next(one for one in self._bench.ingress.channels if one.id == channel)
+
     def _next_deadline(self) -> datetime | None:
         deadlines = (task.state.next_deadline(self._prefix) for task in self._bench.worker.tasks)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _is_ours(self, entry: LogEntry) -> bool:
-        return str((entry.custom_args or {}).get("conversation", "")).startswith(self._prefix)
+        return (entry.conversation or "").startswith(self._prefix)
 
 
 def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:

@@ -4,12 +4,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
 from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import ClientError, ClientSession
 
 AGAIN_S = 0.3
+_JSON: Final = MappingProxyType({"Content-Type": "application/json"})
 
 
 @dataclass
@@ -45,14 +48,20 @@ class Poster:
     def __init__(self, http: ClientSession, asked: Asked) -> None:
         self._http, self._asked = http, asked
 
-    async def ask(self, method: str, url: str, body: bytes | Mapping[str, object], answers: Collection[int]) -> Answer:
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        body: bytes | Mapping[str, object],
+        answers: Collection[int],
+        headers: Mapping[str, str] = _JSON,
+    ) -> Answer:
         """Returns when it was answered. answers: the status that it should be."""
         data = body if isinstance(body, bytes) else orjson.dumps(body)
-        headers = {"Content-Type": "application/json"} if data else {}
         while True:
             self._asked.requests += 1
             try:
-                async with self._http.request(method, url, data=data, headers=headers) as response:
+                async with self._http.request(method, url, data=data, headers=headers if data else None) as response:
                     answer = Answer(response.status, await response.read())
             except (ClientError, TimeoutError, OSError):
                 answer = None
