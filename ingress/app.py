@@ -133,7 +133,9 @@ class _Webhooks:
         self._limit = RateLimit(asyncio.get_running_loop().time)
         answers = {provider.name: provider.acknowledgement for provider in PROVIDERS.values()}
         self._ready = {
-            name: ReadyAnswer(one.body, one.content_type) for name, one in answers.items() if one.status == 200
+            name: ReadyAnswer(answer.body, answer.content_type)
+            for name, answer in answers.items()
+            if answer.status == 200 and answer.content_type != "text/plain"
         }
 
     async def take(

@@ -42,14 +42,15 @@ class KeptChannels:
     def keep(self, key: bytes, value: bytes | None) -> None:
         """Take in a record of the channels topic; soon it is in the file."""
         channel, _, number = key.decode().rpartition("/")
-        if value is None or not number.isdigit():
+        if not number.isdigit() or int(number) < self._newest.get(channel, (0, ""))[0]:
             return
-        revision = int(number)
-        if revision >= self._newest.get(channel, (0, ""))[0]:
-            self._newest[channel] = revision, value.decode()
-            self._due = True
-            if self._saving is None:
-                self._saving = asyncio.get_running_loop().create_task(self._save())
+        if value is None:
+            self._newest.pop(channel, None)
+        else:
+            self._newest[channel] = int(number), value.decode()
+        self._due = True
+        if self._saving is None:
+            self._saving = asyncio.get_running_loop().create_task(self._save())
 
     async def stop(self) -> None:
         """Leave the file as it is."""

@@ -23,6 +23,8 @@ DAMAGED = ".damaged"
 LOCK = "lock"
 SEGMENT_BYTES = 8 * 2**20
 """A file takes no more after that, and is deleted when all of it has been published."""
+_TRIES = 3
+_TRY_AGAIN_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class SpoolFolder:
     def open(cls, root: Path, *, segment_bytes: int = SEGMENT_BYTES) -> Self:
         """Take a folder below root, and what processes that are gone have left in theirs. Raises OSError."""
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        free = [found for path in folders(root) if (found := _locked(path)) is not None]
+        free = [found for path in folders(root) if (found := _lock(path)) is not None]
         if free:
             path, lock = free.pop(0)
         else:
@@ -130,7 +132,7 @@ class SpoolFolder:
                 segment.oldest = places[0].record.at
                 return Chunk(segment, places)
             if segment.read < segment.end:
-                _keep_damaged(segment.path, data)
+                _keep_damaged(segment.path, _read(segment.path, segment.read, segment.end))
             self._drop(segment)
         return None
 
@@ -255,15 +257,24 @@ def _new_folder(root: Path) -> tuple[Path, IO[bytes]]:
         path = root / str(number)
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
-            found = _locked(path)
+            found = _lock(path)
             if found is not None:
                 _sync_folder(root)
                 return found
         number += 1
 
 
-def _locked(path: Path) -> tuple[Path, IO[bytes]] | None:
+def _lock(path: Path) -> tuple[Path, IO[bytes]] | None:
     """The folder, locked; None: a process has it, or has just deleted it."""
+    for _ in range(_TRIES):
+        found = _try_to_lock(path)
+        if found is not None:
+            return found
+        time.sleep(_TRY_AGAIN_SECONDS)  # it may be a look at who has it: in_use
+    return None
+
+
+def _try_to_lock(path: Path) -> tuple[Path, IO[bytes]] | None:
     try:
         lock = (path / LOCK).open("ab")
     except FileNotFoundError:

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from pydantic import SecretStr
 from yarl import URL
 
 from bus.connection import client_options
@@ -128,7 +131,11 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
         urls = dict.fromkeys(PROVIDER_URLS.values(), url) | {"ai_url": url + AI_PATH}
-        own = {"topic_prefix": prefix, "partitions": 2, "public_url": PUBLIC_URL, **urls}
+        # A folder of its own, which ends with it: ingress keeps a spool.
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="livedesk-scenario-")))
+        key = SecretStr(load_secrets(settings).key)
+        own = {"topic_prefix": prefix, "partitions": 2, "data_dir": folder, "secret_key": key}
+        own |= {"public_url": PUBLIC_URL, **urls}
         settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)

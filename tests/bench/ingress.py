@@ -183,7 +183,12 @@ async def run(session: Session) -> Sequence[Report]:
     rounds, seconds = session.pick((1, 0.5), (5, 2.5), (9, 6.0))
     results: list[dict[str, Round]] = []
     with broker(session) as found:
-        changes = {"kafka": found.kafka, "topic_prefix": f"bench{os.getpid()}.", "secret_key": SecretStr(_KEY)}
+        changes = {
+            "kafka": found.kafka,
+            "topic_prefix": f"bench{os.getpid()}.",
+            "secret_key": SecretStr(_KEY),
+            "data_dir": session.folder,
+        }
         settings = load_settings().model_copy(update=changes)
         await apply(settings.kafka, settings.topic_prefix, TOPICS, settings.partitions, 1)
         async with AsyncExitStack() as stack:

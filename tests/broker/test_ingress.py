@@ -54,7 +54,7 @@ FILE = parse_channels_file(
 
 def settings_for(kafka: KafkaConnection, prefix: str, data_dir: Path) -> Settings:
     key = SecretStr("aW5ncmVzcy10ZXN0LWtleS1pbmdyZXNzLXRlc3Qta2U=")
-    return Settings(kafka=kafka, topic_prefix=prefix, secret_key=key)
+    return Settings(kafka=kafka, topic_prefix=prefix, secret_key=key, data_dir=data_dir)
 
 
 async def make_topics(kafka: KafkaConnection, prefix: str) -> None:
