@@ -18,13 +18,15 @@ class Permission(StrEnum):
     DIRECT = "direct"
     """Others' presence and memberships, dead letters, replay."""
     ADMINISTER = "administer"
-    """Settings, agents, webhook addresses, tokens, audit."""
+    """Settings, agents, webhook addresses, tokens, users, audit."""
+    SELF = "self"
+    """One's own session, password and second factor: people have it, tokens don't."""
 
 
 _EACH: Final = {
-    Role.READ: frozenset({Permission.READ}),
-    Role.AGENT: frozenset({Permission.READ, Permission.ACT}),
-    Role.SUPERVISOR: frozenset({Permission.READ, Permission.ACT, Permission.DIRECT}),
+    Role.READ: frozenset({Permission.READ, Permission.SELF}),
+    Role.AGENT: frozenset({Permission.READ, Permission.ACT, Permission.SELF}),
+    Role.SUPERVISOR: frozenset({Permission.READ, Permission.ACT, Permission.DIRECT, Permission.SELF}),
     Role.ADMIN: frozenset(Permission),
 }
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = _EACH
@@ -32,7 +34,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = _EACH
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who calls. id: `token/{id}` or `user/{id}`."""
+    """Who calls. id: `token/{id}`, `user/{id}`, or another of the audit topic's."""
 
     id: str
     name: str
@@ -40,6 +42,8 @@ class Actor:
 
     def may(self, permission: Permission) -> bool:
         """Whether their role has the permission."""
+        if permission is Permission.SELF and not self.id.startswith("user/"):
+            return False
         return permission in PERMISSIONS[self.grant.role]
 
     def sees_account(self, account: str) -> bool:

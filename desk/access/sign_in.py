@@ -1,0 +1,117 @@
+"""Signing in with a password and, where the user has one, a second factor."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from desk.access.directory import AccessDirectory, as_login
+from desk.access.lockout import OF_A_LOGIN, OF_AN_ADDRESS, Lockout, address_subject, login_subject
+from desk.access.passwords import MAX_CHARACTERS, Passwords
+from desk.access.second_factor import code_step, recovery_hash
+from desk.access.store import AccessStore
+from desk.access.writer import AccessWriter
+from schemas.events.access import UserSaved
+
+logger = logging.getLogger(__name__)
+
+
+class SignInRefused(Exception):
+    """Refused, whatever the reason: the login or password is wrong, nobody's or locked, or the user is disabled."""
+
+
+class CodeNeeded(Exception):
+    """The password is right, and the second factor is missing."""
+
+
+class TooManyTries(Exception):
+    """From this address. wait: how long."""
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__(str(wait))
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What somebody shows who wants to sign in."""
+
+    login: str
+    password: str
+    code: str | None = None
+
+
+class SignIn:
+    """Judges what is shown. decrypt: the secrets of second factors."""
+
+    def __init__(
+        self,
+        directory: AccessDirectory,
+        store: AccessStore,
+        passwords: Passwords,
+        writer: AccessWriter,
+        *,
+        decrypt: Callable[[str], str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._directory, self._store, self._passwords, self._writer = directory, store, passwords, writer
+        self._decrypt, self._clock = decrypt, clock
+        self._lockout = Lockout(store)
+
+    async def admit(self, shown: Shown, address: str | None) -> UserSaved:
+        """The user who shows this. Raises SignInRefused, CodeNeeded, TooManyTries; NotDurable.
+
+        SignInRefused comes after the same time, whatever the reason.
+        """
+        now = self._clock()
+        subject, place = login_subject(as_login(shown.login)), address_subject(address)
+        wait = await self._lockout.admit(place, OF_AN_ADDRESS, now)
+        if wait is not None:
+            raise TooManyTries(wait)
+        locked = await self._lockout.admit(subject, OF_A_LOGIN, now) is not None
+        try:
+            user = await self._judge(shown, locked, now)
+        except CodeNeeded:
+            await self._lockout.take_back(subject, now)
+            await self._lockout.take_back(place, now)
+            raise
+        await self._lockout.forget(subject)
+        await self._lockout.take_back(place, now)
+        logger.info("signed in: user/%s", user.id)
+        return user
+
+    async def confirm(self, user: UserSaved, password: str) -> None:
+        """Have somebody who is signed in show the password again. Raises SignInRefused."""
+        now, subject = self._clock(), login_subject(user.login)
+        locked = await self._lockout.admit(subject, OF_A_LOGIN, now) is not None
+        if not (await self._passwords.check(None if locked else user.password, password)).right:
+            raise SignInRefused
+        await self._lockout.forget(subject)
+
+    async def _judge(self, shown: Shown, locked: bool, now: datetime) -> UserSaved:
+        user = self._directory.user_by_login(shown.login)
+        usable = user is not None and not user.disabled and not locked and len(shown.password) <= MAX_CHARACTERS
+        checked = await self._passwords.check(user.password if user and usable else None, shown.password)
+        if user is None or not checked.right:
+            logger.info("sign-in refused: %s", "an unknown login" if user is None else f"user/{user.id}")
+            raise SignInRefused
+        if user.second_factor is not None:
+            if not shown.code:
+                raise CodeNeeded
+            await self._check_code(user, shown.code, now)
+        if checked.stale:
+            await self._writer.rehash_password(user, await self._passwords.hash(shown.password))
+        return user
+
+    async def _check_code(self, user: UserSaved, code: str, now: datetime) -> None:
+        """Each code counts once. Raises SignInRefused."""
+        factor = user.second_factor
+        if factor is None:
+            return
+        step = code_step(self._decrypt(factor.secret), code, now)
+        if step is not None and await self._store.use_step(user.id, step):
+            return
+        if step is None and await self._writer.use_recovery_code(user.id, recovery_hash(code)):
+            return
+        logger.info("sign-in refused: user/%s, by the second factor", user.id)
+        raise SignInRefused
