@@ -57,7 +57,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who signed in. subject: issuer and the id there. email: only one that the provider has verified, in lower case."""
+    """Who signed in. subject: issuer and the id there. email: only one that the provider verified, in lower case."""
 
     subject: str
     email: str | None

@@ -1,6 +1,5 @@
 """The control API as an aiohttp application, made from its table of routes."""
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
@@ -12,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 
 from bus.publisher import NotDurable
 from desk.access.permissions import Actor, Permission
-from desk.access.tokens import AccessDirectory, token_hash
 from desk.api.problems import Problem, not_found, not_valid
 from desk.api.route import PATTERNS, Answer, Call, Nothing, Route
 from schemas.events.access import Grant, Role
@@ -29,8 +27,6 @@ Visible = Callable[[Actor, "dict[str, str]"], bool]
 """Whether the actor may know of what the parts of the path name."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-INSTALLATION: Final = Actor("token/installation", "installation", Grant(role=Role.ADMIN))
-"""Whoever has the installation's key."""
 _NOBODY: Final = Actor("nobody", "", Grant(role=Role.READ, channels=()))
 _SAFE: Final = {
     "Cache-Control": "no-store",
@@ -38,21 +34,6 @@ _SAFE: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-
-
-def by_token(directory: AccessDirectory, own_token: str | None = None) -> Authenticate:
-    """Who calls, by the token in the Authorization header. own_token: the installation's, which may do everything."""
-    own = None if own_token is None else token_hash(own_token)
-
-    async def authenticate(request: web.Request, now: datetime) -> Actor | None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        if own is not None and hmac.compare_digest(own, token_hash(token.strip())):
-            return INSTALLATION
-        return directory.find(token.strip(), now)
-
-    return authenticate
 
 
 def build_api(
@@ -94,14 +75,17 @@ class _Endpoint:
             raise Problem(
                 401,
                 "unknown_caller",
-                "send a token that counts: Authorization: Bearer ldk_…",
+                "sign in, or send a token that counts: Authorization: Bearer ldk_…",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         # First, so that a refusal does not tell that it is there.
         if not self._visible(actor, path):
             raise not_found()
         if not actor.may(permission):
-            raise Problem(403, "not_allowed", f"the role {actor.grant.role} may not {permission}")
+            detail = f"the role {actor.grant.role} may not {permission}"
+            if permission is Permission.SELF:
+                detail = "only a person who is signed in has a session, a password and a second factor"
+            raise Problem(403, "not_allowed", detail)
         return actor
 
     async def _body(self, request: web.Request) -> object:

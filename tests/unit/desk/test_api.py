@@ -11,14 +11,17 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 
 from bus.publisher import NotDurable
+from desk.access.directory import AccessDirectory
 from desk.access.permissions import PERMISSIONS, Actor, Permission, exceeds
-from desk.access.tokens import AccessDirectory, new_token, token_hash
-from desk.api.app import build_api, by_token
+from desk.access.tokens import new_token, token_hash
+from desk.api.app import build_api
+from desk.api.callers import Callers
 from desk.api.openapi import openapi
 from desk.api.route import Answer, Call, Route
 from schemas.events.access import Grant, Role, TokenRevoked, TokenSaved
 from schemas.record import Record, encode
 from schemas.settings.types import Id, SettingsModel
+from tests.support.access import AccessJournal, front_door
 
 NOW = datetime(2026, 3, 9, 8, 30, tzinfo=UTC)
 
@@ -92,7 +95,8 @@ def visible(actor: Actor, path: dict[str, str]) -> bool:
 
 @asynccontextmanager
 async def running(office: Office) -> AsyncIterator[ClientSession]:
-    runner = web.AppRunner(build_api(ROUTES, by_token(office.directory), visible, lambda: NOW), access_log=None)
+    callers = Callers(front_door(AccessJournal(office.directory, lambda: NOW), lambda: NOW))
+    runner = web.AppRunner(build_api(ROUTES, callers.authenticate, visible, lambda: NOW), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
