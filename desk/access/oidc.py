@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
-from aiohttp import BasicAuth, ClientError, ClientSession, ClientTimeout, StreamReader
+from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
@@ -150,15 +150,17 @@ class OidcClient:
             "redirect_uri": settings.redirect_uri,
             "code_verifier": verifier,
         }
-        auth = None
+        headers = {}
         if settings.client_secret is None:
             form["client_id"] = settings.client_id
         elif "client_secret_basic" in configuration.token_endpoint_auth_methods_supported:
             secret = settings.client_secret.get_secret_value()
-            auth = BasicAuth(quote(settings.client_id, safe=""), quote(secret, safe=""))
+            # Each as in a form, before they are joined (RFC 6749, 2.3.1).
+            pair = f"{quote(settings.client_id, safe='')}:{quote(secret, safe='')}"
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         else:
             form |= {"client_id": settings.client_id, "client_secret": settings.client_secret.get_secret_value()}
-        status, data = await self._ask("POST", configuration.token_endpoint, form, auth)
+        status, data = await self._ask("POST", configuration.token_endpoint, form, headers)
         if status >= 500:
             raise OidcUnreachable(f"the token endpoint answered {status}")
         token = data.get("id_token")
@@ -220,10 +222,10 @@ class OidcClient:
         return data
 
     async def _ask(
-        self, method: str, url: str, form: Mapping[str, str] | None = None, auth: BasicAuth | None = None
+        self, method: str, url: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
         try:
-            asked = self._http.request(method, url, data=form, auth=auth, timeout=_TIMEOUT, allow_redirects=False)
+            asked = self._http.request(method, url, data=form, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
             async with asked as answer:
                 status, body = answer.status, await _read(answer.content)
         except (ClientError, TimeoutError, OSError) as error:

@@ -73,7 +73,8 @@ class Browser:
         self.cookies: dict[str, str] = {}
         self.set_cookies: list[str] = []
         self.headers: dict[str, str] = {}
-        self.location, self.retry_after = "", None
+        self.location = ""
+        self.retry_after: str | None = None
 
     @property
     def session(self) -> str | None:

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import pyotp
 import pytest
 from aiohttp import ClientSession
 from argon2 import PasswordHasher
+from pydantic import JsonValue
 
 from desk.access.passwords import Passwords
 from desk.access.permissions import Actor
@@ -23,6 +25,7 @@ from tests.support.access import Browser
 from tests.support.ingress import Ingress, running
 
 ROOT = Actor("test", "test", Grant(role=Role.ADMIN))
+Json = dict[str, JsonValue]
 LOGIN, PASSWORD = "marta@example.com", "planted-password-é"
 
 
@@ -41,8 +44,8 @@ class Home:
         assert status == 201, answer
         return browser
 
-    async def change(self, **fields: object) -> None:
-        await self.ingress.door.writer.change_user(ROOT, self.marta.id, UserFields(**fields))  # type: ignore[arg-type]
+    async def change(self, **fields: Any) -> None:
+        await self.ingress.door.writer.change_user(ROOT, self.marta.id, UserFields(**fields))
 
     def later(self, by: timedelta) -> None:
         self.ingress.now += by
@@ -214,13 +217,13 @@ ELSEWHERE = "https://evil.example"
 )
 async def test_another_site_s_page_can_t_use_the_session(home: Home, headers: dict[str, str], allowed: bool) -> None:
     browser = await home.signed_in()
-    writes = ("PUT", "/v1/accounts/main/agents/irene/presence", {"state": "busy"})
-    found, answer = await browser.call(*writes, **headers)
+    path, busy = "/v1/accounts/main/agents/irene/presence", Json(state="busy")
+    found, answer = await browser.call("PUT", path, busy, **headers)
     assert (found, answer.get("code")) == ((202, None) if allowed else (403, "cross_site"))
     assert await status(browser, **headers) == 200
     # A token is sent by no browser of itself.
     browser.headers["Authorization"] = f"Bearer {home.ingress.token(Role.ADMIN)}"
-    assert (await browser.call(*writes, **headers))[0] == 202
+    assert (await browser.call("PUT", path, busy, **headers))[0] == 202
 
 
 async def test_another_site_s_page_can_t_sign_somebody_in(home: Home) -> None:
@@ -427,13 +430,14 @@ async def test_a_token_has_no_session_password_or_second_factor(home: Home) -> N
     browser = home.browser()
     browser.headers["Authorization"] = f"Bearer {home.ingress.token(Role.ADMIN)}"
     assert (await browser.call("GET", "/v1/session"))[1]["permissions"] == ["read", "act", "direct", "administer"]
-    for method, path, body in (
+    refused: list[tuple[str, str, JsonValue]] = [
         ("DELETE", "/v1/session", None),
         ("DELETE", "/v1/sessions", None),
         ("PUT", "/v1/session/password", {"current": "a", "new": "b"}),
         ("POST", "/v1/session/second-factor", {"password": "a"}),
-    ):
-        assert (await browser.call(method, path, body))[0] == 403  # type: ignore[arg-type]
+    ]
+    for method, path, body in refused:
+        assert (await browser.call(method, path, body))[0] == 403
 
 
 async def test_what_one_changes_of_oneself_is_audited(home: Home) -> None:

@@ -126,7 +126,7 @@ async def test_nobody_gives_more_than_they_have(
 @pytest.mark.parametrize("role", [Role.SUPERVISOR, Role.AGENT, Role.READ])
 async def test_only_administrators_see_and_give(admins: Admins, role: Role) -> None:
     caller = admins.bearer(admins.ingress.token(role, account="main", agent="irene"))
-    for method, path, body in (
+    asked: list[tuple[str, str, JsonValue]] = [
         ("GET", "/v1/tokens", None),
         ("POST", "/v1/tokens", {"name": "x", "grant": {"role": "read", "account": "main"}}),
         ("DELETE", "/v1/tokens/t0", None),
@@ -135,8 +135,9 @@ async def test_only_administrators_see_and_give(admins: Admins, role: Role) -> N
         ("POST", "/v1/users", user()),
         ("PATCH", "/v1/users/x", {}),
         ("DELETE", "/v1/users/x", None),
-    ):
-        status, answer = await caller.call(method, path, body)  # type: ignore[arg-type]
+    ]
+    for method, path, body in asked:
+        status, answer = await caller.call(method, path, body)
         assert (status, answer["code"]) == (403, "not_allowed"), path
 
 
@@ -146,15 +147,16 @@ async def test_tokens_and_users_of_others_are_not_there(admins: Admins) -> None:
     id = created["user"]["id"]
     missing = await admins.main.call("GET", "/v1/users/nobody")
     assert missing[0] == 404
+    asked: list[tuple[str, str, JsonValue]] = [
+        ("GET", f"/v1/users/{id}", None),
+        ("PATCH", f"/v1/users/{id}", {"disabled": True}),
+        ("DELETE", f"/v1/users/{id}", None),
+        ("DELETE", f"/v1/tokens/{token}", None),
+        ("DELETE", "/v1/tokens/t0", None),
+    ]
     for other in (admins.other, admins.desk):
-        for method, path, body in (
-            ("GET", f"/v1/users/{id}", None),
-            ("PATCH", f"/v1/users/{id}", {"disabled": True}),
-            ("DELETE", f"/v1/users/{id}", None),
-            ("DELETE", f"/v1/tokens/{token}", None),
-            ("DELETE", "/v1/tokens/t0", None),
-        ):
-            assert await other.call(method, path, body) == missing  # type: ignore[arg-type]
+        for method, path, body in asked:
+            assert await other.call(method, path, body) == missing
         tokens = (await other.call("GET", "/v1/tokens"))[1]["tokens"]
         assert token not in {one["id"] for one in tokens}
         assert (await other.call("GET", "/v1/users"))[1] == {"users": []}
@@ -221,8 +223,9 @@ async def test_an_administrator_removes_a_lost_second_factor_but_not_their_own(a
     )
     browser = admins.bearer()
     assert (await browser.sign_in("boss@example.com", "a long password"))[0] == 201
-    for change in ({"password": "another long one"}, {"remove_second_factor": True}):
-        status, answer = await browser.call("PATCH", f"/v1/users/{boss.id}", change)  # type: ignore[arg-type]
+    changes: list[Json] = [{"password": "another long one"}, {"remove_second_factor": True}]
+    for change in changes:
+        status, answer = await browser.call("PATCH", f"/v1/users/{boss.id}", change)
         assert (status, answer["code"]) == (409, "own_secret")
     status, answer = await admins.root.call("PATCH", f"/v1/users/{boss.id}", {"remove_second_factor": True})
     assert (status, answer["user"]["second_factor"]) == (200, False)
