@@ -77,7 +77,7 @@ class OidcProvider:
         claims = {"iss": self.url, "aud": CLIENT, "exp": now + 300, "iat": now, "nonce": asked["nonce"]}
         claims |= {**self.claims, **self.changes}
         claims = {name: value for name, value in claims.items() if value is not None}
-        header = {"alg": self.algorithm, "kid": getattr(self.key, "kid", "first")}
+        header = {"alg": self.algorithm, "kid": getattr(self.key, "kid", None) or "first"}
         token = jwt.encode(header, claims, self.key, algorithms=[self.algorithm])
         return web.json_response({"access_token": "a", "token_type": "Bearer", "id_token": token})
 
