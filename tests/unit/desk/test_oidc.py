@@ -2,6 +2,7 @@
 
 import logging
 import os
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,6 @@ from urllib.parse import urlencode
 
 import pytest
 from aiohttp import ClientSession, web
-from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from pydantic import SecretStr
 
@@ -211,7 +211,7 @@ async def test_a_token_signed_with_the_client_s_secret_or_not_at_all_is_refused(
     provider = place.provider
     provider.key, provider.algorithm = OctKey.import_key(SECRET), "HS256"
     assert await place.refused()
-    unsigned = jwt.encode({"alg": "none"}, {"sub": "m-1"}, OctKey.generate_key(), algorithms=["none"])
+    unsigned = ".".join([*(urlsafe_b64encode(part).decode() for part in (b'{"alg":"none"}', b'{"sub":"m-1"}')), ""])
     provider.failing["/token"] = web.json_response({"id_token": unsigned})
     assert await place.refused()
     for garbage in ("", "a.b.c", "\x00", "." * 100_000, 7, None):
