@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.events.access import Grant, Role
+from schemas.settings.errors import FieldError
 
 
 class Permission(StrEnum):
@@ -64,4 +65,14 @@ def exceeds(grant: Grant, giver: Grant) -> str | None:
         return "account"
     if giver.channels is not None and (grant.channels is None or not set(grant.channels) <= set(giver.channels)):
         return "channels"
+    return None
+
+
+def incomplete(grant: Grant) -> FieldError | None:
+    """What is missing in a grant; None: nothing."""
+    if grant.role is Role.AGENT and grant.agent is None:
+        return FieldError("grant.agent", "is required for the role agent")
+    for name in ("channels", "agent"):
+        if getattr(grant, name) is not None and grant.account is None:
+            return FieldError("grant.account", f"is required with {name}")
     return None

@@ -1,6 +1,6 @@
 """Grants as they are asked for in the API."""
 
-from desk.access.permissions import Actor, exceeds
+from desk.access.permissions import Actor, exceeds, incomplete
 from desk.api.problems import Problem
 from desk.directory import DeskDirectory
 from schemas.events.access import Grant, Role
@@ -26,25 +26,19 @@ class GrantForm(SettingsModel):
         if field is not None:
             more = FieldError(f"grant.{field}", "is more than you have")
             raise Problem(403, "exceeds", "nobody gives more than they have", [more])
-        wrong = tuple(_wrong(grant, directory))
+        wrong = [missing] if (missing := incomplete(grant)) is not None else _unknown(grant, directory)
         if wrong:
-            raise InvalidSettings(wrong)
+            raise InvalidSettings(tuple(wrong))
         return grant
 
 
-def _wrong(grant: Grant, directory: DeskDirectory) -> list[FieldError]:
-    if grant.account is None:
-        needing = [name for name in ("channels", "agent") if getattr(grant, name) is not None]
-        if grant.role is Role.AGENT and "agent" not in needing:
-            needing.append("agent")
-        return [FieldError("grant.account", f"is required with {name}") for name in needing[:1]]
+def _unknown(grant: Grant, directory: DeskDirectory) -> list[FieldError]:
     errors = []
     for index, id in enumerate(grant.channels or ()):
         channel = directory.find(id)
         if channel is None or channel.account != grant.account or channel.state == "deleted":
             errors.append(FieldError(f"grant.channels[{index}]", "is not a channel of the account"))
-    if grant.role is Role.AGENT and grant.agent is None:
-        errors.append(FieldError("grant.agent", "is required for the role agent"))
-    if grant.agent is not None and directory.find_agent(grant.account, grant.agent) is None:
+    account, agent = grant.account, grant.agent
+    if account is not None and agent is not None and directory.find_agent(account, agent) is None:
         errors.append(FieldError("grant.agent", "is not a human agent of the account"))
     return errors

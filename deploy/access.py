@@ -1,0 +1,126 @@
+"""Tokens and users from the terminal: written to Kafka by whoever has it and the installation's key."""
+
+import getpass
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from aiokafka.errors import KafkaError
+
+from bus.aiokafka_fixes import quiet_loggers
+from bus.follower import TopicFollower
+from bus.publisher import NotDurable
+from deploy.errors import LiveDeskError
+from deploy.secrets import KEY_FILE, Secrets, load_secrets
+from deploy.settings import Settings
+from desk.access.directory import AccessDirectory
+from desk.access.permissions import Actor
+from desk.access.tokens import new_token
+from desk.access.writer import AccessWriter
+from desk.kafka_journal import KafkaJournal
+from schemas.events.access import Grant, Role
+from schemas.topics import ACCESS
+from streams.clock import wall_clock
+
+TOKEN_FILE: Final = "admin.token"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Everybody who may call, and what changes that."""
+
+    directory: AccessDirectory
+    writer: AccessWriter
+
+
+def terminal() -> Actor:
+    """Whoever is at the terminal."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # as in a container, whose user has no name
+        name = str(os.getuid())
+    return Actor(f"terminal/{name}", name, Grant(role=Role.ADMIN))
+
+
+@asynccontextmanager
+async def open_access(settings: Settings) -> AsyncIterator[Access]:
+    """Tokens and users as they are now. Raises LiveDeskError, also where a change inside is not durable."""
+    quiet_loggers()
+    secrets, directory = _secrets(settings), AccessDirectory()
+    topic = ACCESS.full_name(settings.topic_prefix)
+    follower = TopicFollower(settings.kafka, topic, directory.apply)
+    journal = KafkaJournal(
+        settings.kafka,
+        {topic: follower},
+        prefix=settings.topic_prefix,
+        encrypt=secrets.encrypt,
+        clock=wall_clock,
+        new_id=_new_id,
+    )
+    try:
+        with _unreachable(settings):
+            await follower.start()
+        yield Access(directory, AccessWriter(directory, journal, new_id=_new_id, random_bytes=os.urandom))
+    except NotDurable as error:
+        raise LiveDeskError(f"It could not be saved: {error}.", "Is Kafka healthy? Try again.") from error
+    finally:
+        await follower.stop()
+
+
+async def first_admin_token(settings: Settings, access: Access, now: datetime) -> Path | None:
+    """Make a token that may do everything, where nobody else may. Returns the file that it is in, for its owner only.
+
+    None: there is such a token or user already.
+    """
+    tokens = (one.grant for one in access.directory.tokens() if one.expires_at is None or now < one.expires_at)
+    users = (one.grant for one in access.directory.users() if not one.disabled)
+    if any(grant.role is Role.ADMIN and grant.account is None for grant in (*tokens, *users)):
+        return None
+    path, token = settings.data_dir / TOKEN_FILE, new_token(os.urandom)
+    # First: a token that is in no file would count, and be nobody's.
+    _write(path, token)
+    await access.writer.create_token(terminal(), "first administrator", Grant(role=Role.ADMIN), token=token)
+    return path
+
+
+def _write(path: Path, token: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".token-")  # readable by its owner only
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+        file.flush()
+        os.fsync(descriptor)
+    Path(scratch).replace(path)
+
+
+def _new_id() -> str:
+    return uuid4().hex
+
+
+def _secrets(settings: Settings) -> Secrets:
+    if settings.secret_key is None and not (settings.data_dir / KEY_FILE).exists():
+        raise LiveDeskError(
+            "The installation's key is not here: only who has it makes tokens and users in the terminal.",
+            "Set LIVEDESK_SECRET_KEY or LIVEDESK_DATA_DIR, or start the pipeline here once.",
+        )
+    return load_secrets(settings)
+
+
+@contextmanager
+def _unreachable(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except LookupError as error:
+        raise LiveDeskError(f"{error.args[0]}.", "Create the topics: livedesk topics apply") from error
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise LiveDeskError(
+            f"Kafka can't be reached at {settings.kafka.bootstrap_servers} ({type(error).__name__}).",
+            "Start it (on a laptop: livedesk broker start), or set KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ "
+            "variables.",
+        ) from error
