@@ -138,7 +138,7 @@ def test_without_topics_or_the_key_it_is_said_what_to_do(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, topic_prefix: str
 ) -> None:
     monkeypatch.setenv("LIVEDESK_TOPIC_PREFIX", f"{topic_prefix}other.")
-    with pytest.raises(LiveDeskError, match="does not exist"):
+    with pytest.raises(LiveDeskError, match="There is no topic"):
         run("token", "list")
     monkeypatch.delenv("LIVEDESK_SECRET_KEY")
     with pytest.raises(LiveDeskError, match="key is not here"):
