@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from aiohttp import ClientSession
+
 from bus.aiokafka_fixes import quiet_loggers
 from bus.follower import TopicFollower
 from bus.publisher import NotDurable
@@ -18,10 +20,13 @@ from deploy.errors import LiveDeskError
 from deploy.kafka.committed import committed_reader
 from deploy.secrets import KEY_FILE, Secrets, load_secrets
 from deploy.settings import Settings
+from desk.access.admission import AdmissionRules
 from desk.access.directory import AccessDirectory
+from desk.access.oidc import OidcClient, OidcSettings
 from desk.access.permissions import Actor
 from desk.access.tokens import new_token
 from desk.access.writer import AccessWriter
+from desk.api.oidc import CALLBACK
 from desk.kafka_journal import KafkaJournal
 from schemas.events.access import Grant, Role
 from schemas.topics import ACCESS
@@ -72,6 +77,22 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
         raise LiveDeskError(f"It could not be saved: {error}.", "Is Kafka healthy? Try again.") from error
     finally:
         await follower.stop()
+
+
+def oidc(settings: Settings, http: ClientSession) -> tuple[OidcClient, AdmissionRules] | None:
+    """The OIDC provider of the settings, and who is admitted by it; None: there is none."""
+    if settings.oidc_issuer is None or settings.oidc_client_id is None or settings.desk_url is None:
+        return None
+    provider = OidcSettings(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.desk_url.rstrip("/") + CALLBACK,
+        settings.oidc_client_secret,
+    )
+    # As they are on the topic, so that a grant that is the same is found to be the same.
+    grants = {value: Grant.model_validate(grant.model_dump()) for value, grant in settings.oidc_grants.items()}
+    rules = AdmissionRules(settings.oidc_domains, settings.oidc_claim, grants)
+    return OidcClient(provider, http, clock=wall_clock, random_bytes=os.urandom), rules
 
 
 async def first_admin_token(settings: Settings, access: Access, now: datetime) -> Path | None:
