@@ -38,7 +38,7 @@ def sandbox(
         ),
     ] = None,
     dev_key: Annotated[str, typer.Option(help="Key of the one account.")] = "sandbox-key",
-    dev_secret: Annotated[str, typer.Option(help="Secret of the one account.")] = "sandbox-secret",
+    dev_secret: Annotated[str, typer.Option(help="Secret of the one account.")] = "sandbox-secret",  # noqa: S107 - of a stand-in, told to everybody
     phone_number: Annotated[str, typer.Option(help="Sender number of the one account.")] = "+34600000001",
     callback_url: Annotated[
         str | None, typer.Option(help="Webhook URL of the channel. It can be given later: POST /sandbox/accounts.")

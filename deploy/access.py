@@ -32,7 +32,7 @@ from schemas.events.access import Grant, Role
 from schemas.topics import ACCESS
 from streams.clock import wall_clock
 
-TOKEN_FILE: Final = "admin.token"
+TOKEN_FILE: Final = "admin.token"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True)
