@@ -122,9 +122,13 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^?#]+$",
         description="Where browsers reach the control API from outside: the OIDC provider sends people back there.",
     )
+    require_second_factor: bool = Field(
+        default=False,
+        description="Whether people who sign in with a password may do nothing before they have set a second factor.",
+    )
     oidc_issuer: str | None = Field(
         default=None,
-        pattern=r"^https?://[^?#]+$",
+        pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])[^?#]+$",
         description="The OpenID Connect provider where people may sign in; needs LIVEDESK_DESK_URL and a client id.",
     )
     oidc_client_id: str | None = Field(default=None, description="The id that the OIDC provider knows us by.")

@@ -36,7 +36,10 @@ class Means:
 
 
 class FrontDoor:
-    """The parts. oidc: None: nobody signs in at a provider. address: where a request comes from."""
+    """The parts. oidc: None: nobody signs in at a provider. address: where a request comes from.
+
+    require_second_factor: who signs in with a password may do nothing before they have one.
+    """
 
     def __init__(
         self,
@@ -48,11 +51,12 @@ class FrontDoor:
         passwords: Passwords,
         oidc: tuple[OidcClient, AdmissionRules] | None = None,
         address: Callable[[web.Request], str | None] = peer,
+        require_second_factor: bool = False,
     ) -> None:
         self.directory, self.store, self.means, self.address = directory, store, means, address
         self.passwords = passwords
         self.seals = Seals(means.key)
-        self.sessions = Sessions(directory, store, means.random_bytes)
+        self.sessions = Sessions(directory, store, means.random_bytes, require_strong=require_second_factor)
         self.writer = AccessWriter(directory, journal, new_id=means.new_id, random_bytes=means.random_bytes)
         self.sign_in = SignIn(directory, store, self.passwords, self.writer, decrypt=means.decrypt, clock=means.clock)
         self.oidc = None if oidc is None else oidc[0]

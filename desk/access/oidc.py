@@ -65,7 +65,9 @@ class Identity:
     claims: Mapping[str, Any] = field(repr=False)
 
 
-class _Configuration(BaseModel):
+class Configuration(BaseModel):
+    """What the provider says of itself (OpenID Connect Discovery 1.0, 3)."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     issuer: str
@@ -73,6 +75,15 @@ class _Configuration(BaseModel):
     token_endpoint: str
     jwks_uri: str
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+
+    def why_not(self, issuer: str) -> str | None:
+        """Why it can't be that issuer's; None: it can."""
+        if self.issuer != issuer:
+            return "the provider's configuration is another issuer's: LIVEDESK_OIDC_ISSUER must be exactly the same"
+        addresses = (self.authorization_endpoint, self.token_endpoint, self.jwks_uri)
+        if issuer.startswith("https:") and not all(address.startswith("https:") for address in addresses):
+            return "the provider's configuration has an address without TLS"
+        return None
 
 
 class OidcClient:
@@ -89,7 +100,7 @@ class OidcClient:
     ) -> None:
         self._settings, self._http = settings, http
         self._clock, self._random_bytes, self._monotonic = clock, random_bytes, monotonic
-        self._configuration: _Configuration | None = None
+        self._configuration: Configuration | None = None
         self._keys: KeySet | None = None
         self._keys_at = 0.0
 
@@ -128,20 +139,21 @@ class OidcClient:
             claims=claims,
         )
 
-    async def _configured(self) -> _Configuration:
+    async def _configured(self) -> Configuration:
         if self._configuration is None:
             base = self._settings.issuer.rstrip("/")
             data = await self._get(f"{base}/.well-known/openid-configuration")
             try:
-                found = _Configuration.model_validate(data)
+                found = Configuration.model_validate(data)
             except ValidationError:
                 raise OidcUnreachable("the provider's configuration can't be read") from None
-            if found.issuer.rstrip("/") != base:
-                raise OidcUnreachable("the provider's configuration is another issuer's")
+            reason = found.why_not(self._settings.issuer)
+            if reason is not None:
+                raise OidcUnreachable(reason)
             self._configuration = found
         return self._configuration
 
-    async def _redeem(self, configuration: _Configuration, code: str, verifier: str) -> str:
+    async def _redeem(self, configuration: Configuration, code: str, verifier: str) -> str:
         """The ID token for a code."""
         settings = self._settings
         form = {
@@ -168,7 +180,7 @@ class OidcClient:
             raise OidcRefused(f"the token endpoint answered {status}, or without an ID token")
         return token
 
-    async def _verified(self, configuration: _Configuration, token: str, nonce: str) -> dict[str, Any]:
+    async def _verified(self, configuration: Configuration, token: str, nonce: str) -> dict[str, Any]:
         """The ID token's claims (OpenID Connect Core 1.0, 3.1.3.7)."""
         keys = await self._current_keys(configuration)
         try:
@@ -196,17 +208,17 @@ class OidcClient:
             raise OidcRefused("the ID token was issued to another client")
         return dict(decoded.claims)
 
-    async def _current_keys(self, configuration: _Configuration) -> KeySet:
+    async def _current_keys(self, configuration: Configuration) -> KeySet:
         if self._keys is None or self._monotonic() - self._keys_at >= KEYS_KEPT_SECONDS:
             return await self._fetch_keys(configuration)
         return self._keys
 
-    async def _newer_keys(self, configuration: _Configuration, known: KeySet) -> KeySet:
+    async def _newer_keys(self, configuration: Configuration, known: KeySet) -> KeySet:
         if self._monotonic() - self._keys_at < KEYS_EVERY_SECONDS:
             return known
         return await self._fetch_keys(configuration)
 
-    async def _fetch_keys(self, configuration: _Configuration) -> KeySet:
+    async def _fetch_keys(self, configuration: Configuration) -> KeySet:
         data: Any = await self._get(configuration.jwks_uri)
         try:
             self._keys = KeySet.import_key_set(data)

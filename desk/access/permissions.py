@@ -35,17 +35,29 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = _EACH
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who calls. id: `token/{id}`, `user/{id}`, or another of the audit topic's."""
+    """Who calls. id: `token/{id}`, `user/{id}`, or another of the audit topic's.
+
+    limited: they need a second factor, and have none yet.
+    """
 
     id: str
     name: str
     grant: Grant
+    limited: bool = False
 
     def may(self, permission: Permission) -> bool:
-        """Whether their role has the permission."""
+        """Whether they have the permission."""
+        return self.why_not(permission) is None
+
+    def why_not(self, permission: Permission) -> str | None:
+        """Why they don't have the permission; None: they do."""
         if permission is Permission.SELF and not self.id.startswith("user/"):
-            return False
-        return permission in PERMISSIONS[self.grant.role]
+            return "only a person who is signed in has a session, a password and a second factor"
+        if permission not in PERMISSIONS[self.grant.role]:
+            return f"the role {self.grant.role} may not {permission}"
+        if self.limited and permission is not Permission.SELF:
+            return "set a second factor first: POST /v1/session/second-factor"
+        return None
 
     def sees_account(self, account: str) -> bool:
         """Whether the account's people and channels may be shown to them."""

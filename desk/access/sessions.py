@@ -23,29 +23,29 @@ class SignedIn:
 
     user: UserSaved
     ends_at: datetime
-
-    @property
-    def actor(self) -> Actor:
-        """Who calls."""
-        return actor_of(self.user)
-
-
-def actor_of(user: UserSaved) -> Actor:
-    """The user as who calls."""
-    return Actor(f"user/{user.id}", user.name, user.grant)
+    actor: Actor
 
 
 class Sessions:
-    """Begins, finds and ends sessions."""
+    """Begins, finds and ends sessions. require_strong: without a second factor its user may do next to nothing."""
 
-    def __init__(self, directory: AccessDirectory, store: AccessStore, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        directory: AccessDirectory,
+        store: AccessStore,
+        random_bytes: Callable[[int], bytes],
+        *,
+        require_strong: bool = False,
+    ) -> None:
         self._directory, self._store, self._random_bytes = directory, store, random_bytes
+        self._require_strong = require_strong
 
-    async def begin(self, user: UserSaved, now: datetime) -> str:
-        """A new session. Returns what its cookie holds."""
+    async def begin(self, user: UserSaved, now: datetime, *, strong: bool) -> tuple[str, SignedIn]:
+        """A new session, and what its cookie holds. strong: with a second factor, or at the OIDC provider."""
         cookie = new_token(self._random_bytes, "lds_")
-        await self._store.add_session(Session(token_hash(cookie), user.id, user.epoch, now, now))
-        return cookie
+        session = Session(token_hash(cookie), user.id, user.epoch, now, now, strong)
+        await self._store.add_session(session)
+        return cookie, self._signed_in(user, session)
 
     async def find(self, cookie: str, now: datetime) -> SignedIn | None:
         """Whose session it is; None: it has ended, or never was.
@@ -55,8 +55,7 @@ class Sessions:
         session = await self._store.session(token_hash(cookie))
         if session is None:
             return None
-        ends_at = session.began_at + ABSOLUTE
-        if now >= min(ends_at, session.seen_at + IDLE):
+        if now >= min(session.began_at + ABSOLUTE, session.seen_at + IDLE):
             await self._store.end_session(session.hash)
             return None
         user = self._directory.user(session.user)
@@ -65,7 +64,12 @@ class Sessions:
             return None
         if now - session.seen_at >= _SEEN_EVERY:
             await self._store.session_seen(session.hash, now)
-        return SignedIn(user, ends_at)
+        return self._signed_in(user, session)
+
+    def _signed_in(self, user: UserSaved, session: Session) -> SignedIn:
+        limited = self._require_strong and not session.strong
+        actor = Actor(f"user/{user.id}", user.name, user.grant, limited)
+        return SignedIn(user, session.began_at + ABSOLUTE, actor)
 
     async def end(self, cookie: str) -> None:
         """Sign out."""

@@ -11,7 +11,7 @@ from desk.access.passwords import MAX_CHARACTERS, Passwords
 from desk.access.second_factor import code_step, recovery_hash
 from desk.access.store import AccessStore
 from desk.access.writer import AccessWriter
-from schemas.events.access import UserSaved
+from schemas.events.access import SecondFactor, UserSaved
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,6 @@ class SignIn:
             raise
         await self._lockout.forget(subject)
         await self._lockout.take_back(place, now)
-        logger.info("signed in: user/%s", user.id)
         return user
 
     async def confirm(self, user: UserSaved, password: str) -> None:
@@ -95,23 +94,22 @@ class SignIn:
         if user is None or not checked.right:
             logger.info("sign-in refused: %s", "an unknown login" if user is None else f"user/{user.id}")
             raise SignInRefused
+        how = "a password"
         if user.second_factor is not None:
             if not shown.code:
                 raise CodeNeeded
-            await self._check_code(user, shown.code, now)
+            how += f" and {await self._check_code(user, user.second_factor, shown.code, now)}"
+        logger.info("signed in: user/%s, with %s", user.id, how)
         if checked.stale:
             await self._writer.rehash_password(user, await self._passwords.hash(shown.password))
         return user
 
-    async def _check_code(self, user: UserSaved, code: str, now: datetime) -> None:
-        """Each code counts once. Raises SignInRefused."""
-        factor = user.second_factor
-        if factor is None:
-            return
+    async def _check_code(self, user: UserSaved, factor: SecondFactor, code: str, now: datetime) -> str:
+        """What it is. Each code counts once. Raises SignInRefused."""
         step = code_step(self._decrypt(factor.secret), code, now)
         if step is not None and await self._store.use_step(user.id, step):
-            return
+            return "an authenticator"
         if step is None and await self._writer.use_recovery_code(user.id, recovery_hash(code)):
-            return
+            return "a recovery code"
         logger.info("sign-in refused: user/%s, by the second factor", user.id)
         raise SignInRefused

@@ -1,19 +1,23 @@
 """What is remembered of who signs in, and may be lost: it is kept beside the read model, on no topic."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person who is signed in. hash: of the cookie; epoch: the user's, when it began; seen_at: to the minute."""
+    """A person who is signed in. hash: of the cookie; epoch: the user's, when it began; seen_at: to the minute.
+
+    strong: with a second factor, or at the OIDC provider.
+    """
 
     hash: str = field(repr=False)
     user: str
     epoch: int
     began_at: datetime
     seen_at: datetime
+    strong: bool = False
 
 
 class Tries(NamedTuple):
@@ -87,7 +91,7 @@ class MemoryStore:
     async def session_seen(self, hash: str, at: datetime) -> None:
         """See AccessStore."""
         if (session := self._sessions.get(hash)) is not None:
-            self._sessions[hash] = Session(hash, session.user, session.epoch, session.began_at, at)
+            self._sessions[hash] = replace(session, seen_at=at)
 
     async def end_session(self, hash: str) -> None:
         """See AccessStore."""

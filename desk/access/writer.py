@@ -41,6 +41,7 @@ class UserFields:
     disabled: bool | None = None
     subject: str | None = None
     second_factor_removed: bool = False
+    signed_out: bool = False
 
 
 class AccessWriter:
@@ -118,7 +119,7 @@ class AccessWriter:
         return self._user(id, by)
 
     async def change_user(self, by: Actor, id: str, fields: UserFields) -> UserSaved:
-        """Save what is given for a user, whose sessions end where it is about more than the name.
+        """Save what is given for a user. Their sessions end where that is asked, or it is about more than the name.
 
         Raises UnknownUser, Exceeds.
         """
@@ -222,7 +223,7 @@ def _updates(user: UserSaved, fields: UserFields) -> dict[str, object]:
     changed = {name: value for name, value in given.items() if value not in (None, getattr(user, name))}
     if fields.second_factor_removed and user.second_factor is not None:
         changed["second_factor"] = None
-    if changed.keys() - {"name", "subject"}:
+    if fields.signed_out or changed.keys() - {"name", "subject"}:
         changed["epoch"] = user.epoch + 1
     return changed
 

@@ -31,7 +31,8 @@ _NOBODY: Final = Actor("nobody", "", Grant(role=Role.READ, channels=()))
 _SAFE: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
     "Referrer-Policy": "no-referrer",
 }
 
@@ -72,21 +73,20 @@ class _Endpoint:
     async def _admit(self, request: web.Request, permission: Permission, path: dict[str, str]) -> Actor:
         actor = await self._authenticate(request, self._clock())
         if actor is None:
-            raise Problem(
-                401,
-                "unknown_caller",
-                "sign in, or send a token that counts: Authorization: Bearer ldk_…",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+            detail = "sign in, or send a token that counts: Authorization: Bearer ldk_…"
+            raise self._refused(None, Problem(401, "unknown_caller", detail, headers={"WWW-Authenticate": "Bearer"}))
         # First, so that a refusal does not tell that it is there.
         if not self._visible(actor, path):
-            raise not_found()
-        if not actor.may(permission):
-            detail = f"the role {actor.grant.role} may not {permission}"
-            if permission is Permission.SELF:
-                detail = "only a person who is signed in has a session, a password and a second factor"
-            raise Problem(403, "not_allowed", detail)
+            raise self._refused(actor, not_found())
+        reason = actor.why_not(permission)
+        if reason is not None:
+            raise self._refused(actor, Problem(403, "not_allowed", reason))
         return actor
+
+    def _refused(self, actor: Actor | None, problem: Problem) -> Problem:
+        who = "nobody who is known" if actor is None else actor.id
+        logger.info("refused to %s: %s %s (%s)", who, self._route.method, self._route.path, problem.status)
+        return problem
 
     async def _body(self, request: web.Request) -> object:
         model = self._route.body

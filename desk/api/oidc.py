@@ -97,7 +97,8 @@ class OidcRoutes:
             raise _unreachable(error) from None
         logger.info("signed in at the OIDC provider: user/%s", user.id)
         response = web.Response(body=b"{}", status=303, content_type="application/json", headers={"Location": "/"})
-        response.headers.add("Set-Cookie", set_cookie(await self._door.sessions.begin(user, now)))
+        cookie, _ = await self._door.sessions.begin(user, now, strong=True)
+        response.headers.add("Set-Cookie", set_cookie(cookie))
         response.headers.add("Set-Cookie", set_cookie("", name=BEGUN_COOKIE))
         return response
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, SecretStr, StringConstraints, TypeAdapter
 
 from desk.access import passwords, second_factor
-from desk.access.permissions import PERMISSIONS, Permission
-from desk.access.sessions import COOKIE, actor_of, set_cookie
+from desk.access.permissions import Actor, Permission
+from desk.access.sessions import COOKIE, SignedIn, set_cookie
 from desk.access.sign_in import CodeNeeded, Shown, SignInRefused, TooManyTries
 from desk.api.callers import cross_site, of_another_page
 from desk.api.problems import Problem
@@ -154,10 +154,9 @@ class SessionRoutes:
             detail = f"wait {seconds} s: there were too many tries from this address"
             raise Problem(429, "too_many_tries", detail, headers={"Retry-After": seconds}) from None
         await self._end(call)
-        cookie = await door.sessions.begin(user, door.means.clock())
-        signed_in = await door.sessions.find(cookie, door.means.clock())
-        ends_at = None if signed_in is None else signed_in.ends_at
-        return Answer(_shown(user, ends_at), headers={"Set-Cookie": set_cookie(cookie)})
+        strong = user.second_factor is not None
+        cookie, signed_in = await door.sessions.begin(user, door.means.clock(), strong=strong)
+        return Answer(_shown(signed_in), headers={"Set-Cookie": set_cookie(cookie)})
 
     async def show_session(self, call: Call[None]) -> Answer:
         """Also of a token."""
@@ -166,19 +165,20 @@ class SessionRoutes:
         if actor.id.startswith("user/") and cookie is not None:
             signed_in = await self._door.sessions.find(cookie, self._door.means.clock())
         if signed_in is not None:
-            return Answer(_shown(signed_in.user, signed_in.ends_at))
-        permissions = tuple(permission for permission in Permission if actor.may(permission))
-        return Answer(SessionAnswer(actor=actor.id, name=actor.name, grant=actor.grant, permissions=permissions))
+            return Answer(_shown(signed_in))
+        return Answer(
+            SessionAnswer(actor=actor.id, name=actor.name, grant=actor.grant, permissions=_permissions(actor))
+        )
 
     async def sign_out(self, call: Call[None]) -> Answer:
         """Here."""
         await self._end(call)
-        return Answer(Nothing(), headers={"Set-Cookie": set_cookie("")})
+        return Answer(Nothing(), headers=_SIGNED_OUT)
 
     async def sign_out_everywhere(self, call: Call[None]) -> Answer:
         """Here, too."""
         await self._door.writer.sign_out_everywhere(call.actor, self._user(call).id)
-        return Answer(Nothing(), headers={"Set-Cookie": set_cookie("")})
+        return Answer(Nothing(), headers=_SIGNED_OUT)
 
     async def change_password(self, call: Call[PasswordForm]) -> Answer:
         """Other sessions end."""
@@ -249,10 +249,13 @@ class SessionRoutes:
     async def _renew(self, call: Call[Any], user: UserSaved) -> dict[str, str]:
         """A session for who has just ended all of theirs."""
         await self._end(call)
-        return {"Set-Cookie": set_cookie(await self._door.sessions.begin(user, self._door.means.clock()))}
+        strong = user.second_factor is not None
+        cookie, _ = await self._door.sessions.begin(user, self._door.means.clock(), strong=strong)
+        return {"Set-Cookie": set_cookie(cookie)}
 
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_SIGNED_OUT = {"Set-Cookie": set_cookie(""), "Clear-Site-Data": '"cache", "storage"'}
 
 
 def _refused() -> Problem:
@@ -260,14 +263,18 @@ def _refused() -> Problem:
     return Problem(401, "sign_in_refused", detail, headers=_CHALLENGE)
 
 
-def _shown(user: UserSaved, ends_at: datetime | None) -> SessionAnswer:
-    actor = actor_of(user)
+def _shown(signed_in: SignedIn) -> SessionAnswer:
+    user, actor = signed_in.user, signed_in.actor
     return SessionAnswer(
         actor=actor.id,
         name=user.name,
         grant=user.grant,
-        permissions=tuple(permission for permission in Permission if permission in PERMISSIONS[user.grant.role]),
+        permissions=_permissions(actor),
         login=user.login,
         second_factor=user.second_factor is not None,
-        ends_at=ends_at,
+        ends_at=signed_in.ends_at,
     )
+
+
+def _permissions(actor: Actor) -> tuple[Permission, ...]:
+    return tuple(permission for permission in Permission if actor.may(permission))

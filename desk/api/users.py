@@ -32,13 +32,14 @@ class UserForm(SettingsModel):
 
 
 class UserChange(SettingsModel):
-    """What changes. Their sessions end with a change of anything but the name."""
+    """What changes. Their sessions end with a change of anything but the name, and with sign_out."""
 
     name: PersonName | None = None
     grant: GrantForm | None = None
     password: SecretStr | None = None
     disabled: Flag | None = None
     remove_second_factor: Flag = False
+    sign_out: Flag = False
 
 
 class ShownUser(BaseModel):
@@ -144,6 +145,7 @@ class UserRoutes:
             password=await self._hashed(form.password, user.login, user.name),
             disabled=form.disabled,
             second_factor_removed=form.remove_second_factor,
+            signed_out=form.sign_out,
         )
         try:
             return await self._answer(await self._door.writer.change_user(call.actor, id, fields))

@@ -81,7 +81,13 @@ class Written:
 class Ingress:
     """Both applications; `catch_up` lets the directory read what was written to its topics."""
 
-    def __init__(self, public_url: str | None = None, oidc: tuple[OidcClient, AdmissionRules] | None = None) -> None:
+    def __init__(
+        self,
+        public_url: str | None = None,
+        oidc: tuple[OidcClient, AdmissionRules] | None = None,
+        *,
+        require_second_factor: bool = False,
+    ) -> None:
         self.kafka = Written()
         self.now = NOW
         self.lookups = 0
@@ -123,7 +129,15 @@ class Ingress:
             new_id=new_id,
         )
         means = Means(b"unit", scramble, unscramble, os.urandom, new_id, lambda: self.now)
-        self.door = FrontDoor(self.access, self, MemoryStore(), means, passwords=cheap_passwords(), oidc=oidc)
+        self.door = FrontDoor(
+            self.access,
+            self,
+            MemoryStore(),
+            means,
+            passwords=cheap_passwords(),
+            oidc=oidc,
+            require_second_factor=require_second_factor,
+        )
         self.routes = all_routes(office, self.outcomes, self.door)
         callers = Callers(self.door)
         self.control_app = build_api(self.routes, callers.authenticate, office.visible, lambda: self.now)
@@ -203,10 +217,13 @@ class Ingress:
 
 @asynccontextmanager
 async def running(
-    public_url: str | None = None, oidc: tuple[OidcClient, AdmissionRules] | None = None
+    public_url: str | None = None,
+    oidc: tuple[OidcClient, AdmissionRules] | None = None,
+    *,
+    require_second_factor: bool = False,
 ) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress(public_url, oidc)
+    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor)
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)

@@ -217,7 +217,8 @@ async def test_no_answer_is_kept_by_a_cache_or_taken_for_a_page() -> None:
             async with client.get(path, headers=bearer(office.tokens[Role.READ])) as answer:
                 assert answer.headers["Cache-Control"] == "no-store"
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
-                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+                assert "default-src 'none'; base-uri 'none'" in answer.headers["Content-Security-Policy"]
+                assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
 
 
 def test_each_role_includes_the_next() -> None:

@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from pydantic import SecretStr
 
 from desk.access.admission import AdmissionRules
-from desk.access.oidc import OidcClient, OidcSettings
+from desk.access.oidc import Configuration, OidcClient, OidcSettings
 from desk.access.permissions import Actor
 from desk.access.sessions import COOKIE
 from desk.access.writer import UserFields
@@ -270,6 +270,14 @@ async def test_a_provider_that_gives_no_usable_answer_signs_nobody_in(
 async def test_a_configuration_of_another_issuer_is_refused(place: Place) -> None:
     place.provider.configuration = {"issuer": "https://evil.example"}
     assert (await place.browser().call("GET", "/v1/session/oidc"))[0] == 504
+
+
+@pytest.mark.parametrize("broken", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+def test_a_provider_with_tls_has_no_address_without(broken: str) -> None:
+    names = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+    good = dict.fromkeys(names, "https://id.example")
+    assert Configuration(**good).why_not("https://id.example") is None
+    assert "without TLS" in str(Configuration(**good | {broken: "http://id.example"}).why_not("https://id.example"))
 
 
 async def test_the_client_s_secret_goes_where_the_provider_wants_it(place: Place) -> None:

@@ -68,8 +68,8 @@ class Home:
 
 
 @asynccontextmanager
-async def open_home() -> AsyncIterator[Home]:
-    async with running() as (ingress, client):
+async def open_home(*, require_second_factor: bool = False) -> AsyncIterator[Home]:
+    async with running(require_second_factor=require_second_factor) as (ingress, client):
         door = ingress.door
         password = await door.passwords.hash(PASSWORD)
         grant = Grant(role=Role.AGENT, account="main", agent="irene")
@@ -411,6 +411,44 @@ async def test_a_second_factor_is_removed_by_who_knows_the_password(home: Home) 
     assert (await browser.call("POST", "/v1/session/second-factor/remove", {"password": PASSWORD}))[0] == 200
     assert await status(browser) == 200
     assert (await home.browser().sign_in(LOGIN, PASSWORD))[0] == 201
+
+
+async def test_where_a_second_factor_is_required_nothing_else_is_allowed_before_it_is_set() -> None:
+    async with open_home(require_second_factor=True) as home:
+        browser = home.browser()
+        status, answer = await browser.sign_in(LOGIN, PASSWORD)
+        assert (status, answer["permissions"]) == (201, ["self"])
+        status, answer = await browser.call("GET", "/v1/channels/desk")
+        assert (status, "second factor" in answer["detail"]) == (403, True)
+        _, enrolled = await browser.call("POST", "/v1/session/second-factor", {"password": PASSWORD})
+        form = {"enrolment": enrolled["enrolment"], "code": home.code(enrolled["secret"])}
+        assert (await browser.call("POST", "/v1/session/second-factor/confirm", form))[0] == 200
+        assert (await browser.call("GET", "/v1/channels/desk"))[0] == 200
+        assert (await browser.call("POST", "/v1/session/second-factor/remove", {"password": PASSWORD}))[0] == 200
+        assert (await browser.call("GET", "/v1/channels/desk"))[0] == 403
+        # A token is none of this.
+        browser.headers["Authorization"] = f"Bearer {home.ingress.token(Role.READ)}"
+        assert (await browser.call("GET", "/v1/channels/desk"))[0] == 200
+
+
+async def test_what_is_allowed_and_refused_is_logged(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    browser, secret, codes = await home.with_second_factor()
+    await home.browser().sign_in(LOGIN, PASSWORD, home.code(secret))
+    await home.browser().sign_in(LOGIN, PASSWORD, codes[0])
+    await browser.call("DELETE", "/v1/channels/desk")
+    await browser.call("GET", "/v1/channels/nowhere")
+    await home.browser().call("GET", "/v1/channels/desk")
+    marta = f"user/{home.marta.id}"
+    for line in (
+        f"signed in: {marta}, with a password",
+        f"signed in: {marta}, with a password and an authenticator",
+        f"signed in: {marta}, with a password and a recovery code",
+        f"refused to {marta}: DELETE /v1/channels/{{channel}} (403)",
+        f"refused to {marta}: GET /v1/channels/{{channel}} (404)",
+        "refused to nobody who is known: GET /v1/channels/{channel} (401)",
+    ):
+        assert line in caplog.messages
 
 
 async def test_a_stale_hash_is_replaced_at_the_next_sign_in_and_no_session_ends(home: Home) -> None:

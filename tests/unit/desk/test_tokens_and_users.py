@@ -234,6 +234,14 @@ async def test_an_administrator_removes_a_lost_second_factor_but_not_their_own(a
     assert (await browser.call("GET", "/v1/session"))[0] == 200
 
 
+async def test_an_administrator_ends_a_user_s_sessions(admins: Admins) -> None:
+    _, created = await admins.main.call("POST", "/v1/users", user(password="a long password"))
+    browser = admins.bearer()
+    assert (await browser.sign_in("marta@example.com", "a long password"))[0] == 201
+    assert (await admins.main.call("PATCH", f"/v1/users/{created['user']['id']}", {"sign_out": True}))[0] == 200
+    assert (await browser.call("GET", "/v1/session"))[0] == 401
+
+
 async def test_an_administrator_s_own_grant_may_shrink_and_not_grow(admins: Admins) -> None:
     door = admins.ingress.door
     boss = await door.writer.create_user(
