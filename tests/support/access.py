@@ -73,8 +73,7 @@ class Browser:
         self.cookies: dict[str, str] = {}
         self.set_cookies: list[str] = []
         self.headers: dict[str, str] = {}
-        self.location = ""
-        self.retry_after: str | None = None
+        self.received: dict[str, str] = {}
 
     @property
     def session(self) -> str | None:
@@ -96,8 +95,7 @@ class Browser:
                 self.cookies[name] = value
                 if not value:
                     del self.cookies[name]
-            self.location = answer.headers.get("Location", "")
-            self.retry_after = answer.headers.get("Retry-After")
+            self.received = dict(answer.headers)
             return answer.status, orjson.loads(await answer.read() or b"{}")
 
     async def sign_in(self, login: str, password: str, code: str | None = None) -> tuple[int, Any]:

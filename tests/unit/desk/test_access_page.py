@@ -87,3 +87,13 @@ async def test_nobody_who_is_not_known_is_let_in_anywhere() -> None:
                 browser = Browser(client, ingress.control_url)
                 status, answer = await browser.call(route.method, route.path.format(**PLACES))
                 assert (status, answer["code"]) == (401, "unknown_caller"), route
+
+
+def test_the_asvs_page_names_tests_that_exist() -> None:
+    root = Path(__file__).parents[3]
+    named = set(re.findall(r"`(test_\w+)`", (root / "docs" / "asvs.md").read_text()))
+    there = {
+        name for file in (root / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
+    }
+    assert named - there == set()
+    assert len(named) > 50

@@ -183,7 +183,9 @@ async def test_a_body_that_can_t_be_used(body: bytes, content_type: str, status:
             assert [error["field"] for error in problem["errors"]] == ([] if field is None else [field])
 
 
-@pytest.mark.parametrize(("query", "status"), [("limit=3", 200), ("limit=x", 422), ("limits=3", 422)])
+@pytest.mark.parametrize(
+    ("query", "status"), [("limit=3", 200), ("limit=x", 422), ("limit=1&limit=2", 422), ("limits=3", 422)]
+)
 async def test_a_query_is_checked(query: str, status: int) -> None:
     office = Office()
     async with running(office) as client:

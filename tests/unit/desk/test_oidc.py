@@ -52,7 +52,7 @@ class Place:
         """Go to the provider and come back, with what is changed on the way."""
         status, _ = await browser.call("GET", "/v1/session/oidc")
         assert status == 302
-        returned = {**self.provider.authorize(browser.location), **changes}
+        returned = {**self.provider.authorize(browser.received["Location"]), **changes}
         return await browser.call("GET", f"/v1/session/oidc/callback?{urlencode(returned)}")
 
     async def refused(self) -> bool:
@@ -82,7 +82,7 @@ async def place(rules: AdmissionRules) -> AsyncIterator[Place]:
 async def test_a_user_signs_in_at_the_provider(place: Place) -> None:
     browser = place.browser()
     assert (await place.come_back(browser))[0] == 303
-    assert browser.location == "/"
+    assert browser.received["Location"] == "/"
     assert BEGUN_COOKIE not in browser.cookies
     assert [cookie.partition(";")[2] for cookie in browser.set_cookies if cookie.startswith(f"{COOKIE}=")] == [
         " Path=/; Max-Age=43200; Secure; HttpOnly; SameSite=Lax"
@@ -128,7 +128,7 @@ async def test_what_was_changed_on_the_way_is_refused(place: Place, changes: dic
 async def test_what_another_browser_began_is_refused(place: Place) -> None:
     victim, attacker = place.browser(), place.browser()
     await attacker.call("GET", "/v1/session/oidc")
-    returned = urlencode(place.provider.authorize(attacker.location))
+    returned = urlencode(place.provider.authorize(attacker.received["Location"]))
     # Without a sign-in of its own, and with one.
     assert (await victim.call("GET", f"/v1/session/oidc/callback?{returned}"))[0] == 401
     await victim.call("GET", "/v1/session/oidc")
@@ -139,7 +139,7 @@ async def test_what_another_browser_began_is_refused(place: Place) -> None:
 async def test_what_was_begun_too_long_ago_is_refused(place: Place) -> None:
     browser = place.browser()
     await browser.call("GET", "/v1/session/oidc")
-    returned = urlencode(place.provider.authorize(browser.location))
+    returned = urlencode(place.provider.authorize(browser.received["Location"]))
     place.ingress.now += timedelta(minutes=11)
     assert (await browser.call("GET", f"/v1/session/oidc/callback?{returned}"))[0] == 401
 
@@ -147,7 +147,7 @@ async def test_what_was_begun_too_long_ago_is_refused(place: Place) -> None:
 async def test_a_code_is_taken_once(place: Place) -> None:
     browser = place.browser()
     await browser.call("GET", "/v1/session/oidc")
-    cookies, returned = dict(browser.cookies), urlencode(place.provider.authorize(browser.location))
+    cookies, returned = dict(browser.cookies), urlencode(place.provider.authorize(browser.received["Location"]))
     assert (await browser.call("GET", f"/v1/session/oidc/callback?{returned}"))[0] == 303
     browser.cookies = cookies
     assert (await browser.call("GET", f"/v1/session/oidc/callback?{returned}"))[0] == 401
@@ -157,8 +157,8 @@ async def test_a_code_of_another_sign_in_is_refused_by_its_challenge_and_nonce(p
     one, other = place.browser(), place.browser()
     for browser in (one, other):
         await browser.call("GET", "/v1/session/oidc")
-    code = place.provider.authorize(one.location)["code"]
-    returned = {**place.provider.authorize(other.location), "code": code}
+    code = place.provider.authorize(one.received["Location"])["code"]
+    returned = {**place.provider.authorize(other.received["Location"]), "code": code}
     assert (await other.call("GET", f"/v1/session/oidc/callback?{urlencode(returned)}"))[0] == 401
 
 
@@ -261,7 +261,7 @@ async def test_a_provider_that_gives_no_usable_answer_signs_nobody_in(
     browser = place.browser()
     status, found = await browser.call("GET", "/v1/session/oidc")
     if status == 302:
-        returned = urlencode(place.provider.authorize(browser.location))
+        returned = urlencode(place.provider.authorize(browser.received["Location"]))
         status, found = await browser.call("GET", f"/v1/session/oidc/callback?{returned}")
     assert (status, found["code"]) in {(504, "oidc_unreachable"), (401, "sign_in_refused")}
     assert browser.session is None
@@ -337,7 +337,7 @@ async def test_nothing_secret_is_logged_or_shown(place: Place, caplog: pytest.Lo
     browser = place.browser()
     await browser.call("GET", "/v1/session/oidc")
     begun = browser.cookies[BEGUN_COOKIE]
-    returned = place.provider.authorize(browser.location)
+    returned = place.provider.authorize(browser.received["Location"])
     asked = place.provider.codes[returned["code"]]
     assert (await browser.call("GET", f"/v1/session/oidc/callback?{urlencode(returned)}"))[0] == 303
     await place.come_back(place.browser(), state="planted-state")

@@ -153,6 +153,7 @@ async def test_signing_out_ends_this_session_only(home: Home) -> None:
     browser, other = await home.signed_in(), await home.signed_in()
     cookie = browser.session
     assert await status(browser, "DELETE") == 200
+    assert browser.received["Clear-Site-Data"] == '"cache", "storage"'
     assert browser.session is None
     browser.cookies[COOKIE] = str(cookie)
     assert [await status(browser), await status(other)] == [401, 200]
@@ -308,7 +309,7 @@ async def test_an_address_that_tries_many_logins_must_wait(home: Home) -> None:
         assert (await browser.sign_in(f"user{number}@example.com", "wrong"))[0] == 401
     found, answer = await browser.sign_in(LOGIN, PASSWORD)
     assert (found, answer["code"]) == (429, "too_many_tries")
-    home.later(timedelta(seconds=int(browser.retry_after or 0)))
+    home.later(timedelta(seconds=int(browser.received["Retry-After"])))
     assert (await browser.sign_in(LOGIN, PASSWORD))[0] == 201
 
 
