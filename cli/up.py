@@ -52,18 +52,19 @@ def up(
         int, typer.Option(min=1, max=65000, help="Port of the first worker's health page; the others follow.")
     ] = 8090,
     sandbox_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the sandbox.")] = 8900,
+    desk_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the desk's health page.")] = 8070,
 ) -> None:
     """Run all of LiveDesk on this machine until Ctrl-C.
 
-    That is Kafka, ingress, workers, and a sandbox in the provider's place. The embedded Kafka keeps its data in
-    LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead. A process that ends by itself is
-    started again. The channels' credentials are the sandbox's, which also plays the AI agent: nothing leaves this
-    machine.
+    That is Kafka, ingress, workers, the desk, and a sandbox in the provider's place. The embedded Kafka and the desk
+    keep their data in LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead. A process that ends
+    by itself is started again. The channels' credentials are the sandbox's, which also plays the AI agent: nothing
+    leaves this machine.
     """
     settings = context.ensure_object(Settings)
     path = channels or CHANNELS
     file = load_channels_file(path)
-    ports = Ports(port, control_port, sandbox_port, tuple(range(worker_port, worker_port + workers)))
+    ports = Ports(port, control_port, sandbox_port, tuple(range(worker_port, worker_port + workers)), desk_port)
     console = Console()
     configure_logging()
     try:
@@ -76,6 +77,7 @@ def up(
 
 def _check_ports(ports: Ports) -> None:
     wanted = [("--port", ports.ingress), ("--control-port", ports.control), ("--sandbox-port", ports.sandbox)]
+    wanted += [] if ports.desk is None else [("--desk-port", ports.desk)]
     wanted += [("--worker-port", port) for port in ports.workers]
     by_port = {port: option for option, port in reversed(wanted)}
     for option, port in wanted:
@@ -92,7 +94,7 @@ def _run(settings: Settings, file: ChannelsFile, path: Path, ports: Ports, conso
 
     folder = settings.data_dir.absolute() / "up"
     with local_kafka(settings, say) as kafka:
-        say("Starting sandbox, ingress and workers")
+        say("Starting sandbox, ingress, workers and the desk")
         # It numbers customers' messages by its seed: with the one of the last run they would be taken for repetitions.
         seed = ("--seed", str(time.time_ns()))
         secrets = load_secrets(settings)
@@ -140,6 +142,7 @@ def describe(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path) 
         f"control API  {stack.control_url}/v1/channels",
         f"sandbox      {stack.sandbox_url}, in place of the provider and of the AI agent",
         *(f"{worker.name:<12} metrics: http://127.0.0.1:{port}/metrics" for worker, port in workers),
+        f"desk         metrics: http://127.0.0.1:{stack.ports.desk}/metrics",
         f"logs         {folder}",
         "",
         "Webhook URLs, which the provider would be given (keep them secret):",

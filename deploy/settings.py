@@ -153,6 +153,11 @@ class Settings(BaseSettings):
         description="The AI agent, which is asked at {url}/v1/answers, or the sandbox's: {sandbox}/ai. "
         "Without it a conversation that would be the AI agent's goes to a human.",
     )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="Where the desk keeps what people query: postgresql://user:password@host/name. "
+        "Without it SQLite, in desk.db in the data folder.",
+    )
     broker_port: int = Field(
         default=DEFAULT_BROKER_PORT,
         ge=1,

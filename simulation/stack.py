@@ -33,12 +33,13 @@ RESTART_AFTER_S = 1.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the processes listen, on 127.0.0.1."""
+    """Where the processes listen, on 127.0.0.1. desk: None: there is none."""
 
     ingress: int
     control: int
     sandbox: int
     workers: tuple[int, ...]
+    desk: int | None = None
 
     @classmethod
     def free(cls, workers: int = 1) -> "Ports":
@@ -86,12 +87,17 @@ class Stack:
             )
             for number, port in enumerate(ports.workers, 1)
         ]
+        desk = () if ports.desk is None else (ports.desk,)
+        self.desks = [
+            self._process("desk", ["desk", "--port", str(port)], env, f"http://127.0.0.1:{port}/readyz")
+            for port in desk
+        ]
         self._watcher: asyncio.Task[None] | None = None
 
     @property
     def processes(self) -> list[ManagedProcess]:
         """Every process, in the order of their start."""
-        return [self.sandbox, self.ingress, *self.workers]
+        return [self.sandbox, self.ingress, *self.workers, *self.desks]
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider is to post the channel's callbacks."""
@@ -139,7 +145,7 @@ class Stack:
         # Whoever writes first stops first, so that what is under way can drain.
         for process in (self.sandbox, self.ingress):
             await process.stop()
-        await asyncio.gather(*(worker.stop() for worker in self.workers))
+        await asyncio.gather(*(process.stop() for process in (*self.workers, *self.desks)))
 
     async def _watch(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from deploy.errors import LiveDeskError
 from deploy.processes.signals import Interrupted, run_until_signal
 from deploy.settings import load_settings
 from tests.bench import (
+    desk,
     failover,
     growth,
     idle,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[Session], Coroutine[object, object, Sequence[Rep
     "growth": growth.run,
     "idle": idle.run,
     "failover": failover.run,
+    "desk": desk.run,
 }
 
 

@@ -20,7 +20,7 @@ EXAMPLES = 4
 def ports() -> list[str]:
     return [
         word
-        for option in ("--port", "--control-port", "--worker-port", "--sandbox-port")
+        for option in ("--port", "--control-port", "--worker-port", "--sandbox-port", "--desk-port")
         for word in (option, str(free_port()))
     ]
 

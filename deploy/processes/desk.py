@@ -1,0 +1,164 @@
+"""The desk process: the view in its database, what follows the topics into it, and the health page."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from aiohttp import web
+from aiokafka.errors import KafkaError
+from prometheus_client import generate_latest
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
+from deploy.errors import LiveDeskError
+from deploy.folders import DATA, make_folder
+from deploy.ports import listen
+from deploy.settings import Settings
+from desk.applier import Applier
+from desk.database import Database, InvalidDatabase, database_url, is_outage, sqlite_url
+from desk.follower import Follower, MissingTopic
+from desk.metrics import Metrics
+from desk.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+FILE: Final = "desk.db"
+ALIVE_S: Final = 60.0
+"""Seconds since the follower last went round, after which the process is not well."""
+STOP_WITHIN_S: Final = 10.0
+_AGAIN_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class View:
+    """The read model of an installation: its database, and what brings the topics into it."""
+
+    database: Database
+    progress: Progress
+    follower: Follower
+    metrics: Metrics
+
+
+@asynccontextmanager
+async def open_view(settings: Settings) -> AsyncIterator[View]:
+    """The view, its database at this version's schema; waits while the database can't be reached.
+
+    Raises LiveDeskError: LIVEDESK_DATABASE_URL names no database of ours.
+    """
+    quiet_loggers()
+    calm_reconnects()
+    database = Database(_url(settings))
+    try:
+        await _migrate(database)
+        progress, metrics = Progress(), Metrics()
+        follower = Follower(settings.kafka, settings.topic_prefix, Applier(database), progress, metrics)
+        yield View(database, progress, follower, metrics)
+    finally:
+        await database.close()
+
+
+def _url(settings: Settings) -> URL:
+    if settings.database_url is None:
+        make_folder(settings.data_dir, DATA)
+        file = settings.data_dir / FILE
+        file.touch(mode=0o600)
+        return sqlite_url(file)
+    try:
+        return database_url(settings.database_url.get_secret_value())
+    except InvalidDatabase as error:
+        raise LiveDeskError(f"LIVEDESK_DATABASE_URL {error}.", "Set the environment variable, or unset it.") from None
+
+
+async def _migrate(database: Database) -> None:
+    said = False
+    while True:
+        try:
+            return await database.migrate()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            if not said:
+                logger.warning("The database can't be used (%s): waiting until it can", type(error).__name__)
+                said = True
+            await asyncio.sleep(_AGAIN_S)
+
+
+def health_app(view: View) -> web.Application:
+    """/healthz: the follower went round of late. /readyz: it reads. /metrics: Prometheus."""
+    follower = view.follower
+
+    async def healthz(_: web.Request) -> web.Response:
+        alive = monotonic() - follower.turned_at < ALIVE_S
+        return web.json_response({"alive": alive}, status=200 if alive else 503)
+
+    async def readyz(_: web.Request) -> web.Response:
+        body = {"ready": follower.following, "lag": dict(follower.lag)}
+        return web.json_response(body, status=200 if follower.following else 503)
+
+    async def prometheus(_: web.Request) -> web.Response:
+        body = generate_latest(view.metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", prometheus)])
+    return app
+
+
+async def run_desk(settings: Settings, *, host: str, port: int) -> None:
+    """Follow the topics until SIGTERM or SIGINT. Raises LiveDeskError."""
+    until = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, until.set)
+    serving, stopping = asyncio.create_task(_serve(settings, host, port, until)), asyncio.create_task(until.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    # Where it waits for Kafka or the database it is cut short: what is not committed is read again.
+    await asyncio.wait({serving}, timeout=STOP_WITHIN_S)
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _serve(settings: Settings, host: str, port: int, until: asyncio.Event) -> None:
+    async with open_view(settings) as view:
+        runner = web.AppRunner(health_app(view), access_log=None)
+        await runner.setup()
+        try:
+            await listen(runner, "The desk's health page", host, port, "Choose another --port or --host.")
+            logger.info("the view is kept in %r; health on http://%s:%d", view.database.url, host, port)
+            with _missing_topics_explained():
+                await view.follower.run(until)
+        finally:
+            await runner.cleanup()
+
+
+async def rebuild(settings: Settings) -> AsyncIterator[int]:
+    """Make the view anew. Says how many records are left to be read. Raises LiveDeskError."""
+    async with open_view(settings) as view:
+        try:
+            with _missing_topics_explained():
+                async for left in view.follower.rebuild():
+                    yield left
+        except (KafkaError, DBAPIError, OSError, TimeoutError) as error:
+            if isinstance(error, DBAPIError) and not is_outage(error):
+                raise
+            raise LiveDeskError(
+                f"Kafka or the database can't be reached ({type(error).__name__}): {settings.kafka.bootstrap_servers}.",
+                "What was read is in the view. When it is there again: livedesk desk reads on.",
+            ) from error
+
+
+@contextmanager
+def _missing_topics_explained() -> Iterator[None]:
+    try:
+        yield
+    except MissingTopic as error:
+        raise LiveDeskError(
+            f"The desk can't start: topic {error} does not exist.", "Create the topics: livedesk topics apply"
+        ) from error
