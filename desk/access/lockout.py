@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from desk.access.store import AccessStore, Tries
+from desk.access.store import FORGOTTEN_AFTER, AccessStore, Purge, Tries
 
-FORGOTTEN_AFTER: Final = timedelta(hours=24)
 LONGEST: Final = timedelta(minutes=15)
 
 
@@ -51,10 +50,11 @@ class Lockout:
     """Counts tries before they are judged, so that many at once are no way around it."""
 
     def __init__(self, store: AccessStore) -> None:
-        self._store = store
+        self._store, self._purge = store, Purge(store)
 
     async def admit(self, subject: str, limit: Limit, now: datetime) -> timedelta | None:
         """Count a try. Returns how long to wait instead, and counts nothing, where it comes too early."""
+        await self._purge(now)
         while True:
             known = await self._store.tries(subject)
             if known is not None and now < known.again_at:

@@ -7,7 +7,7 @@ from typing import Final
 
 from desk.access.directory import AccessDirectory
 from desk.access.permissions import Actor
-from desk.access.store import AccessStore, Session
+from desk.access.store import AccessStore, Purge, Session
 from desk.access.tokens import new_token, token_hash
 from schemas.events.access import UserSaved
 
@@ -38,10 +38,11 @@ class Sessions:
         require_strong: bool = False,
     ) -> None:
         self._directory, self._store, self._random_bytes = directory, store, random_bytes
-        self._require_strong = require_strong
+        self._require_strong, self._purge = require_strong, Purge(store)
 
     async def begin(self, user: UserSaved, now: datetime, *, strong: bool) -> tuple[str, SignedIn]:
         """A new session, and what its cookie holds. strong: with a second factor, or at the OIDC provider."""
+        await self._purge(now)
         cookie = new_token(self._random_bytes, "lds_")
         session = Session(token_hash(cookie), user.id, user.epoch, now, now, strong)
         await self._store.add_session(session)

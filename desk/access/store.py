@@ -1,8 +1,12 @@
 """What is remembered of who signs in, and may be lost: it is kept beside the read model, on no topic."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import NamedTuple, Protocol
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, Protocol
+
+FORGOTTEN_AFTER: Final = timedelta(hours=24)
+"""Since a session began, or a try could be repeated."""
+PURGE_EVERY: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,20 @@ class AccessStore(Protocol):
     async def purge(self, before: datetime) -> None:
         """Forget the sessions that began, and the tries that could be repeated, before then."""
         ...
+
+
+class Purge:
+    """Forgets in a store what is a day old, when it is called, at most once an hour."""
+
+    def __init__(self, store: AccessStore) -> None:
+        self._store = store
+        self._last: datetime | None = None
+
+    async def __call__(self, now: datetime) -> None:
+        """Forget, if it is time."""
+        if self._last is None or now - self._last >= PURGE_EVERY:
+            self._last = now
+            await self._store.purge(now - FORGOTTEN_AFTER)
 
 
 class MemoryStore:

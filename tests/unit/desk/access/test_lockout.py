@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desk.access.lockout import FORGOTTEN_AFTER, LONGEST, Limit, Lockout, address_subject, login_subject
-from desk.access.store import MemoryStore
+from desk.access.lockout import LONGEST, Limit, Lockout, address_subject, login_subject
+from desk.access.store import FORGOTTEN_AFTER, MemoryStore
 
 NOW = datetime(2026, 3, 9, 8, 30, tzinfo=UTC)
 LIMIT = Limit(free=3)
@@ -62,6 +62,15 @@ async def test_whoever_succeeds_uses_up_nothing() -> None:
         assert await lockout.admit("office", LIMIT, NOW) is None
         await lockout.take_back("office", NOW)
     await lockout.take_back("office", NOW)
+
+
+async def test_what_is_forgotten_is_deleted() -> None:
+    store = MemoryStore()
+    lockout = Lockout(store)
+    for number in range(100):
+        await lockout.admit(f"address/{number}", LIMIT, NOW)
+    await lockout.admit("a", LIMIT, NOW + FORGOTTEN_AFTER + timedelta(hours=1))
+    assert await store.tries("address/7") is None
 
 
 @pytest.mark.parametrize(

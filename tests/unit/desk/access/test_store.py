@@ -1,29 +1,44 @@
-"""What every AccessStore must do. One in a database passes the same."""
+"""What every AccessStore must do: the one in memory, and the one in each database."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from desk.access.store import AccessStore, MemoryStore, Session, Tries
+from desk.access.tables import TableStore
+from desk.database import Database, database_url, sqlite_url
+from tests.support.postgres import new_database
 
 NOW = datetime(2026, 3, 9, 8, 30, tzinfo=UTC)
 
 
-@pytest.fixture
-def store() -> AccessStore:
-    return MemoryStore()
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AccessStore]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    url = sqlite_url(tmp_path / "desk.db")
+    if request.param == "postgresql":
+        server: str = request.getfixturevalue("postgres")
+        url = database_url(await asyncio.to_thread(new_database, server))
+    database = Database(url)
+    await database.migrate()
+    yield TableStore(database)
+    await database.close()
 
 
 def session(hash: str = "h", began_at: datetime = NOW) -> Session:
-    return Session(hash, "marta", 3, began_at, began_at)
+    return Session(hash, "marta", 3, began_at, began_at, strong=True)
 
 
 async def test_a_session_is_there_until_it_ends(store: AccessStore) -> None:
     assert await store.session("h") is None
     await store.add_session(session())
     await store.session_seen("h", NOW + timedelta(minutes=5))
-    assert await store.session("h") == Session("h", "marta", 3, NOW, NOW + timedelta(minutes=5))
+    assert await store.session("h") == Session("h", "marta", 3, NOW, NOW + timedelta(minutes=5), strong=True)
     await store.session_seen("other", NOW)
     await store.end_session("other")
     await store.end_session("h")
