@@ -1,8 +1,8 @@
 """The read model's tables, and those of who signs in: one schema for SQLite and PostgreSQL.
 
-Nothing but the applier writes to the former, and desk.access.tables to the latter. Each row of the read model belongs to
-one partition of one topic, so that it is a function of that partition alone. Where two topics say something of one
-thing (a message and its receipts, an agent and their presence) there are two tables.
+Nothing but the applier writes to the former, and desk.access.tables to the latter. Each row of the read model is of one
+partition of one topic, so that it is a function of that partition alone. Where two topics say something of one thing (a
+message and its receipts, an agent and their presence) there are two tables.
 """
 
 from collections.abc import Mapping

@@ -23,14 +23,6 @@ class LoginTaken(Exception):
     """Another user signs in so."""
 
 
-class Exceeds(Exception):
-    """Nobody gives more than they have. field: of the grant."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
-
-
 @dataclass(frozen=True)
 class UserFields:
     """What is asked for a user. None: it stays, or is not given. password: its hash, in no repr."""
@@ -45,7 +37,11 @@ class UserFields:
 
 
 class AccessWriter:
-    """Saves tokens and users. All methods raise NotDurable."""
+    """Saves tokens and users. All methods raise NotDurable.
+
+    by: who does it. What others than they could have given is unknown to them. Whether they may give what they give is
+    judged before (desk/api/grants.py): then what is missing of it does not tell what there is.
+    """
 
     def __init__(
         self,
@@ -61,8 +57,7 @@ class AccessWriter:
     async def create_token(
         self, by: Actor, name: str, grant: Grant, expires_at: datetime | None = None, *, token: str | None = None
     ) -> tuple[TokenSaved, str]:
-        """Save a new token, and return it: nothing shows it again. token: one already made. Raises Exceeds."""
-        _refuse_more(grant, by)
+        """Save a new token, and return it: nothing shows it again. token: one already made."""
         id, secret = self._new_id(), token or new_token(self._random_bytes)
 
         def fill(change: Change) -> None:
@@ -92,11 +87,10 @@ class AccessWriter:
         await self._journal.write(fill)
 
     async def create_user(self, by: Actor, login: str, fields: UserFields) -> UserSaved:
-        """Save a new user. fields: needs a grant. Raises Exceeds, LoginTaken."""
+        """Save a new user. fields: needs a grant. Raises LoginTaken."""
         grant = fields.grant
         if grant is None:
             raise ValueError("a user needs a grant")
-        _refuse_more(grant, by)
         id, wanted = self._new_id(), as_login(login)
 
         def fill(change: Change) -> None:
@@ -121,10 +115,8 @@ class AccessWriter:
     async def change_user(self, by: Actor, id: str, fields: UserFields) -> UserSaved:
         """Save what is given for a user. Their sessions end where that is asked, or it is about more than the name.
 
-        Raises UnknownUser, Exceeds.
+        Raises UnknownUser.
         """
-        if fields.grant is not None:
-            _refuse_more(fields.grant, by)
         return await self._change(by, "change_user", id, lambda user: user.model_copy(update=_updates(user, fields)))
 
     async def delete_user(self, by: Actor, id: str) -> None:
@@ -204,12 +196,6 @@ class AccessWriter:
         if found is None or (by.id != f"user/{id}" and exceeds(found.grant, by.grant) is not None):
             raise UnknownUser(id)
         return found
-
-
-def _refuse_more(grant: Grant, by: Actor) -> None:
-    field = exceeds(grant, by.grant)
-    if field is not None:
-        raise Exceeds(field)
 
 
 def _updates(user: UserSaved, fields: UserFields) -> dict[str, object]:

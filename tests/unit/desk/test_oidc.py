@@ -257,13 +257,16 @@ async def test_a_provider_that_gives_no_usable_answer_signs_nobody_in(
     place: Place, path: str, answer: tuple[int, bytes]
 ) -> None:
     status, body = answer
-    place.provider.failing[path] = web.Response(status=status, body=body, headers={"Location": "http://169.254.1.1/"})
+    place.provider.failing[path] = web.Response(
+        status=status, body=body, headers={"Location": f"{place.provider.url}/elsewhere"}
+    )
     browser = place.browser()
     status, found = await browser.call("GET", "/v1/session/oidc")
     if status == 302:
         returned = urlencode(place.provider.authorize(browser.received["Location"]))
         status, found = await browser.call("GET", f"/v1/session/oidc/callback?{returned}")
     assert (status, found["code"]) in {(504, "oidc_unreachable"), (401, "sign_in_refused")}
+    assert "/elsewhere" not in place.provider.asked
     assert browser.session is None
 
 

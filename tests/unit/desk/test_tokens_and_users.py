@@ -151,6 +151,7 @@ async def test_tokens_and_users_of_others_are_not_there(admins: Admins) -> None:
     asked: list[tuple[str, str, JsonValue]] = [
         ("GET", f"/v1/users/{id}", None),
         ("PATCH", f"/v1/users/{id}", {"disabled": True}),
+        ("PATCH", f"/v1/users/{id}", {"password": "short"}),
         ("DELETE", f"/v1/users/{id}", None),
         ("DELETE", f"/v1/tokens/{token}", None),
         ("DELETE", "/v1/tokens/t0", None),

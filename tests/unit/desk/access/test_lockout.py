@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desk.access.lockout import LONGEST, Limit, Lockout, address_subject, login_subject
-from desk.access.store import FORGOTTEN_AFTER, MemoryStore
+from desk.access.store import FORGOTTEN_AFTER, MemoryStore, Tries
 
 NOW = datetime(2026, 3, 9, 8, 30, tzinfo=UTC)
 LIMIT = Limit(free=3)
@@ -33,6 +33,22 @@ async def test_of_many_at_once_no_more_are_admitted_than_are_free() -> None:
     lockout = Lockout(MemoryStore())
     admitted = await asyncio.gather(*(lockout.admit("a", LIMIT, NOW) for _ in range(100)))
     assert admitted.count(None) == 3
+
+
+class FarStore(MemoryStore):
+    """One in which others come between, as in a database."""
+
+    async def tries(self, subject: str) -> Tries | None:
+        found = await super().tries(subject)
+        await asyncio.sleep(0)
+        return found
+
+
+async def test_of_many_processes_at_once_no_more_are_admitted_either() -> None:
+    store = FarStore()
+    lockouts = [Lockout(store) for _ in range(4)]
+    tries = (lockouts[number % 4].admit("a", LIMIT, NOW) for number in range(100))
+    assert (await asyncio.gather(*tries)).count(None) == 3
 
 
 async def test_who_tries_for_days_is_admitted_about_a_hundred_times_a_day() -> None:
