@@ -21,6 +21,7 @@ from deploy.access import Access, terminal
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings
 from desk.access.audit import shown
+from desk.access.directory import checked_login
 from desk.access.passwords import Passwords, why_not
 from desk.access.writer import LoginTaken, UserFields
 from schemas.events.access import UserSaved
@@ -55,8 +56,10 @@ def create(
 ) -> None:
     """Create a user, who may sign in at once."""
     grant = grant_of(role, account, channel, agent)
-    if login.count("@") != 1 or any(character.isspace() for character in login):
-        raise LiveDeskError(f"{login} is no email address.")
+    try:
+        checked_login(login)
+    except ValueError as error:
+        raise LiveDeskError(f"The login {error}.") from None
     password = None if no_password else _password(password_file, login, name or "")
 
     async def work(access: Access) -> UserSaved:

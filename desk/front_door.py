@@ -1,7 +1,7 @@
 """What the handlers work with that let people in: users, sessions and tokens."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from aiohttp import web
@@ -27,7 +27,7 @@ def peer(request: web.Request) -> str | None:
 class Means:
     """What is needed for secrets. key: the installation's, by which encrypt and decrypt keep others."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     encrypt: Callable[[str], str]
     decrypt: Callable[[str], str]
     random_bytes: Callable[[int], bytes]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from desk.access.directory import AccessDirectory
 from desk.access.oidc import Identity, OidcRefused
 from desk.access.permissions import Actor
-from desk.access.writer import AccessWriter, UserFields
+from desk.access.writer import AccessWriter, LoginTaken, UnknownUser, UserFields
 from schemas.events.access import Grant, Role, UserSaved
 
 _PROVIDER = Actor("oidc", "the OIDC provider", Grant(role=Role.ADMIN))
@@ -47,12 +47,15 @@ class Admission:
         if rules.claim is not None and grant is None:
             raise OidcRefused("the claim has no value that has a grant")
         user = self._known(identity)
-        if user is None:
-            return await self._create(identity, grant)
-        if user.disabled:
-            raise OidcRefused(f"user/{user.id} is disabled")
-        fields = UserFields(grant=grant, subject=identity.subject)
-        return await self._writer.change_user(_PROVIDER, user.id, fields)
+        try:
+            if user is None:
+                return await self._create(identity, grant)
+            if user.disabled:
+                raise OidcRefused(f"user/{user.id} is disabled")
+            fields = UserFields(grant=grant, subject=identity.subject)
+            return await self._writer.change_user(_PROVIDER, user.id, fields)
+        except (LoginTaken, UnknownUser):
+            raise OidcRefused("the user was changed meanwhile") from None
 
     def _known(self, identity: Identity) -> UserSaved | None:
         found = self._directory.user_by_subject(identity.subject)

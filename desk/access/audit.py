@@ -1,6 +1,7 @@
 """What the audit topic shows of a setting, a token or a user: all but its secrets."""
 
 from pydantic import BaseModel, JsonValue, SecretBytes, SecretStr, TypeAdapter
+from pydantic_core import to_jsonable_python
 
 _JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
 
@@ -25,4 +26,4 @@ def _visible(value: object) -> object:
         case SecretStr() | SecretBytes():
             return None
         case _:
-            return TypeAdapter(type(value)).dump_python(value, mode="json")
+            return to_jsonable_python(value)

@@ -19,6 +19,15 @@ def as_login(text: str) -> str:
     return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
+def checked_login(text: str) -> str:
+    """A login as it is stored. Raises ValueError: it is no email address."""
+    login = as_login(text)
+    name, _, domain = login.partition("@")
+    if not name or not domain or "@" in domain or not login.isprintable() or " " in login:
+        raise ValueError("must be an email address")
+    return login
+
+
 class AccessDirectory:
     """Tokens and users, from the records of the access topic."""
 

@@ -135,7 +135,7 @@ class OidcClient:
         return Identity(
             subject=f"{configuration.issuer} {claims['sub']}",
             email=str(email).strip().casefold() if verified else None,
-            name=str(claims.get("name") or "")[:200],
+            name="".join(filter(str.isprintable, str(claims.get("name") or "")))[:200],
             claims=claims,
         )
 

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from desk.access.directory import AccessDirectory, as_login
 from desk.access.lockout import OF_A_LOGIN, OF_AN_ADDRESS, Lockout, address_subject, login_subject
@@ -15,6 +16,9 @@ from schemas.events.access import SecondFactor, UserSaved
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE: Final = 50
+"""Passwords are hashed two at a time: whoever came after so many others would wait for seconds."""
+
 
 class SignInRefused(Exception):
     """Refused, whatever the reason: the login or password is wrong, nobody's or locked, or the user is disabled."""
@@ -25,7 +29,7 @@ class CodeNeeded(Exception):
 
 
 class TooManyTries(Exception):
-    """From this address. wait: how long."""
+    """From this address, or at once. wait: how long."""
 
     def __init__(self, wait: timedelta) -> None:
         super().__init__(str(wait))
@@ -36,9 +40,9 @@ class TooManyTries(Exception):
 class Shown:
     """What somebody shows who wants to sign in."""
 
-    login: str
-    password: str
-    code: str | None = None
+    login: str = field(repr=False)
+    password: str = field(repr=False)
+    code: str | None = field(default=None, repr=False)
 
 
 class SignIn:
@@ -57,12 +61,22 @@ class SignIn:
         self._directory, self._store, self._passwords, self._writer = directory, store, passwords, writer
         self._decrypt, self._clock = decrypt, clock
         self._lockout = Lockout(store)
+        self._under_way = 0
 
     async def admit(self, shown: Shown, address: str | None) -> UserSaved:
         """The user who shows this. Raises SignInRefused, CodeNeeded, TooManyTries; NotDurable.
 
         SignInRefused comes after the same time, whatever the reason.
         """
+        if self._under_way >= AT_ONCE:
+            raise TooManyTries(timedelta(seconds=1))
+        self._under_way += 1
+        try:
+            return await self._admit(shown, address)
+        finally:
+            self._under_way -= 1
+
+    async def _admit(self, shown: Shown, address: str | None) -> UserSaved:
         now = self._clock()
         subject, place = login_subject(as_login(shown.login)), address_subject(address)
         wait = await self._lockout.admit(place, OF_AN_ADDRESS, now)

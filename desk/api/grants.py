@@ -1,11 +1,25 @@
 """Grants as they are asked for in the API."""
 
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
 from desk.access.permissions import Actor, exceeds, incomplete
 from desk.api.problems import Problem
 from desk.directory import DeskDirectory
 from schemas.events.access import Grant, Role
 from schemas.settings.errors import FieldError, InvalidSettings
 from schemas.settings.types import Id, SettingsModel
+
+
+def _line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line of text, without control characters")
+    return text
+
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_line)]
+"""What people call something: it is printed on terminals, too."""
 
 
 class GrantForm(SettingsModel):

@@ -46,7 +46,7 @@ class EnrolForm(SettingsModel):
 class ConfirmForm(SettingsModel):
     """enrolment: as it was answered. code: the authenticator's."""
 
-    enrolment: Annotated[str, StringConstraints(max_length=2000)]
+    enrolment: Annotated[str, StringConstraints(max_length=2000)] = Field(repr=False)
     code: Code
 
 
@@ -65,15 +65,15 @@ class SessionAnswer(BaseModel):
 class EnrolmentAnswer(BaseModel):
     """A second factor that is not set yet. uri: to show as a QR code; enrolment: to send with the first code."""
 
-    secret: str
-    uri: str
-    enrolment: str
+    secret: str = Field(repr=False)
+    uri: str = Field(repr=False)
+    enrolment: str = Field(repr=False)
 
 
 class RecoveryAnswer(BaseModel):
     """Codes for when the authenticator is lost. They are shown this once."""
 
-    recovery_codes: tuple[str, ...]
+    recovery_codes: tuple[str, ...] = Field(repr=False)
 
 
 class SessionRoutes:
@@ -151,7 +151,7 @@ class SessionRoutes:
             raise Problem(401, "code_needed", "send the code of your authenticator too", headers=_CHALLENGE) from None
         except TooManyTries as error:
             seconds = str(int(error.wait.total_seconds()) + 1)
-            detail = f"wait {seconds} s: there were too many tries from this address"
+            detail = f"wait {seconds} s: there are too many tries, from this address or at once"
             raise Problem(429, "too_many_tries", detail, headers={"Retry-After": seconds}) from None
         await self._end(call)
         strong = user.second_factor is not None

@@ -1,13 +1,12 @@
 """Routes for API tokens: create, list, revoke."""
 
 from datetime import datetime
-from typing import Annotated
 
-from pydantic import BaseModel, StringConstraints, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from desk.access.permissions import Permission, exceeds
 from desk.access.writer import UnknownToken
-from desk.api.grants import GrantForm
+from desk.api.grants import GrantForm, Line
 from desk.api.problems import Problem, not_found
 from desk.api.route import Answer, Call, Nothing, Route
 from desk.directory import DeskDirectory
@@ -20,7 +19,7 @@ from schemas.settings.types import Instant, SettingsModel
 class TokenForm(SettingsModel):
     """A new token. name: what it is for."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    name: Line
     grant: GrantForm
     expires_at: Instant | None = None
 
@@ -47,7 +46,7 @@ class CreatedToken(BaseModel):
     """A token that is new. secret: what is sent to the API; it is shown this once."""
 
     token: ShownToken
-    secret: str
+    secret: str = Field(repr=False)
 
 
 class TokenRoutes:

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, SecretStr, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, TypeAdapter
 
 from desk.access import passwords
+from desk.access.directory import checked_login
 from desk.access.permissions import Actor, Permission, exceeds
 from desk.access.writer import LoginTaken, UnknownUser, UserFields
-from desk.api.grants import GrantForm
+from desk.api.grants import GrantForm, Line
 from desk.api.problems import Problem, not_found
 from desk.api.route import Answer, Call, Nothing, Route
 from desk.directory import DeskDirectory
@@ -17,16 +18,14 @@ from schemas.events.access import Grant, UserSaved
 from schemas.settings.errors import FieldError
 from schemas.settings.types import Flag, SettingsModel
 
-Login = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$")]
-"""An email address."""
-PersonName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Login = Annotated[str, AfterValidator(checked_login), Field(max_length=254, json_schema_extra={"format": "email"})]
 
 
 class UserForm(SettingsModel):
     """A new user. login: their email address; password: none: they sign in at the OIDC provider."""
 
     login: Login
-    name: PersonName
+    name: Line
     grant: GrantForm
     password: SecretStr | None = None
 
@@ -34,7 +33,7 @@ class UserForm(SettingsModel):
 class UserChange(SettingsModel):
     """What changes. Their sessions end with a change of anything but the name, and with sign_out."""
 
-    name: PersonName | None = None
+    name: Line | None = None
     grant: GrantForm | None = None
     password: SecretStr | None = None
     disabled: Flag | None = None

@@ -18,7 +18,9 @@ from pydantic import JsonValue
 from desk.access.passwords import Passwords
 from desk.access.permissions import Actor
 from desk.access.sessions import ABSOLUTE, COOKIE, IDLE
+from desk.access.sign_in import AT_ONCE, Shown, SignInRefused, TooManyTries
 from desk.access.writer import UserFields
+from desk.api.sessions import EnrolmentAnswer, RecoveryAnswer
 from schemas.events.access import AuditRecorded, Grant, Role, UserSaved
 from schemas.topics import AUDIT
 from tests.support.access import Browser
@@ -303,6 +305,14 @@ async def test_guesses_at_once_are_no_way_around_the_wait(home: Home) -> None:
     assert (await home.browser().sign_in(LOGIN, PASSWORD))[0] == 401
 
 
+async def test_more_sign_ins_at_once_than_can_be_judged_are_put_off(home: Home) -> None:
+    admit = home.ingress.door.sign_in.admit
+    tries = (admit(Shown(f"u{n}@example.com", "wrong"), f"192.0.2.{n}") for n in range(AT_ONCE + 7))
+    refused = await asyncio.gather(*tries, return_exceptions=True)
+    assert [type(one) for one in refused] == [SignInRefused] * AT_ONCE + [TooManyTries] * 7
+    assert (await home.browser().sign_in(LOGIN, PASSWORD))[0] == 201
+
+
 async def test_an_address_that_tries_many_logins_must_wait(home: Home) -> None:
     browser = home.browser()
     for number in range(30):
@@ -516,7 +526,9 @@ async def test_nothing_secret_is_written_logged_or_shown(home: Home, caplog: pyt
     kept = [str(user.password), user.second_factor.secret, *user.second_factor.recovery]
     log = "\n".join(str(record.__dict__) for record in caplog.records)
     assert "sign-in refused" in log
-    shown = {"log": log, "answers": str(answers), "repr": repr(user) + str(user)}
+    held = [user, UserFields(password=PASSWORD), Shown(PASSWORD, PASSWORD, secret), home.ingress.door.means]
+    held += [RecoveryAnswer(recovery_codes=tuple(codes)), EnrolmentAnswer(secret=secret, uri=secret, enrolment=secret)]
+    shown = {"log": log, "answers": str(answers), "repr": f"{held!r}{user}"}
     assert [(where, one) for where, text in shown.items() for one in hidden + kept if one in text] == []
     values = [value.decode() for _, _, value, _ in home.ingress.kafka.records]
     audited = [value for value, (topic, *_) in zip(values, home.ingress.kafka.records, strict=True) if "audit" in topic]

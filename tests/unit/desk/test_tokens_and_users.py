@@ -208,6 +208,9 @@ async def test_a_login_is_one_user_s(admins: Admins) -> None:
         (user(password="marta123"), "password"),
         (user(id="x"), "id"),
         ({**user(), "name": ""}, "name"),
+        ({**user(), "name": "a\x1b[2J"}, "name"),
+        (user("a\x00@example.com"), "login"),
+        (user("a@b@example.com"), "login"),
     ],
 )
 async def test_what_no_user_can_be_is_refused(admins: Admins, form: Json, field: str) -> None:
