@@ -58,20 +58,11 @@ check: $(INSTALLED)
 	@echo "lint-imports";        .venv/bin/lint-imports
 	@$(MAKE) --no-print-directory audit
 
-define can_reach_advisories
-import sys, urllib.error, urllib.request
-try:
-    urllib.request.urlopen("https://api.osv.dev/", timeout=10)
-except urllib.error.HTTPError:
-    pass
-except OSError:
-    sys.exit(1)
-endef
-export can_reach_advisories
+REACHES_ADVISORIES := import http.client; http.client.HTTPSConnection("api.osv.dev", timeout=10).request("HEAD", "/")
 
 # In an environment of its own: it is a tool, and its packages are none of ours.
 audit: $(INSTALLED)
-	@if $(PY) -c "$$can_reach_advisories"; then \
+	@if $(PY) -c '$(REACHES_ADVISORIES)' 2>/dev/null; then \
 	    $(PY) -m venv build/audit && build/audit/bin/python $(PIP) install pip-audit && \
 	    build/audit/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes -r requirements.lock; \
 	else \

@@ -8,18 +8,25 @@ from agents.queue import EMPTY, KEEP, SEEN, Seen, Tail, append, waiting, was_see
 from agents.retention import SWEEP, Aged, sweep, sweep_timer
 from agents.stage import Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
 from providers.meta import WINDOW_CLOSED
-from schemas.effects import SendRequest, SendResult, Via
+from providers.provider import Provider
+from providers.registry import PROVIDERS
+from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest, Via
 from schemas.event import Event
 from schemas.events.inbox import DeliverySent, DeliveryUnsent
 from schemas.events.receipts import SendAccepted, SendQueued, SendRefused, SendUnknown
-from schemas.events.sending import EffectEnded, SendCommand, SendConfirmed
+from schemas.events.sending import EffectEnded, MarkRead, SendCommand, SendConfirmed
 from schemas.ids import channel_of, contact_of
 from schemas.topics import INBOX, OUTBOUND, RECEIPTS, Topic
 
 CONFIRMATION_WAIT: Final = timedelta(seconds=60)
 CREDENTIALS_WAIT: Final = timedelta(seconds=60)
 MAX_BACKOFF_S: Final = 60
+MAX_RECIPIENT_BACKOFF_S: Final = 256
+"""WhatsApp asks for 4^n seconds where one recipient was sent too much; its credit of messages comes back in less."""
 GIVE_UP: Final = timedelta(hours=24)
+RECENT: Final = timedelta(hours=1)
+"""By so much earlier than a message may have been sent what could be mistaken for it: clocks differ."""
+NOT_TAKEN: Final = SendResult(answer="retry", message="the provider did not take it")
 
 _RETRY: Final = "retry"
 _CONFIRMATION: Final = "confirmation"
@@ -38,7 +45,8 @@ class Head(Row):
 
     since: when it was commanded. effect: the attempt in flight; None while it waits for a timer. queued: send.queued
     was written. repeat: an earlier attempt may have reached the provider. confirmed: the provider's id of that attempt,
-    learned while its repeat is in flight. failing_since: since when the provider takes nothing.
+    learned while its repeat is in flight. failing_since: since when the provider takes nothing. throttled: how often in
+    a row the provider said that this recipient is sent too much. settling: the effect asks if the message was taken.
     """
 
     command: SendCommand
@@ -46,10 +54,18 @@ class Head(Row):
     via: Via = "session"
     effect: str | None = None
     failures: int = 0
+    throttled: int = 0
     failing_since: datetime | None = None
     queued: bool = False
     repeat: bool = False
     confirmed: str | None = None
+    settling: bool = False
+
+
+class Sent(Seen):
+    """`seen/{message_id}` of a message that the provider took: its id there."""
+
+    provider_message_id: str | None = None
 
 
 class Unsettled(Aged):
@@ -91,8 +107,11 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             _commanded(builder, head, event)
         case SendConfirmed():
             _confirmed(builder, head, event)
+        case MarkRead():
+            _mark_read(builder, event)
         case EffectEnded() if head is not None and head.effect == event.effect_id:
-            _ended(builder, head, event)
+            ended = _settled if head.settling else _ended
+            ended(builder, head.model_copy(update={"effect": None, "settling": False}), event)
         case TimerFired(name) if head is not None and head.effect is None:
             _waited(builder, head, name)
     return builder.decision()
@@ -132,6 +151,7 @@ def _attempt(builder: _DecisionBuilder, head: Head, *, window_closed: bool = Fal
         # The attempt may be late behind a backlog, and the clock of this decision with it.
         not_after=command.not_after if via == "session" else None,
         repeat=head.repeat,
+        no_marketing=via == "template" and command.no_marketing,
     )
     builder.effects.append(Effect(request.effect_id, request))
     builder.writes["head"] = head.model_copy(update={"effect": request.effect_id, "via": via})
@@ -149,7 +169,6 @@ def _route(command: SendCommand, now: datetime, *, window_closed: bool) -> Via |
 
 
 def _ended(builder: _DecisionBuilder, head: Head, event: EffectEnded) -> None:
-    head = head.model_copy(update={"effect": None})
     result = SendResult.model_validate(event.result) if event.outcome == "done" else None
     if head.confirmed is not None and (result is None or result.answer != "accepted"):
         _sent(builder, head, head.confirmed)
@@ -157,7 +176,8 @@ def _ended(builder: _DecisionBuilder, head: Head, event: EffectEnded) -> None:
     elif result is not None:
         _answered(builder, head, result)
     elif event.outcome == "postponed":
-        _wait(builder, head, _backoff(head))
+        asked = event.result.get("retry_after_s")
+        _wait(builder, head, timedelta(seconds=asked) if isinstance(asked, int | float) else _backoff(head))
     else:
         _doubt(builder, head)
 
@@ -181,18 +201,22 @@ def _answered(builder: _DecisionBuilder, head: Head, result: SendResult) -> None
         case SendResult(answer="retry"):
             failing_since = head.failing_since or now
             if now - max(failing_since, head.since) >= GIVE_UP:
-                _unsent(builder, head, "provider_unavailable", result.code, result.message)
+                reason = "throttled" if result.throttled else "provider_unavailable"
+                _unsent(builder, head, reason, result.code, result.message)
                 _next(builder, failing_since)
                 return
+            throttled = head.throttled + 1 if result.throttled == "recipient" else 0
+            head = head.model_copy(update={"failing_since": failing_since, "throttled": throttled})
             asked = result.retry_after_s
-            delay = _backoff(head) if asked is None else timedelta(seconds=asked)
-            _wait(builder, head.model_copy(update={"failing_since": failing_since}), delay)
+            _wait(builder, head, _backoff(head) if asked is None else timedelta(seconds=asked))
         case _:
             _doubt(builder, head)
 
 
 def _backoff(head: Head) -> timedelta:
-    # The exponent is bounded, too: a provider may be down for months.
+    # The exponents are bounded, too: a provider may be down for months.
+    if head.throttled:
+        return timedelta(seconds=min(MAX_RECIPIENT_BACKOFF_S, 4 ** min(head.throttled - 1, 10)))
     return timedelta(seconds=min(MAX_BACKOFF_S, 2 ** min(head.failures, 10)))
 
 
@@ -212,14 +236,58 @@ def _doubt(builder: _DecisionBuilder, head: Head) -> None:
 
 def _waited(builder: _DecisionBuilder, head: Head, timer: str) -> None:
     if timer == _RETRY:
-        in_flight = _attempt(builder, head)
-    elif head.command.kind == "reply" and not head.repeat:
+        if not _attempt(builder, head):
+            _next(builder)
+    elif _provider(builder).settling is not None:
+        _ask(builder, head)
+    else:
+        _repeat_or_leave(builder, head)
+
+
+def _repeat_or_leave(builder: _DecisionBuilder, head: Head) -> None:
+    if head.command.kind == "reply" and not head.repeat:
         in_flight = _attempt(builder, head.model_copy(update={"repeat": True, "failures": 0}))
     else:
         _unsettled(builder, head)
         in_flight = False
     if not in_flight:
         _next(builder)
+
+
+def _ask(builder: _DecisionBuilder, head: Head) -> None:
+    """Ask the provider whether it took the message."""
+    ctx, command = builder.ctx, head.command
+    since = head.since - RECENT
+    recent = [sent for _, sent in builder.rows.scan(SEEN, Sent) if sent.since >= since]
+    request = SettleRequest(
+        effect_id=ctx.new_id(f"settle {command.message_id}"),
+        message_id=command.message_id,
+        channel=channel_of(ctx.key),
+        contact=command.to or contact_of(ctx.key),
+        text=command.text if head.via == "session" else None,
+        since=head.since,
+        known=tuple(sent.provider_message_id for sent in recent if sent.provider_message_id is not None),
+    )
+    builder.effects.append(Effect(request.effect_id, request))
+    builder.writes["head"] = head.model_copy(update={"effect": request.effect_id, "settling": True})
+
+
+def _settled(builder: _DecisionBuilder, head: Head, event: EffectEnded) -> None:
+    """The provider's word on it: sent, or surely not, so that it may be tried again whatever it is."""
+    done = event.outcome == "done"
+    result = SettleResult.model_validate(event.result) if done else SettleResult(answer="unclear")
+    provider_id = head.confirmed or result.provider_message_id
+    if provider_id is not None:
+        _sent(builder, head, provider_id)
+        _next(builder)
+    elif result.answer == "absent":
+        _answered(builder, head.model_copy(update={"repeat": False}), NOT_TAKEN)
+    else:
+        _repeat_or_leave(builder, head)
+
+
+def _provider(builder: _DecisionBuilder) -> Provider:
+    return PROVIDERS[builder.ctx.settings(channel_of(builder.ctx.key)).provider]
 
 
 def _confirmed(builder: _DecisionBuilder, head: Head | None, event: SendConfirmed) -> None:
@@ -236,6 +304,18 @@ def _confirmed(builder: _DecisionBuilder, head: Head | None, event: SendConfirme
         _sent(builder, unsettled.head, provider_id)
 
 
+def _mark_read(builder: _DecisionBuilder, event: MarkRead) -> None:
+    """At once: it waits for no message, and none waits for it."""
+    ctx = builder.ctx
+    request = SignalRequest(
+        effect_id=ctx.new_id("signal"),
+        channel=channel_of(ctx.key),
+        provider_message_id=event.provider_message_id,
+        typing=event.typing,
+    )
+    builder.effects.append(Effect(request.effect_id, request))
+
+
 def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
     command = head.command
     accepted = SendAccepted(
@@ -243,6 +323,7 @@ def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
         provider_message_id=provider_id,
         conversation_id=command.conversation_id,
         kind=command.kind,
+        via=head.via,
     )
     builder.emit(RECEIPTS, accepted)
     sent = DeliverySent(
@@ -257,6 +338,9 @@ def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
         content=command.content if head.via == "session" else None,
     )
     builder.emit(INBOX, sent)
+    if _provider(builder).settling is not None:
+        seen = Sent(since=builder.ctx.now, provider_message_id=provider_id)
+        builder.remember(f"{SEEN}{command.message_id}", seen)
 
 
 def _unsent(builder: _DecisionBuilder, head: Head, reason: str, code: int, message: str) -> None:
@@ -299,6 +383,6 @@ DELIVERY = Stage(
     input=OUTBOUND,
     outputs=(RECEIPTS, INBOX),
     decide=decide,
-    state=(Head, Queued, Tail, Seen, Unsettled),
-    effects=(SendRequest,),
+    state=(Head, Queued, Tail, Seen, Sent, Unsettled),
+    effects=(SendRequest, SettleRequest, SignalRequest),
 )

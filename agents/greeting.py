@@ -1,7 +1,7 @@
 """greeting: greets the customer who began a conversation, once it is routed."""
 
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
-from agents.templates import render
+from agents.templates import message_template, render
 from schemas.event import Event
 from schemas.events.conversation import ConversationGated, ConversationRouted, Header, Status
 from schemas.events.sending import SendGreeting
@@ -51,6 +51,7 @@ def _greet(header: Header, settings: ChannelSettings, ctx: Context) -> Decision:
         conversation_id=header.conversation_id,
         kind="greeting",
         text=text,
+        template=message_template(settings.greeting.template),
         not_after=header.session_ends,
         to=header.address if header.address != header.contact else None,
     )

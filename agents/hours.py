@@ -11,7 +11,7 @@ from typing import Final
 from agents.opening import is_open, local_time
 from agents.retention import SWEEP, Aged, sweep, sweep_timer
 from agents.stage import NOTHING, Context, Decision, Emit, Row, Rows, Stage, TimerFired
-from agents.templates import render
+from agents.templates import message_template, render
 from schemas.event import Event
 from schemas.events.conversation import (
     LIVE,
@@ -172,6 +172,7 @@ def _unavailable(header: Header, day: date, text: str, ctx: Context) -> SendUnav
         conversation_id=header.conversation_id,
         kind="unavailable",
         text=text,
+        template=message_template(_hours(header, ctx).unavailable_template),
         not_after=header.session_ends,
         to=header.address if header.address != header.contact else None,
     )

@@ -16,6 +16,7 @@ from providers.provider import (
     ParsedCallback,
     Receipt,
 )
+from providers.provider import Media as FoundMedia
 from providers.registry import PROVIDERS
 from schemas.contact import InvalidContact, contact_id, is_number
 from schemas.event import Event
@@ -28,8 +29,11 @@ from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.record import body_text
 from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOKS
 
-MAX_BYTES: Final = 3 * 2**20
-"""What a callback may become, as JSON: its largest record must fit into a batch of Kafka's producer."""
+MAX_BYTES: Final = 8 * 2**20
+"""What a callback may become, as JSON, in all: it is one transaction."""
+
+MAX_RECORD_BYTES: Final = 4_600_000
+"""What one row may become: with its envelope under the topics' max.message.bytes. A dead letter of 3 MiB does."""
 
 _SMALL: Final = 2**16
 """Bytes of a callback that can't become too much: JSON escapes and base64 grow a text at most sixfold."""
@@ -60,8 +64,9 @@ def _split(parsed: ParsedCallback, callback: WebhookReceived, channel: str, cont
     for row in parsed.rows:
         for emit in _emits(row, callback, channel, contacts):
             if len(callback.body) > _SMALL:
-                left -= len(emit.event.model_dump_json().encode())
-                if left < 0:
+                size = len(emit.event.model_dump_json().encode())
+                left -= size
+                if left < 0 or size > MAX_RECORD_BYTES:
                     return (_dead_letter("too_large", "rows", callback.body, callback, channel),)
             emits.append(emit)
     return tuple(emits)
@@ -124,11 +129,24 @@ def _message(row: InboundMessage, key: str) -> MessageReceived:
         name=row.name,
         kind=row.type,
         text=row.text,
-        media=media and Media(link=media.link, id=media.id, mime_type=media.mime_type, filename=media.filename),
+        media=media and _file(media),
+        more_media=tuple(map(_file, row.more_media)),
         sent_at=_instant(row.sent_at),
         quotes=quotes and (quotes.channel_message_id or quotes.message_id),
         quotes_provider_message_id=quotes and quotes.message_id,
         content=row.content,
+    )
+
+
+def _file(media: FoundMedia) -> Media:
+    return Media(
+        link=media.link,
+        id=media.id,
+        mime_type=media.mime_type,
+        filename=media.filename,
+        sha256=media.sha256,
+        size=media.size,
+        voice=media.voice,
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
+_EARLIER: Final = "~"
+"""In the id of each part of a message but the last, which has the message's own: so its status is the last part's."""
 _BOUNDARIES: Final = (
     re.compile(r"\n\s*\n"),
     re.compile(r"\n"),
@@ -37,6 +39,16 @@ def split_text(text: str, limit: int) -> list[str]:
         parts.append(text[:cut].rstrip())
         text = text[cut:].lstrip()
     return [part for part in (*parts, text) if part.strip()]
+
+
+def earlier_part(message_id: str, number: int) -> str:
+    """The id of a part of the message before its last one."""
+    return f"{message_id}{_EARLIER}{number}"
+
+
+def is_earlier_part(message_id: str) -> bool:
+    """Whether the id is that of a part before a message's last one."""
+    return _EARLIER in message_id
 
 
 def _cut(text: str, limit: int) -> int:

@@ -76,7 +76,10 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Something to be done outside after the commit; its end comes back as EffectEnded. One in flight per key."""
+    """Something to be done outside after the commit; its end comes back as EffectEnded. One in flight per key.
+
+    A request that is not awaited has no end that comes back, and does not count.
+    """
 
     id: str
     request: EffectRequest

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -75,7 +75,7 @@ class Message(Aged):
 
     timestamps: status -> when it was first reported. noted: reports that changed nothing (contradictions, words that
     this version does not know), so that each is published once. in_doubt: its send ended unknown. settled: delivery
-    knows that it was sent. conversation_id, kind: as delivery accepted it.
+    knows that it was sent. conversation_id, kind, via: as delivery sent it.
     """
 
     provider_message_id: str | None = None
@@ -87,6 +87,12 @@ class Message(Aged):
     settled: bool = False
     conversation_id: str | None = None
     kind: str | None = None
+    via: Literal["session", "template"] | None = None
+
+    @property
+    def failed_after_acceptance(self) -> bool:
+        """Whether a receipt reports a failure of what delivery reported as accepted, in whatever order."""
+        return self.status in REPORTED_FAILURES and "accepted" in self.timestamps
 
 
 class Owner(Aged):
@@ -111,7 +117,7 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             return _receipt(rows, event, ctx)
         case SendAccepted(message_id=id, provider_message_id=provider_id):
             reports = (Report(status="accepted", at=now), *_early(rows, provider_id))
-            known = {"settled": True, "conversation_id": event.conversation_id, "kind": event.kind}
+            known = {"settled": True, "conversation_id": event.conversation_id, "kind": event.kind, "via": event.via}
             return _learn(rows, ctx, id, reports, provider_id, known)
         case EchoSent(message_id=id):
             reports = (Report(status="accepted", at=now), *_early(rows, id))
@@ -175,12 +181,11 @@ def _learn(
         writes[f"provider/{provider_id}"] = Owner(since=ctx.now, message_id=id)
         writes[f"early/{provider_id}"] = None
     emit: list[Emit] = []
-    failed_before = message.status in FAILURES
     for report in reports:
         message, event = _apply(id, message, report)
         if event is not None:
             emit.append(Emit(STATUSES, ctx.key, event))
-    if message.status in REPORTED_FAILURES and not failed_before:
+    if message.failed_after_acceptance and not (before is not None and before.failed_after_acceptance):
         emit.append(Emit(INBOX, ctx.key, _failed(id, message)))
     if message.in_doubt and not message.settled and message.provider_message_id is not None:
         confirmed = SendConfirmed(message_id=id, provider_message_id=message.provider_message_id)
@@ -200,6 +205,7 @@ def _failed(id: str, message: Message) -> DeliveryFailed:
         code=None if message.error is None else message.error.code,
         conversation_id=message.conversation_id,
         kind=message.kind,
+        via=message.via,
     )
 
 

@@ -4,11 +4,17 @@ import re
 from typing import Final
 
 from schemas.contact import is_number
-from schemas.events.conversation import Header
+from schemas.events.conversation import Header, Template
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.types import MAX_TEXT
+from schemas.settings.types import Template as ChannelTemplate
 
 _PLACEHOLDER: Final = re.compile(r"([ \t]*)\{(contact\.name|contact\.phone|channel\.name)\}")
+
+
+def message_template(template: ChannelTemplate | None) -> Template | None:
+    """The settings' template as it is sent."""
+    return None if template is None else Template(name=template.name, language=template.language)
 
 
 def render(text: str, header: Header, settings: ChannelSettings) -> str:

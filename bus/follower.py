@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from bus.connection import KafkaConnection, client_options
 
@@ -12,13 +12,13 @@ Apply = Callable[[bytes, bytes | None], None]
 
 
 class TopicFollower:
-    """Applies every committed record of a topic, from the beginning, in order within a partition.
+    """Applies every committed record of a topic, from the beginning or from now on, in order within a partition.
 
     caught_up() returns when everything written before the call has been applied.
     """
 
-    def __init__(self, connection: KafkaConnection, topic: str, apply: Apply) -> None:
-        self._connection, self._topic, self._apply = connection, topic, apply
+    def __init__(self, connection: KafkaConnection, topic: str, apply: Apply, *, from_now: bool = False) -> None:
+        self._connection, self._topic, self._apply, self._from_now = connection, topic, apply, from_now
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
         self._applied = asyncio.Event()
@@ -30,19 +30,24 @@ class TopicFollower:
             **client_options(self._connection),
             isolation_level="read_committed",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="latest" if self._from_now else "earliest",
             fetch_max_wait_ms=100,
         )
         try:
             await consumer.start()
-        except KafkaError as error:
+        except UnknownTopicOrPartitionError:
             await consumer.stop()
-            if not isinstance(error, UnknownTopicOrPartitionError):
-                raise
             raise LookupError(f"topic {self._topic} does not exist: run `livedesk topics apply`") from None
+        except BaseException:
+            await consumer.stop()
+            raise
         self._consumer = consumer
         self._task = asyncio.create_task(self._follow(consumer))
-        await self.caught_up()
+        try:
+            await self.caught_up()
+        except BaseException:
+            await self.stop()
+            raise
 
     def check(self) -> None:
         """Raises what made the following stop."""

@@ -12,7 +12,7 @@ from bus.aiokafka_fixes import hurry_transactions
 from bus.connection import KafkaConnection, client_options
 
 MAX_BATCH_BYTES = 3_500_000
-"""Under the topics' max.message.bytes. The largest record is a dead letter: a callback of 1 MiB, in base64."""
+"""Under the topics' max.message.bytes. A larger record, such as a big callback's dead letter, is a batch of its own."""
 TRANSACTION_TIMEOUT_MS = 10_000
 """How long a dead owner's open transaction may hold readers back, if nobody takes over before."""
 

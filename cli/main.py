@@ -31,6 +31,7 @@ COMMANDS: Final = (
     "demo",
     "ingress",
     "worker",
+    "spool",
     "desk",
     "replay",
     "sandbox",

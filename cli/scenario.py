@@ -16,6 +16,7 @@ from rich.console import Console
 from deploy.kafka.local import local_kafka
 from deploy.processes.logs import configure_logging
 from deploy.settings import Settings
+from schemas.settings.credentials import ProviderName
 from simulation.scenario import broker_run
 from simulation.scenario.format import Loaded, load_file, matching
 from simulation.scenario.play import Outcome, Perform, Verdict, in_memory, play
@@ -44,6 +45,10 @@ def run_files(
     broker: Annotated[
         bool, typer.Option("--broker", help="Use ingress, Kafka, the workers and the sandbox instead of memory.")
     ] = False,
+    provider: Annotated[
+        ProviderName | None,
+        typer.Option(help="Play all channels at this provider, in place of their own.", show_default=False),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", "-k", metavar="REGEX", help="Only scenarios whose name matches.")
     ] = None,
@@ -55,7 +60,7 @@ def run_files(
     # What went wrong in a scenario is its result, not a warning about this process.
     logging.getLogger("streams").addHandler(logging.NullHandler())
     loaded = [one for file in files for one in matching(load_file(file), _pattern(name))]
-    report = partial(_report, loaded, as_json=as_json, with_records=with_records)
+    report = partial(_report, loaded, as_json=as_json, with_records=with_records, provider=provider)
     verdicts = asyncio.run(_on_broker(context.ensure_object(Settings), report) if broker else report(in_memory))
     if verdicts["failed"] or verdicts["unusable"]:
         raise typer.Exit(1 if verdicts["failed"] else 2)
@@ -69,11 +74,18 @@ async def _on_broker(settings: Settings, report: Callable[[Perform], Awaitable[C
             return await report(bench.perform)
 
 
-async def _report(loaded: list[Loaded], perform: Perform, *, as_json: bool, with_records: bool) -> Counter[Verdict]:
+async def _report(
+    loaded: list[Loaded],
+    perform: Perform,
+    *,
+    as_json: bool,
+    with_records: bool,
+    provider: ProviderName | None,
+) -> Counter[Verdict]:
     verdicts: Counter[Verdict] = Counter()
     # Standard output is for the results alone, where they are read by a program.
     console = Console(stderr=as_json, soft_wrap=True, highlight=False)
-    async for outcome in play(loaded, perform, with_records=with_records):
+    async for outcome in play(loaded, perform, with_records=with_records, provider=provider):
         verdicts[outcome.verdict] += 1
         if as_json:
             typer.echo(orjson.dumps(_as_json(outcome)).decode())

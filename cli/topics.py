@@ -33,7 +33,8 @@ def apply_topics(
 ) -> None:
     """Create the topics that Kafka doesn't have yet.
 
-    It also says how existing topics differ from what they should be, and can be repeated.
+    It also says how existing topics differ from what they should be, and can be repeated. Too small a
+    max.message.bytes is raised.
 
     A new topic gets LIVEDESK_PARTITIONS partitions and LIVEDESK_REPLICATION_FACTOR copies.
     The number of partitions of an existing topic is never changed, and no topic is ever deleted.
@@ -78,7 +79,7 @@ def list_topics(context: typer.Context) -> None:
 
 
 def _preview(found: Plan, fix_config: bool) -> Applied:
-    fixed = tuple(d for d in found.differences if fix_config and d.fixable)
+    fixed = found.to_fix(fix_config=fix_config)
     return Applied(found.missing, fixed, tuple(d for d in found.differences if d not in fixed))
 
 

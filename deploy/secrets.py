@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from deploy.errors import LiveDeskError
 from deploy.folders import reason
 from deploy.settings import Settings
+from media.links import Links
 from providers.address import webhook_path, webhook_token
 from schemas.settings.channel import ChannelSettings
 
@@ -53,6 +54,11 @@ class Secrets:
     def webhook_token(self, channel_id: str, rotation: int = 0) -> str:
         """The channel's webhook token, after so many replacements."""
         return webhook_token(self._key, channel_id, rotation)
+
+    @property
+    def media_links(self) -> Links:
+        """Makes and checks links to stored files."""
+        return Links(self._key)
 
     def webhook_url(self, base_url: str, channel: ChannelSettings) -> str:
         """Where the provider posts the channel's callbacks, below a base URL of ingress."""

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bus.connection import KafkaConnection
 from deploy.errors import LiveDeskError
 from desk.access.permissions import incomplete
+from media.store import folder_url
 from schemas.events.access import Grant
 
 DEFAULT_BROKER_PORT = 19092
@@ -109,7 +110,7 @@ class Settings(BaseSettings):
     twilio_messaging_url: str = Field(
         default="https://messaging.twilio.com",
         pattern=r"^https?://",
-        description="Twilio's Messaging API, which has the senders.",
+        description="Twilio's Messaging API, which has the typing indicator.",
     )
     public_url: str | None = Field(
         default=None,
@@ -165,11 +166,33 @@ class Settings(BaseSettings):
         description="Port of the embedded broker on 127.0.0.1; not 9092, where another Kafka may be.",
     )
     max_body_bytes: int = Field(
-        default=2**20,
+        default=3 * 2**20,
         ge=1024,
-        le=2 * 2**20,
-        description="Largest callback that ingress takes. Topics take records of 4 MiB, "
+        le=3 * 2**20,
+        description="Largest callback that ingress takes: Meta's have up to 3 MB. Topics take records of 5 MiB, "
         "and a callback must still fit as a dead letter, where it may be a third larger.",
+    )
+    spool_max_bytes: int = Field(
+        default=2**30,
+        ge=2**20,
+        description="What each ingress process may keep on its disk, below data_dir, while Kafka takes no callbacks: "
+        "a gigabyte is about ten minutes at 1,000 a second. Then they are answered with 503.",
+    )
+    media_url: str | None = Field(
+        default=None,
+        pattern=r"^(file|s3|gs|az)://",
+        description="Where files are kept: file:///folder, s3://bucket/prefix (with the usual AWS_ variables), "
+        "gs:// or az://; the same for every process. Without it: the folder media in LIVEDESK_DATA_DIR.",
+    )
+    media_max_bytes: int = Field(
+        default=100 * 2**20,
+        ge=1024,
+        description="Largest file that is fetched from a provider, or uploaded to be sent.",
+    )
+    media_retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="After so many days files are deleted. Without it they are kept.",
     )
     maven_repository: str | None = Field(
         default=None,
@@ -180,6 +203,16 @@ class Settings(BaseSettings):
     kafka: KafkaConnection = Field(
         default_factory=_kafka_connection, description="How Kafka is reached: see the KAFKA_ variables."
     )
+
+    @property
+    def spool_root(self) -> Path:
+        """Where the ingress processes of this installation have their spools."""
+        return self.data_dir / "spool" / f"{self.topic_prefix}webhooks"
+
+    @property
+    def media_store_url(self) -> str:
+        """The media store's URL."""
+        return self.media_url or folder_url(self.data_dir / "media")
 
     @property
     def provider_urls(self) -> Mapping[str, str]:

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.database import Database, is_outage
 from desk.rows import Row
-from desk.schema import FAILURE, POSITION, VIEW, topic_of
+from desk.schema import FAILURE, POSITION, TEXT, VIEW, WORD, topic_of
+from desk.words import MAX_FORM
 
 _INSERT: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]] = {
     "sqlite": sqlite.insert,
@@ -22,6 +23,10 @@ _INSERT: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]
 
 MAX_FAILURES: Final = 100
 """Records of one batch that the database may refuse: if it refuses more, it is not their fault."""
+
+
+KNOWN_WORDS: Final = 200_000
+"""Words that are known to be in the database already."""
 
 
 class Place(NamedTuple):
@@ -73,11 +78,12 @@ class Superseded(Exception):
 
 
 class Applier:
-    """Writes batches of records. Keeps nothing but compiled statements: what was read is in the database alone."""
+    """Writes batches of records. What was read is in the database alone."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._insert = _INSERT[database.url.get_backend_name()]
+        self._words: set[str] = set()
         self._statements: dict[tuple[Table, tuple[str, ...], tuple[str, ...]], Insert] = {}
 
     async def positions(self) -> dict[Place, Read]:
@@ -148,6 +154,8 @@ class Applier:
         async with self._database.writer.begin() as connection:
             await self._advance(connection, _reads(batch), before)
             await self._upsert(connection, rows)
+            words = await self._add_words(connection, rows)
+        self._words = self._words | words if len(self._words) < KNOWN_WORDS else words
 
     async def _advance(
         self, connection: AsyncConnection, reads: Mapping[Place, Read], before: Mapping[Place, Read]
@@ -175,6 +183,15 @@ class Applier:
             if statement is None:
                 statement = self._statements[table, values, initial] = self._build(table, values, initial)
             await connection.execute(statement, parameters)
+
+    async def _add_words(self, connection: AsyncConnection, rows: Iterable[Row]) -> set[str]:
+        """Write words that were not known to be there. Returns them."""
+        found = {word for row in rows if row.table is TEXT for word in str(row.values["words"]).split()}
+        new = {word for word in found if len(word) <= MAX_FORM} - self._words
+        if new:
+            insert = self._insert(WORD).on_conflict_do_nothing()
+            await connection.execute(insert, [{"word": word} for word in sorted(new)])
+        return new
 
     def _build(self, table: Table, values: Sequence[str], initial: Sequence[str]) -> Insert:
         key = [column.name for column in table.primary_key]

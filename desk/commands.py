@@ -1,10 +1,24 @@
-"""What the control listener is asked to do with a conversation: the bodies, and the commands they become."""
+"""What the control API is asked to do with a conversation: the bodies, and the commands they become."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
+from desk.contents import (
+    MAX_WITH_TEXT,
+    WITHOUT_TEXT,
+    Buttons,
+    Cards,
+    FileRequest,
+    ListRequest,
+    LocationRequest,
+    MessageId,
+    ReactionRequest,
+    TemplateRequest,
+    not_blank,
+)
+from schemas.events.content import Outgoing
 from schemas.events.conversation import Assignee
 from schemas.events.conversation import Template as MessageTemplate
 from schemas.events.inbox import (
@@ -18,29 +32,22 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
-from schemas.settings import channel
 from schemas.settings.channel import ChannelSettings, Directory
-from schemas.settings.errors import FieldError
-from schemas.settings.types import Id, Instant, SettingsModel, Text
+from schemas.settings.errors import FieldError, InvalidSettings
+from schemas.settings.types import Flag, Id, Instant, SettingsModel, Text
 
-MAX_PARAMETER = 1024
 MAX_LABEL = 64
 MAX_LABELS = 50
 """That one command adds, and removes."""
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
-Written = Annotated[Text, AfterValidator(_not_blank)]
+Written = Annotated[Text, AfterValidator(not_blank)]
 Labels = Annotated[
-    tuple[Annotated[str, StringConstraints(max_length=MAX_LABEL), AfterValidator(_not_blank)], ...],
+    tuple[Annotated[str, StringConstraints(max_length=MAX_LABEL), AfterValidator(not_blank)], ...],
     Field(max_length=MAX_LABELS),
 ]
 
@@ -60,29 +67,47 @@ class _Request(SettingsModel):
         return self.by or ""
 
 
-class TemplateRequest(channel.Template):
-    """The template to send, with the parameters of its body in order."""
-
-    parameters: tuple[Annotated[str, StringConstraints(max_length=MAX_PARAMETER)], ...] = ()
-
-
 class ReplyRequest(_Request):
-    """Send a text or a template."""
+    """Send a text, other content with or without one, or a template."""
 
     type: Literal["reply"]
     text: Written | None = None
+    media: FileRequest | None = None
     template: TemplateRequest | None = None
+    buttons: Buttons = ()
+    list: ListRequest | None = None
+    location: LocationRequest | None = None
+    contacts: Cards = ()
+    reaction: ReactionRequest | None = None
+    contact_request: Flag = False
+    quotes: MessageId | None = None
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.text is None) == (self.template is None):
-            raise ValueError("a reply has either a text or a template")
-        return self
+    def contradictions(self) -> Iterator[FieldError]:
+        """What does not go together."""
+        content = self._content()
+        kinds = (*(("media",) if self.media else ()), *(kind for kind in content.kinds if kind != "quotes"))
+        if (self.text is not None or bool(kinds)) == (self.template is not None):
+            yield FieldError("", "a reply has either a text or other content, or a template")
+        for second in kinds[1:]:
+            yield FieldError(second, f"can't be sent together with {kinds[0]}")
+        for kind in kinds[:1]:
+            needed = MAX_WITH_TEXT.get(kind)
+            if needed is not None and (self.text is None or len(self.text) > needed):
+                yield FieldError("text", f"{kind}: needs a text of at most {needed} characters")
+            if kind in WITHOUT_TEXT and self.text is not None:
+                yield FieldError("text", f"{kind}: has no text")
+        if content.quotes is not None and (self.template is not None or content.reaction is not None):
+            yield FieldError("quotes", "goes with a text or other content, but with no template and no reaction")
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
-        template = None if self.template is None else MessageTemplate(**self.template.model_dump())
-        return Reply(command_id=command_id, by=self.sender, text=self.text, template=template)
+        template = None if self.template is None else MessageTemplate.model_validate(self.template.model_dump())
+        content = self._content()
+        held = None if content == _NOTHING else content
+        return Reply(command_id=command_id, by=self.sender, text=self.text, template=template, content=held)
+
+    def _content(self) -> Outgoing:
+        return Outgoing.model_validate(self.model_dump(include=set(Outgoing.model_fields)))
 
 
 class NoteRequest(_Request):
@@ -151,20 +176,38 @@ _PLAIN: Mapping[str, type[Command]] = {
     "block": Block,
     "unblock": Unblock,
     "mute": Mute,
+    "seen": Seen,
 }
 
 
 class PlainRequest(_Request):
     """The commands that need nothing more."""
 
-    type: Literal["resolve", "reopen", "hand_over", "block", "unblock", "mute"]
+    type: Literal["resolve", "reopen", "hand_over", "block", "unblock", "mute", "seen"]
 
     def command(self, command_id: str) -> Command:
         """The command for the conversation."""
         return _PLAIN[self.type](command_id=command_id, by=self.sender)
 
 
+_NOTHING = Outgoing()
+
 CommandRequest = ReplyRequest | NoteRequest | SnoozeRequest | AssignRequest | LabelRequest | PlainRequest
+
+COMMAND_REQUEST: TypeAdapter[CommandRequest] = TypeAdapter(Annotated[CommandRequest, Field(discriminator="type")])
+
+
+def parse_command(body: object) -> CommandRequest:
+    """The command in a body, as JSON gives it. Raises InvalidSettings."""
+    try:
+        asked = COMMAND_REQUEST.validate_python(body)
+    except ValidationError as error:
+        found = InvalidSettings.from_pydantic(error).errors
+        # Pydantic's path starts with the type of the command.
+        raise InvalidSettings(tuple(FieldError(item.field.partition(".")[2], item.message) for item in found)) from None
+    if isinstance(asked, ReplyRequest) and (wrong := tuple(asked.contradictions())):
+        raise InvalidSettings(wrong)
+    return asked
 
 
 def unknown_agents(asked: CommandRequest, settings: ChannelSettings, people: Directory) -> tuple[FieldError, ...]:

@@ -8,12 +8,15 @@ from typing import Final
 from desk.rows import Logged, Row, Values, held_by, origin
 from desk.schema import CONVERSATION, ENTRY, LABEL, REFUSAL, TEXT
 from desk.words import id_word, joined, number_words, words_of
+from schemas.events.content import Outgoing, SentReaction
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationCommandRefused,
     ConversationEvent,
     ConversationLabelled,
+    ConversationMediaFailed,
+    ConversationMediaStored,
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationNoteAdded,
@@ -116,6 +119,8 @@ def _of_event(event: ConversationEvent, time: datetime) -> dict[str, object]:
     """What the header does not say."""
     moved: dict[str, object] = {"active_at": time}
     match event:
+        case ConversationMessageSent(kind="reaction"):
+            return {}
         case ConversationMessageReceived() | ConversationMessageSent():
             preview = None if event.text is None else event.text[:MAX_PREVIEW]
             return moved | {"last_text": preview, "last_kind": event.kind}
@@ -151,7 +156,7 @@ def _labels(event: ConversationEvent, time: datetime, logged: Logged) -> Iterato
 
 def _entry(event: ConversationEvent, logged: Logged) -> Iterator[Row]:
     record, conversation = logged.record, event.header.conversation_id
-    message = getattr(event, "message_id", None)
+    message, refers_to = _messages(event)
     at, text = getattr(event, "at", record.time), getattr(event, "text", None)
     data = event.model_dump(mode="json", exclude=_IN_COLUMNS, exclude_defaults=True)
     values = {
@@ -161,7 +166,7 @@ def _entry(event: ConversationEvent, logged: Logged) -> Iterator[Row]:
         "type": event.type,
         "time": record.time,
         "message": message,
-        "refers_to": getattr(event, "refers_to", None),
+        "refers_to": refers_to,
         "by": getattr(event, "by", None),
         "text": text,
         "data": data,
@@ -174,12 +179,22 @@ def _entry(event: ConversationEvent, logged: Logged) -> Iterator[Row]:
             | ConversationNoteAdded()
             | ConversationNoticeReceived()
         ):
-            words = words_of(text, *_texts_in({name: data.get(name) for name in ("content", "media")}))
+            words = words_of(text, *_texts_in({name: data.get(name) for name in ("content", "media", "more_media")}))
             if message:
                 words = f"{words} {id_word(message)}".strip()
             if words:
                 found = {"conversation": conversation, "at": at, "words": words}
                 yield Row(TEXT, {"doc": _doc(logged)}, found, origin(logged))
+
+
+def _messages(event: ConversationEvent) -> tuple[str | None, str | None]:
+    """The message that an event is, and the one that it is about."""
+    match event:
+        case ConversationMediaStored() | ConversationMediaFailed():
+            return None, event.message_id
+        case ConversationMessageSent(content=Outgoing(reaction=SentReaction(message_id=about))):
+            return event.message_id, about
+    return getattr(event, "message_id", None), getattr(event, "refers_to", None)
 
 
 def _texts_in(value: object) -> Iterator[str]:

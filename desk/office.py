@@ -9,6 +9,7 @@ from desk.access.permissions import Actor
 from desk.channel_writer import ChannelWriter
 from desk.credentials import Make
 from desk.directory import DeskDirectory
+from desk.files import DeskFiles
 from desk.people import People
 from schemas.settings.channel import ChannelSettings
 
@@ -17,8 +18,8 @@ from schemas.settings.channel import ChannelSettings
 class Office:
     """The desk's parts.
 
-    webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider. prefix: of
-    the topics' names.
+    webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider. files: of
+    the media store. prefix: of the topics' names.
     """
 
     directory: DeskDirectory
@@ -27,6 +28,7 @@ class Office:
     publisher: Publish
     webhook_url: Callable[[ChannelSettings], str]
     call: Make
+    files: DeskFiles
     prefix: str
     clock: Callable[[], datetime]
     new_id: Callable[[], str]

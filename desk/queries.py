@@ -1,5 +1,6 @@
 """What people query. Every answer holds what the viewer may see alone, and says how far the view has read."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, l
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.database import Database
-from desk.pages import AsOf, Order, Page, as_of, decode_cursor, encode_cursor, page_of
+from desk.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cursor, encode_cursor, page_of
 from desk.rows import held_by
 from desk.schema import (
     AGENT,
@@ -35,6 +36,9 @@ SCANNED: Final = 5_000
 """Hits of a search that a page looks at: where few of them may be seen it is short, and another one follows."""
 HEARTBEAT_HOLDS: Final = timedelta(seconds=90)
 """A desk's heartbeat says for so long that its agent is there, as assignment has it."""
+
+_SOME: Final = 200
+"""Hits of a search that are looked up at a time."""
 
 _SHOWN: Final = [column for column in CONVERSATION.c if column.name not in ("doc", "words", "partition", "offset")]
 _RECENT: Final = Order((CONVERSATION.c.active_at, CONVERSATION.c.id))
@@ -138,20 +142,21 @@ class Queries:
             return Page(found, None, position)
 
     async def thread(self, viewer: Viewer, id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
-        """A conversation's thread, its newest entries first: each with its receipts, and the notices about it."""
+        """A conversation's thread, its newest entries first: each with its receipts, and what else is about it.
+
+        about: reactions, edits, what became of its files.
+        """
         receipts = and_(RECEIPT.c.key == CONVERSATION.c.key, RECEIPT.c.message == ENTRY.c.message)
         shown = [column.label(f"receipt_{column.name}") for column in RECEIPT.c if column.name in _RECEIPT]
         query = _of_conversation(ENTRY, viewer, id).add_columns(*shown).outerjoin(RECEIPT, receipts)
         async with self._asked() as (connection, position):
             items, following = await page_of(connection, query, _THREAD, cursor, limit)
-            about = [item["message"] for item in items if item["message"] is not None]
-            notices = _of_conversation(ENTRY, viewer, id).where(ENTRY.c.refers_to.in_(about))
-            found = (await connection.execute(notices.order_by(ENTRY.c.offset))).mappings().all() if about else []
-            with_notices = [
-                {**item, "notices": [dict(one) for one in found if one["refers_to"] == item["message"]]}
-                for item in items
-            ]
-            return Page(with_notices, following, position)
+            messages = {item["message"] for item in items} - {None}
+            referring = _of_conversation(ENTRY, viewer, id).where(ENTRY.c.refers_to.in_(sorted(messages)))
+            about = defaultdict[str, list[Item]](list)
+            for row in (await connection.execute(referring.order_by(ENTRY.c.offset))).mappings() if messages else ():
+                about[row["refers_to"]].append(dict(row))
+            return Page([{**item, "about": about[item["message"]]} for item in items], following, position)
 
     async def explanation(self, viewer: Viewer, id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """Assignment's decisions about a conversation, in order."""
@@ -222,22 +227,22 @@ class Queries:
         return await self._all(select(REFUSAL).where(REFUSAL.c.command == command, theirs))
 
     async def _search(self, searched: Table, query: Select[Any], text: str, cursor: str | None, limit: int) -> Page:
-        hits = matching(self._database.url.get_backend_name(), searched, text)
+        order, limit = Order((searched.c.doc,)), max(1, min(limit, MAX_PAGE))
         async with self._asked() as (connection, position):
+            hits = await matching(connection, searched, text)
             if hits is None:
                 return Page([], None, position)
-            order = Order((searched.c.doc,))
-            within = hits.limit(SCANNED)
             if cursor is not None:
-                (before,) = decode_cursor(order, cursor)
-                within = within.where(hits.selected_columns[0] < before)
-            docs = (await connection.execute(within)).scalars().all()
-            items, following = await page_of(
-                connection, query.where(searched.c.doc.in_(within.subquery().select())), order, None, limit
-            )
-            if following is None and len(docs) == SCANNED:
-                following = encode_cursor([docs[-1]])
-            return Page([dict(item) for item in items], following, position)
+                hits = hits.where(hits.selected_columns[0] < decode_cursor(order, cursor)[0])
+            docs = (await connection.execute(hits.limit(SCANNED))).scalars().all()
+            found: list[Item] = []
+            # Mostly the first few may be seen.
+            for start in range(0, len(docs), _SOME):
+                some = query.where(searched.c.doc.in_(docs[start : start + _SOME])).order_by(searched.c.doc.desc())
+                found += [dict(row) for row in (await connection.execute(some)).mappings()]
+                if len(found) > limit:
+                    return Page(found[:limit], encode_cursor([found[limit - 1]["doc"]]), position)
+            return Page(found, encode_cursor([docs[-1]]) if len(docs) == SCANNED else None, position)
 
     async def _page(self, query: Select[Any], order: Order, cursor: str | None, limit: int) -> Page:
         async with self._asked() as (connection, position):

@@ -169,6 +169,9 @@ TEXT: Final = Table(
     info={"topic": CONVERSATIONS},
 )
 
+WORD: Final = Table("words", METADATA, Column("word", Text, primary_key=True), sqlite_with_rowid=False)
+"""Every word that a text has had, so that SQLite can look for the words that begin so, instead of for a beginning."""
+
 REFUSAL: Final = Table(
     "refusals",
     METADATA,

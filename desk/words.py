@@ -9,6 +9,8 @@ MAX_WORD: Final = 64
 """Characters of a word that count."""
 MAX_WORDS: Final = 4_000
 """Words of a text that are indexed."""
+MAX_FORM: Final = 20
+"""Characters of a word that is one of a language, and no id."""
 MAX_QUERY: Final = 16
 """Words of a query that count."""
 _SHORTEST_PART: Final = 4

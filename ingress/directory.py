@@ -13,6 +13,8 @@ from schemas.settings.memory import SettingsMemory
 
 logger = logging.getLogger(__name__)
 
+SAY_EVERY_SECONDS = 60.0
+
 
 class ChannelDirectory(SettingsMemory):
     """The newest settings of every active channel, by webhook token and by what callbacks are about.
@@ -83,7 +85,7 @@ class Recheck:
         self, catch_up: Callable[[], Awaitable[None]], *, interval: float = 0.25, deadline: float = 1.0
     ) -> None:
         self._catch_up, self._interval, self._deadline = catch_up, interval, deadline
-        self._last = float("-inf")
+        self._last = self._said = float("-inf")
         self._next: asyncio.Task[bool] | None = None
 
     async def __call__(self) -> bool:
@@ -101,6 +103,8 @@ class Recheck:
             async with asyncio.timeout(self._deadline - self._interval):
                 await self._catch_up()
         except Exception as error:  # noqa: BLE001 - whatever keeps the channels from being read, the token is not known to be wrong
-            logger.warning("the channels can't be read up to their end: %s", type(error).__name__)
+            if loop.time() - self._said >= SAY_EVERY_SECONDS:
+                self._said = loop.time()
+                logger.warning("the channels can't be read up to their end: %s", type(error).__name__)
             return False
         return True

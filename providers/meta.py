@@ -8,7 +8,8 @@ from typing import Final
 
 import orjson
 
-from providers.provider import BadRowReason, Media
+from providers.media import hex_sha256
+from providers.provider import BadRowReason, Media, MediaRule
 from providers.reading import (
     MAX_ID,
     MAX_INBOUND_TEXT,
@@ -22,6 +23,7 @@ from providers.reading import (
     part_of,
     string,
     text_of,
+    whole,
 )
 from schemas.events.content import (
     MAX_ANSWERS,
@@ -43,10 +45,43 @@ from schemas.settings.types import MAX_TEXT as MAX_MESSAGE_TEXT
 
 WINDOW_CLOSED: Final = 131047
 """The code of a text outside the 24-hour window."""
+OPTED_OUT: Final = 131050
+"""The code of marketing to a customer who wants none."""
+OTHER_FORMAT: Final = 132012
+"""The code of a template that is filled in order and not by name, or the other way about."""
 MAX_ANSWERS_DEPTH: Final = 16
 MEDIA_TYPES: Final = frozenset({"image", "audio", "voice", "video", "document", "sticker"})
 NOTICES: Final = frozenset({"reaction", "edit", "revoke", "system"})
 """Types of message that are no message of the customer's."""
+
+_OFFICE: Final = "application/vnd.openxmlformats-officedocument."
+DOCUMENTS: Final = frozenset(
+    {
+        "text/plain",
+        "application/pdf",
+        "application/msword",
+        "application/vnd.ms-excel",
+        "application/vnd.ms-powerpoint",
+        f"{_OFFICE}wordprocessingml.document",
+        f"{_OFFICE}spreadsheetml.sheet",
+        f"{_OFFICE}presentationml.presentation",
+    }
+)
+AUDIO: Final = frozenset({"audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg; codecs=opus"})
+VOICE: Final = frozenset({"audio/ogg; codecs=opus"})
+IMAGES: Final = frozenset({"image/jpeg", "image/png"})
+VIDEOS: Final = frozenset({"video/mp4", "video/3gpp"})
+MB: Final = 2**20
+MAX_CAPTION: Final = 1_024
+MEDIA_RULES: Final[Mapping[str, MediaRule]] = {
+    "image": MediaRule(IMAGES, 5 * MB, MAX_CAPTION),
+    "video": MediaRule(VIDEOS, 16 * MB, MAX_CAPTION),
+    "audio": MediaRule(AUDIO, 16 * MB),
+    "voice": MediaRule(VOICE, 16 * MB),
+    "document": MediaRule(DOCUMENTS, 100 * MB, MAX_CAPTION),
+    "sticker": MediaRule(frozenset({"image/webp"}), 500 * 2**10),
+}
+"""What WhatsApp takes (Meta docs, confirmed). A sticker that does not move may have 100 KB: Meta says so."""
 
 _MAX_LINK: Final = 4_096
 _CAPTIONED: Final = frozenset({"image", "video", "document"})
@@ -113,13 +148,22 @@ def _words(type_: str, part: Json) -> str | None:
     return string(part.get("text")) if type_ in ("button", "order") else None
 
 
-def read_media(part: Json) -> Media | None:
-    """The file that came with a message."""
+def read_media(part: Json, type_: str = "") -> Media | None:
+    """The file that came with a message. type_: the message's type."""
     link = text_of(part, "link", _MAX_LINK) or text_of(part, "url", _MAX_LINK)
     id_ = text_of(part, "id", MAX_ID)
     if link is None and id_ is None:
         return None
-    return Media(link, id_, text_of(part, "mime_type", MAX_LABEL), clipped(part.get("filename"), MAX_LABEL))
+    size = whole(part.get("file_size"))
+    return Media(
+        link,
+        id_,
+        mime_type=text_of(part, "mime_type", MAX_LABEL),
+        filename=clipped(part.get("filename"), MAX_LABEL),
+        sha256=hex_sha256(text_of(part, "sha256", MAX_LABEL)),
+        size=size if size is not None and size >= 0 else None,
+        voice=type_ == "voice" or part.get("voice") is True,
+    )
 
 
 def _text(part: Json, field: str) -> str | None:

@@ -7,32 +7,61 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
-from schemas.effects import SendAnswer, SendRequest, SendResult
-from schemas.events.content import Content
-from schemas.events.conversation import Template
+from schemas.effects import (
+    MediaResult,
+    SendAnswer,
+    SendRequest,
+    SendResult,
+    SettleRequest,
+    SettleResult,
+    SignalRequest,
+    Throttled,
+)
+from schemas.events.content import Attachment, Content, OutgoingKind
+from schemas.events.conversation import Media as FileOffer
 from schemas.settings.channel import ChannelSettings
 
 InboundEvent: TypeAlias = Literal["received", "reply", "order", "echo"]
 """echo: the business wrote it, in WhatsApp's own app."""
+Sendable: TypeAlias = OutgoingKind | Literal["template_header", "template_buttons"]
+
 
 ErrorClass: TypeAlias = Literal[
-    "retry", "throttled", "credentials", "account", "window_closed", "recipient", "template", "request"
+    "retry",
+    "throttled",
+    "recipient_throttled",
+    "credentials",
+    "account",
+    "window_closed",
+    "recipient",
+    "opted_out",
+    "marketing",
+    "template",
+    "media",
+    "request",
 ]
-"""What a provider's error code means: try later; too fast; the channel's credentials are broken; its account is
-restricted; a text outside the 24-hour window; this recipient, this template or this message can't be sent.
+"""What a provider's error code means: try later; too fast, for the number or account, or for this recipient; the
+channel's credentials are broken; its account is restricted; a text outside the 24-hour window; this recipient can't
+be reached, does not want it, or is sent no marketing for a day; this template, file or message can't be sent.
 """
 
 ANSWERS: Final[Mapping[ErrorClass, SendAnswer]] = {
     "retry": "retry",
     "throttled": "retry",
+    "recipient_throttled": "retry",
     "credentials": "credentials",
     "account": "credentials",
     "window_closed": "window_closed",
     "recipient": "refused",
+    "opted_out": "refused",
+    "marketing": "refused",
     "template": "template_unavailable",
+    "media": "refused",
     "request": "refused",
 }
 """How an attempt ends that was answered with a code of the class. A restricted account pauses the channel, too."""
+
+THROTTLED: Final[Mapping[ErrorClass, Throttled]] = {"throttled": "number", "recipient_throttled": "recipient"}
 
 
 NO_CREDENTIALS: Final = SendResult(answer="credentials", message="the channel has no usable credentials")
@@ -62,12 +91,18 @@ class BadRowReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A file that came with a message; `link`, `id` or both. The shape is Meta's; EngageLab publishes no example."""
+    """A file that came with a message; `link`, `id` or both. The shape is Meta's; EngageLab publishes no example.
+
+    sha256: in hex. size: in bytes. voice: a voice note.
+    """
 
     link: str | None
     id: str | None
     mime_type: str | None
     filename: str | None
+    sha256: str | None = None
+    size: int | None = None
+    voice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +121,7 @@ class InboundMessage:
     contact: as contact_id gives it. user_id: where contact is a number and the row names the customer by both.
     sent_at: unix seconds; None where absent or absurd.
     text: a text's body, a file's caption, an order's note, the title of the button or list item that was chosen.
+    more_media: where one message has several files, those after the first.
     """
 
     event: InboundEvent
@@ -99,6 +135,7 @@ class InboundMessage:
     sent_at: int | None
     quotes: Quote | None
     content: Content | None = None
+    more_media: tuple[Media, ...] = ()
     user_id: str | None = None
 
 
@@ -115,9 +152,10 @@ class NewNames:
 class InboundNotice:
     """Something that happened which is no message: a reaction, an edit, a deletion, a system notice, an unknown event.
 
-    kind: "reaction", "edit", "revoke", "system" or the event's name. Identity: (channel, kind, message_id): a deletion
-    may carry the id of the message it deletes. user_id: as an InboundMessage's. renamed: it says that the customer, who
-    was `contact`, has another number or user id.
+    kind: "reaction", "edit", "revoke", "system", "marketing_stopped" or "marketing_resumed" (the customer's choice in
+    WhatsApp, under an id made of it), or the event's name. Identity: (channel, kind, message_id): a deletion may carry
+    the id of the message it deletes. user_id: as an InboundMessage's. renamed: it says that the customer, who was
+    `contact`, has another number or user id.
     """
 
     kind: str
@@ -278,10 +316,81 @@ class SetUp:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedTemplate:
+    """A message template of the account. status, category, parameter_format: in upper case; empty: not said."""
+
+    name: str
+    language: str
+    status: str
+    category: str = ""
+    parameter_format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatePage:
+    """A page of the account's templates. next: the cursor of the page after it; None: it is the last one."""
+
+    templates: tuple[ListedTemplate, ...]
+    next: str | None = None
+
+
+class Settling(NamedTuple):
+    """How a provider is asked whether it took a message. plan: None: it can't be asked now."""
+
+    plan: Callable[[SettleRequest, ChannelSettings], Call | None]
+    read: Callable[[SettleRequest, Answer], SettleResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A GET of a customer's file or, with is_lookup, of what says where it is.
+
+    url: whole. headers: credentials, for this address alone: they never follow a redirect. sha256: the file's, in hex,
+    where the provider says it.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_lookup: bool = False
+    sha256: str | None = None
+
+
+class Fetching(NamedTuple):
+    """How a customer's file is fetched.
+
+    plan: the first request, or why there is none; given the provider's base URL. read_lookup: the next one, after an
+    answer of status 200. read_failure: what any other answer means.
+    """
+
+    plan: Callable[[FileOffer, ChannelSettings, str], Fetch | MediaResult]
+    read_lookup: Callable[[Answer, ChannelSettings, str], Fetch | MediaResult]
+    read_failure: Callable[[Answer], MediaResult]
+
+
+class MediaRule(NamedTuple):
+    """What files of one kind may be sent. types: as media/types.py names them. max_caption: characters; 0: none."""
+
+    types: frozenset[str]
+    max_bytes: int
+    max_caption: int = 0
+
+
+class Uploading(NamedTuple):
+    """How a file is handed over before the message that sends it. read: the provider's id of it, or why there is none.
+
+    plan: is also given the file's bytes.
+    """
+
+    plan: Callable[[Attachment, bytes, ChannelSettings], Call | SendResult]
+    read: Callable[[Answer], str | SendResult]
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
 
-    name: in settings, records and webhook addresses. max_text: characters of a text that is sent. kept_headers: of a
+    name: in settings, records and webhook addresses. max_text: characters of a text that is sent. sends: what it can
+    send beside texts, files, and templates whose body alone is filled. kept_headers: of a
     callback, in lower case, stored with it. accepts: whether a callback may have that Content-Type. screen: the answer
     to a request that only tries out the address, or that the provider did not sign; None: it is a callback. methods:
     of requests. acknowledgement: the answer to a callback that is stored. addressees: the ids of all numbers and
@@ -289,7 +398,12 @@ class Provider:
     callback, read for the channel.
     plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
-    was taken. plan_lookup, read_lookup: the same for a template's approval; None: approved.
+    was taken. classify: what an error code in a receipt means. plan_templates, read_templates: the call that lists the
+    account's templates from a cursor on, and the page in its answer, or why there is none. one_language: a template's
+    name says its language, too. settling: None: it can't be asked what it took. plan_signal: the call that shows that a
+    message was read; None: it has none.
+    fetching: None: customers' files can't be fetched. media: the kinds of files that can be sent. uploading: None: the
+    provider fetches them from a link.
     check: tries the channel's credentials and number. set_up: what is to be done at the provider, given the channel's
     webhook address. subscribe: does what of it can be done by calls; None: nothing can.
     """
@@ -302,12 +416,20 @@ class Provider:
     parse: Callable[[Callback, ChannelSettings], ParsedCallback]
     plan_send: Callable[[SendRequest, ChannelSettings, str | None], Call | SendResult]
     read_send: Callable[[Answer], SendResult | None]
-    plan_lookup: Callable[[Template, ChannelSettings], Call | SendResult]
-    read_lookup: Callable[[Template, Answer], SendResult | None]
+    classify: Callable[[int], ErrorClass]
+    plan_templates: Callable[[ChannelSettings, str | None], Call | SendResult]
+    read_templates: Callable[[Answer], TemplatePage | SendResult]
     check: Callable[[ChannelSettings], Checking]
     set_up: Callable[[ChannelSettings, str], SetUp]
+    one_language: bool = False
+    settling: Settling | None = None
+    plan_signal: Callable[[SignalRequest, ChannelSettings], Call | None] = lambda _request, _settings: None
+    sends: frozenset[Sendable] = frozenset()
     methods: tuple[str, ...] = ("POST",)
     acknowledgement: WebhookAnswer = WebhookAnswer(body=b'{"status":"ok"}', content_type="application/json")
     addressees: Callable[[bytes], frozenset[str]] = lambda _body: frozenset()
     addresses: Callable[[ChannelSettings], frozenset[str]] = lambda _settings: frozenset()
+    fetching: Fetching | None = None
+    media: Mapping[str, MediaRule] = field(default_factory=dict)
+    uploading: Uploading | None = None
     subscribe: Callable[[ChannelSettings, str], Checking] | None = None

@@ -11,8 +11,9 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from providers.provider import BadRow, BadRowReason
+from providers.provider import ANSWERS, THROTTLED, Answer, BadRow, BadRowReason, ErrorClass
 from schemas.contact import InvalidContact, canonical_number, contact_id, is_number
+from schemas.effects import SendResult
 from schemas.settings.phone import InvalidPhoneNumber
 
 Json: TypeAlias = Mapping[str, object]
@@ -107,10 +108,34 @@ def object_in(body: bytes) -> Json:
     return found if isinstance(found, dict) else {}
 
 
+def objects_in(part: Json, field: str) -> list[Json]:
+    """The objects of a list; what is none is left out."""
+    value = part.get(field)
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def word(part: Json, field: str) -> str:
+    """A word in upper case; empty where there is none."""
+    return (string(part.get(field)) or "").upper()
+
+
 def retry_seconds(retry_after: str) -> float | None:
     """The seconds that a Retry-After header asks for, an hour at most."""
     value = retry_after.strip()
     return float(min(int(value), _MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
+
+
+def error_result(meaning: ErrorClass, code: int, message: object, answer: Answer) -> SendResult:
+    """How an attempt ended that was answered with an error of the class."""
+    verdict = ANSWERS[meaning]
+    return SendResult(
+        answer=verdict,
+        code=max(0, code),
+        message=clipped(message, MAX_ERROR) or "",
+        throttled=THROTTLED.get(meaning),
+        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
+        http_status=answer.status,
+    )
 
 
 # --- rows of a callback --------------------------------------------------------------------------------------------

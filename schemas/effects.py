@@ -1,15 +1,18 @@
 """Calls to the outside that stages request, and their results."""
 
 from datetime import datetime
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from schemas.events.content import Outgoing
-from schemas.events.conversation import Template
+from schemas.events.content import Attachment, Outgoing
+from schemas.events.conversation import Media, Template, file_of
 
 Via = Literal["session", "template"]
 SendAnswer = Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
+Throttled = Literal["recipient", "number"]
+TRANSFER_S: Final = 60.0
+"""Seconds that a file may take from or to a provider."""
 MAX_ANSWER = 64 << 10
 """Characters of an AI agent's answer: it goes in as many messages as it needs."""
 
@@ -17,14 +20,20 @@ MAX_ANSWER = 64 << 10
 class EffectRequest(BaseModel):
     """Base: one attempt of a call to the outside. A type of request has one performer.
 
-    effect_id: unique to the attempt. ends_within_s: seconds that the call may take; after them its outcome is unknown.
+    effect_id: unique to the attempt. awaited: False: nobody waits for its end, which is no record; a crash loses the
+    call, and others may be in flight.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    ends_within_s: ClassVar[float] = 10.0
+    awaited: ClassVar[bool] = True
 
     effect_id: str
+
+    @property
+    def ends_within_s(self) -> float:
+        """Seconds that the call may take; after them its outcome is unknown."""
+        return 10.0
 
 
 class SendRequest(EffectRequest):
@@ -33,6 +42,8 @@ class SendRequest(EffectRequest):
     message_id: the same for each attempt. conversation: its key. contact: a number's digits or a user id. Either text,
     other content or both (via session), or template (via template). check_template: look first whether the template is
     approved, and send nothing if not. not_after: from then on the text must not be sent: the session window is over.
+    no_marketing: look first whether the template is marketing, and send nothing if it is.
+    media_id: the provider's, of the file, once the sender has uploaded it.
     """
 
     message_id: str
@@ -44,9 +55,22 @@ class SendRequest(EffectRequest):
     text: str | None = None
     template: Template | None = None
     content: Outgoing | None = None
+    media_id: str | None = None
     check_template: bool = False
     not_after: datetime | None = None
     repeat: bool = False
+    no_marketing: bool = False
+
+    @property
+    def attachment(self) -> Attachment | None:
+        """The file that it sends: its content's, or its template's."""
+        return file_of(self.content, self.template)
+
+    @property
+    def ends_within_s(self) -> float:
+        """Longer where a file may have to be uploaded first."""
+        file = self.attachment
+        return super().ends_within_s if file is None or file.file is None else TRANSFER_S
 
 
 class SendResult(BaseModel):
@@ -55,8 +79,8 @@ class SendResult(BaseModel):
     accepted: provider_message_id is there. refused: for good. credentials: those of the channel are broken. retry:
     surely not sent, later it may be; after retry_after_s seconds where the provider says so. template_unavailable:
     not approved, or nobody could say. window_closed: it was too late for the text, which was not sent: by our clock or
-    by the provider's word. code: the
-    provider's, 0 for none; http_status: 0 where there was no answer.
+    by the provider's word. throttled: why to retry: more than this recipient may be sent, or the number or account may
+    send. code: the provider's, 0 for none; http_status: 0 where there was no answer.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,8 +89,51 @@ class SendResult(BaseModel):
     provider_message_id: str | None = None
     code: int = 0
     message: str = ""
+    throttled: Throttled | None = None
     retry_after_s: float | None = None
     http_status: int = 0
+
+
+class SettleRequest(EffectRequest):
+    """Ask the provider whether it took a message whose send ended unknown.
+
+    text: None where what was sent is not known word for word: a template. since: when the message was commanded.
+    known: the provider's ids of other messages that the contact was sent since.
+    """
+
+    message_id: str
+    channel: str
+    contact: str
+    text: str | None = None
+    since: datetime
+    known: tuple[str, ...] = ()
+
+
+class SettleResult(BaseModel):
+    """What it says. taken: provider_message_id is there. absent: it surely did not take it. unclear: who knows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Literal["taken", "absent", "unclear"]
+    provider_message_id: str | None = None
+
+
+class SignalRequest(EffectRequest):
+    """Show the customer that a message was read, and with typing that an answer is being written. A courtesy.
+
+    provider_message_id: of the customer's latest message; those before it count as read, too.
+    """
+
+    awaited: ClassVar[bool] = False
+
+    channel: str
+    provider_message_id: str
+    typing: bool = False
+
+    @property
+    def ends_within_s(self) -> float:
+        """Nobody waits for it."""
+        return 5.0
 
 
 class AiMessage(BaseModel):
@@ -116,3 +183,39 @@ class AiResult(BaseModel):
         if len(text) > MAX_ANSWER:
             raise ValueError(f"text: more than {MAX_ANSWER} characters")
         return self
+
+
+MediaAnswer = Literal["stored", "missing", "later", "refused"]
+
+
+class MediaRequest(EffectRequest):
+    """Fetch one file of a customer's message, once. index: which of the message's files, from 0."""
+
+    channel: str
+    message_id: str
+    index: int
+    media: Media
+
+    @property
+    def ends_within_s(self) -> float:
+        """A file takes longer than a message."""
+        return TRANSFER_S
+
+
+class MediaResult(BaseModel):
+    """How an attempt ended.
+
+    stored: it is in the media store: file, mime_type, size, sha256 (hex) and preview are there. missing: it is not
+    there, or not whole: it may be a moment later. later: nothing can be said of it now. refused: for good. reason:
+    as in conversation.media_failed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: MediaAnswer
+    reason: str = ""
+    file: str = ""
+    mime_type: str = ""
+    size: int = 0
+    sha256: str = ""
+    preview: str | None = None

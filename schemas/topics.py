@@ -23,6 +23,8 @@ from schemas.events.conversation import (
     ConversationCommandRefused,
     ConversationGated,
     ConversationLabelled,
+    ConversationMediaFailed,
+    ConversationMediaStored,
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationMuted,
@@ -61,6 +63,8 @@ from schemas.events.inbox import (
     DeliveryUnsent,
     HandOver,
     Label,
+    MediaFailed,
+    MediaStored,
     MessageEchoed,
     MessageReceived,
     Mute,
@@ -70,9 +74,11 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
+from schemas.events.media import MediaRequested
 from schemas.events.operations import DeadLettered, DeadLetterReplayed, KeyUnparked, TimersFired
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import (
@@ -86,7 +92,7 @@ from schemas.events.receipts import (
     SendUnknown,
 )
 from schemas.events.reports import ReportUpdated
-from schemas.events.sending import EffectEnded, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
+from schemas.events.sending import EffectEnded, MarkRead, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
 
 DAY = timedelta(days=1)
 
@@ -184,11 +190,14 @@ INBOX = Topic(
         Block: "ingress",
         Unblock: "ingress",
         Mute: "ingress",
+        Seen: "ingress",
         ProposeAssignee: "assignment",
         ProposeSurvey: "csat",
         AiAnswered: "ai",
         AiHandedOver: "ai",
         AiFailed: "ai",
+        MediaStored: "media",
+        MediaFailed: "media",
         DeliverySent: "delivery",
         DeliveryUnsent: "delivery",
         DeliveryFailed: "status",
@@ -236,6 +245,8 @@ CONVERSATIONS = Topic(
         (
             ConversationOpened,
             ConversationMessageReceived,
+            ConversationMediaStored,
+            ConversationMediaFailed,
             ConversationMessageSent,
             ConversationNoticeReceived,
             ConversationRouted,
@@ -287,6 +298,12 @@ AI_REQUESTS = Topic(
     writers={AiRequested: "conversations", EffectEnded: "ai"},
     holds="what the AI agent is asked, and the ends of ai's effects",
 )
+MEDIA_REQUESTS = Topic(
+    "media-requests",
+    key="conversation key",
+    writers={MediaRequested: "conversations", EffectEnded: "media"},
+    holds="the files that are to be fetched, and the ends of media's effects",
+)
 OUTBOUND = Topic(
     "outbound",
     key="conversation key",
@@ -295,6 +312,7 @@ OUTBOUND = Topic(
         SendGreeting: "greeting",
         SendUnavailable: "hours",
         SendConfirmed: "status",
+        MarkRead: "conversations",
         EffectEnded: "delivery",
     },
     holds="send commands, and the ends of delivery's effects",
@@ -344,6 +362,7 @@ TOPICS: tuple[Topic, ...] = (
     ASSIGNMENTS,
     CSAT,
     AI_REQUESTS,
+    MEDIA_REQUESTS,
     OUTBOUND,
     STATUSES,
     REPORTS,

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from deploy.folders import DATA, make_folder
 from deploy.kafka.broker import free_port
@@ -21,8 +22,8 @@ from deploy.secrets import Secrets
 from deploy.settings import PROVIDER_URLS, Settings
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.credentials import Credentials
 from simulation.sandbox.app import AI_PATH
-from simulation.sandbox.stand_in import STANDS_IN_FOR
 from streams.runtime.dead_letters import dead_letters_by_stage
 from streams.topology import all_topics
 
@@ -33,13 +34,12 @@ RESTART_AFTER_S = 1.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the processes listen, on 127.0.0.1. desk: None: there is none."""
+    """Where the processes listen, on 127.0.0.1. control: the desk, with the control API."""
 
     ingress: int
     control: int
     sandbox: int
     workers: tuple[int, ...]
-    desk: int | None = None
 
     @classmethod
     def free(cls, workers: int = 1) -> "Ports":
@@ -75,9 +75,11 @@ class Stack:
         accounts = str(folder / "sandbox-accounts.json")
         arguments = ["sandbox", "--port", str(ports.sandbox), "--accounts", accounts, *sandbox_options]
         self.sandbox = self._process("sandbox", arguments, env, f"{self.sandbox_url}/healthz")
-        arguments = ["ingress", "--port", str(ports.ingress), "--control-port", str(ports.control)]
-        arguments += ["--channels", str(channels_path)]
+        arguments = ["ingress", "--port", str(ports.ingress)]
         self.ingress = self._process("ingress", arguments, env, f"{self.ingress_url}/readyz")
+        arguments = ["desk", "--port", str(ports.control), "--ingress-url", self.ingress_url]
+        arguments += ["--channels", str(channels_path)]
+        self.desk = self._process("desk", arguments, env, f"{self.control_url}/readyz")
         self.workers = [
             self._process(
                 f"worker-{number}",
@@ -87,17 +89,22 @@ class Stack:
             )
             for number, port in enumerate(ports.workers, 1)
         ]
-        desk = () if ports.desk is None else (ports.desk,)
-        self.desks = [
-            self._process("desk", ["desk", "--port", str(port)], env, f"http://127.0.0.1:{port}/readyz")
-            for port in desk
-        ]
         self._watcher: asyncio.Task[None] | None = None
 
     @property
     def processes(self) -> list[ManagedProcess]:
         """Every process, in the order of their start."""
-        return [self.sandbox, self.ingress, *self.workers, *self.desks]
+        return [self.sandbox, self.ingress, self.desk, *self.workers]
+
+    @property
+    def token_file(self) -> Path:
+        """A file with the API token of its own, for whoever tries things out."""
+        return self._folder / "api-token"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a call of the control API signs in with."""
+        return {"Authorization": f"Bearer {self._secrets.own_token}"}
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider is to post the channel's callbacks."""
@@ -123,6 +130,8 @@ class Stack:
             replication_factor=self.settings.replication_factor,
         )
         self._write_accounts()
+        self.token_file.touch(mode=0o600)
+        self.token_file.write_text(self._secrets.own_token)
         try:
             for process in self.processes:
                 process.start()
@@ -143,9 +152,9 @@ class Stack:
 
     async def _stop(self) -> None:
         # Whoever writes first stops first, so that what is under way can drain.
-        for process in (self.sandbox, self.ingress):
+        for process in (self.sandbox, self.ingress, self.desk):
             await process.stop()
-        await asyncio.gather(*(process.stop() for process in (*self.workers, *self.desks)))
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
 
     async def _watch(self) -> None:
         while True:
@@ -168,6 +177,8 @@ class Stack:
             "LIVEDESK_REPLICATION_FACTOR": str(settings.replication_factor),
             "LIVEDESK_TOPIC_PREFIX": settings.topic_prefix,
             "LIVEDESK_SECRET_KEY": self._secrets.key,
+            # Where the sandbox reaches ingress: it stands in signatures, and in what is sent.
+            "LIVEDESK_PUBLIC_URL": self.ingress_url,
             **provider_variables(self.sandbox_url),
             "LIVEDESK_AI_URL": self.sandbox_url + AI_PATH,
             # The rest of the Kafka connection (SASL, TLS) came from the environment, which children inherit.
@@ -177,18 +188,22 @@ class Stack:
     def _write_accounts(self) -> None:
         accounts = [
             {
-                "dev_key": channel.dev_key,
-                "dev_secret": channel.dev_secret.get_secret_value(),
+                **_plain_credentials(channel),
+                "id": channel.id,
                 "phone_number": channel.phone_number,
                 "business_account_id": channel.business_account_id or "",
                 "callback_url": self.webhook_url(channel),
             }
             for channel in self.channels.channels
-            if channel.provider in STANDS_IN_FOR and channel.dev_key and channel.dev_secret
         ]
         path = self._folder / "sandbox-accounts.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(accounts))
+
+
+def _plain_credentials(channel: ChannelSettings) -> dict[str, str | None]:
+    values = {name: getattr(channel, name) for name in Credentials.model_fields}
+    return {name: v.get_secret_value() if isinstance(v, SecretStr) else v for name, v in values.items()}
 
 
 def provider_variables(url: str) -> dict[str, str]:

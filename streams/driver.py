@@ -49,10 +49,11 @@ class Driver:
     def run(self) -> None:
         """Process until quiet."""
         while self._queue or self._perform_asked():
-            topic, record = self._queue.popleft()
-            for stage in self._stages:
-                if stage.input.name == topic.name:
-                    self._apply(stage, step(stage, self.states[stage.name], record, self.settings.lookup))
+            while self._queue:
+                topic, record = self._queue.popleft()
+                for stage in self._stages:
+                    if stage.input.name == topic.name:
+                        self._apply(stage, step(stage, self.states[stage.name], record, self.settings.lookup))
 
     def advance(self, to: datetime) -> None:
         """Let time pass: the timers due on the way fire, earliest first, each followed by what it leads to."""
@@ -87,6 +88,8 @@ class Driver:
             asked, self._asked[stage.name] = self._asked[stage.name], []
             for key, requested in asked:
                 end = ended(requested.effect.id, self._perform(requested.effect.request, self.now))
+                if not requested.effect.request.awaited:
+                    continue
                 self.write(stage.input, end_record(stage.name, key, end, self.now, requested.correlation_id))
             if asked:
                 return True

@@ -147,9 +147,10 @@ class _Run:
             else:
                 self._timers[name] = milliseconds(at)
         for effect in decision.effects:
-            if self._effect is not None:
-                raise RuntimeError("a second effect in flight for one key")
-            self._effect = effect.id
+            if effect.request.awaited:
+                if self._effect is not None:
+                    raise RuntimeError("a second effect in flight for one key")
+                self._effect = effect.id
             self._effects.append(Requested(effect, cause.correlation_id))
         for index, emit in enumerate(decision.emit):
             self._emit(index, emit, now, cause)

@@ -10,6 +10,7 @@ from agents.delivery import DELIVERY
 from agents.greeting import GREETING
 from agents.hours import HOURS
 from agents.intake import INTAKE
+from agents.media import MEDIA
 from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
 from agents.stage import Stage
 from agents.status import STATUS
@@ -17,9 +18,10 @@ from schemas.topics import TOPICS, Topic, state_topic
 
 TOPOLOGY: tuple[Stage, ...] = (
     INTAKE,  #                webhooks      -> inbox, receipts, notifications, dead-letters
-    CONVERSATIONS,  #         inbox         -> conversations, account-inbox, ai-requests, outbound
+    CONVERSATIONS,  #         inbox         -> conversations, account-inbox, ai-requests, media-requests, outbound
     ASSIGNMENT,  #            account-inbox -> assignments, inbox
     AI,  #                    ai-requests   -> inbox
+    MEDIA,  #                 media-requests -> inbox
     HOURS,  #                 conversations -> gated, outbound
     GREETING,  #              gated         -> outbound
     CSAT,  #                  conversations -> csat, inbox

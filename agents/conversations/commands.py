@@ -1,7 +1,8 @@
 """What a person asks: each command is carried out on the contact's latest conversation, or refused."""
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from agents.conversations.draft import Draft, human, is_ai, was_seen
 from agents.conversations.moves import (
@@ -17,8 +18,13 @@ from agents.conversations.moves import (
     resolve,
 )
 from agents.conversations.rows import (
+    WHOLE,
     Conversation,
+    Whole,
 )
+from agents.parts import earlier_part, split_text
+from providers.media import why_no_media
+from providers.provider import Sendable
 from providers.registry import PROVIDERS
 from schemas.events.conversation import (
     LIVE,
@@ -29,6 +35,7 @@ from schemas.events.conversation import (
     ConversationLabelled,
     ConversationMuted,
     Status,
+    file_of,
 )
 from schemas.events.inbox import (
     AddNote,
@@ -42,6 +49,7 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
@@ -88,13 +96,33 @@ def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
     written = bool(event.text and event.text.strip()) or event.content is not None
     if written == (event.template is not None):
         return "invalid_settings", "a reply is either a text or other content, or a template"
-    limit = PROVIDERS[draft.settings.provider].max_text
-    if event.text and len(event.text) > limit:
-        return "invalid_settings", f"the channel's provider takes at most {limit} characters"
+    provider = PROVIDERS[draft.settings.provider]
+    if strange := next((kind for kind in _kinds(event) if kind not in provider.sends), None):
+        return "not_supported", f"{provider.name} can't send it: {strange}"
+    media = file_of(event.content, event.template)
+    if media is not None and (why := why_no_media(media, event.text, provider.media)) is not None:
+        return "media_not_supported", why
+    if draft.contact.marketing_stopped and event.template is not None and event.template.category == "marketing":
+        return "marketing_stopped", "the contact asked for no more marketing messages: send another kind of template"
+    if _is_reaction(event) and draft.conversation is None:
+        return "unknown_conversation", "the contact has no conversation"
     ends = draft.contact.session_ends
     if event.template is None and (ends is None or draft.now >= ends):
         return "window_closed", "24 hours have passed since the customer's last message: send a template"
     return None
+
+
+def _kinds(event: Reply) -> Iterator[Sendable]:
+    if event.content is not None:
+        yield from event.content.kinds
+    if event.template is not None and event.template.header is not None:
+        yield "template_header"
+    if event.template is not None and event.template.buttons:
+        yield "template_buttons"
+
+
+def _is_reaction(event: Reply) -> bool:
+    return event.content is not None and event.content.reaction is not None
 
 
 def _why_not_done(draft: Draft, event: Command) -> Refusal | None:
@@ -150,6 +178,8 @@ def _why_no_assignment(draft: Draft, to: Assignee) -> Refusal | None:
 
 def _carry_out(draft: Draft, event: Command) -> Draft:
     match event:
+        case Reply() if _is_reaction(event):
+            return _send(draft, event, "reaction")
         case Reply():
             return _reply(draft, event)
         case AddNote():
@@ -169,6 +199,8 @@ def _carry_out(draft: Draft, event: Command) -> Draft:
             return _label(draft, event)
         case Block() | Unblock():
             return _block(draft, event)
+        case Seen():
+            return draft.mark_read()
         case Mute() if not draft.current.muted:
             draft = draft.store(draft.current.model_copy(update={"muted": True}))
             return draft.publish(ConversationMuted(header=draft.header, by=event.by))
@@ -182,18 +214,30 @@ def _reply(draft: Draft, event: Reply) -> Draft:
     elif draft.current.status is Status.AI_REPLYING:
         after = draft.current.model_copy(update={"status": Status.OPEN, "assignee": human(event.by)})
         draft = draft.change(after, reason="taken_over", by=event.by)
-    draft = mark_answered(draft)
+    return _send(mark_answered(draft).mark_read(), event, "reply")
+
+
+def _send(draft: Draft, event: Reply, kind: Literal["reply", "reaction"]) -> Draft:
+    """A reaction is no message of the thread: it takes nothing over, starts and reopens nothing, and answers nobody."""
     message = SendMessage(
         message_id=event.command_id,
         conversation_id=draft.current.id,
-        kind="reply",
+        kind=kind,
         text=event.text,
         template=event.template,
         content=event.content,
         not_after=draft.contact.session_ends,
         by=event.by,
     )
-    return draft.send(message)
+    limit = PROVIDERS[draft.settings.provider].max_text
+    if event.text is None or len(event.text) <= limit:
+        return draft.send(message)
+    *earlier, last = split_text(event.text, limit)
+    for number, text in enumerate(earlier, start=1):
+        part = {"message_id": earlier_part(event.command_id, number), "text": text}
+        draft = draft.send(message.model_copy(update=part))
+    draft = draft.write(f"{WHOLE}{event.command_id}", Whole(since=draft.now, text=event.text))
+    return draft.send(message.model_copy(update={"text": last}))
 
 
 def _start(draft: Draft, agent: str) -> Draft:

@@ -25,7 +25,7 @@ from agents.conversations.surveys import (
     take_comment,
 )
 from schemas.events.conversation import ConversationNoticeReceived, Status
-from schemas.events.inbox import MessageReceived, NoticeReceived
+from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED, MessageReceived, NoticeReceived
 
 
 def receive_message(draft: Draft, event: MessageReceived) -> Draft:
@@ -100,7 +100,9 @@ def _wake_by_customer(draft: Draft, event: MessageReceived, at: datetime) -> Dra
 
 
 def receive_notice(draft: Draft, event: NoticeReceived) -> Draft:
-    """Publish it on the contact's latest conversation, whatever its status; nothing else follows from it."""
+    """Publish it on the contact's latest conversation, whatever its status; from most nothing else follows."""
+    if event.kind in (MARKETING_STOPPED, MARKETING_RESUMED):
+        draft = _choose_marketing(draft, event)
     # A deletion may carry the id of the message that it deletes, so the kind is part of its identity.
     name = f"notice/{event.kind}/{event.message_id or draft.ctx.cause}"
     if was_seen(draft, name):
@@ -118,6 +120,15 @@ def receive_notice(draft: Draft, event: NoticeReceived) -> Draft:
         at=_clamped(event.sent_at, draft.now),
     )
     return draft.remember(name).publish(notice)
+
+
+def _choose_marketing(draft: Draft, event: NoticeReceived) -> Draft:
+    """Keep the customer's latest choice, whatever the order in which they come."""
+    at, before = _clamped(event.sent_at, draft.now), draft.contact.marketing_at
+    if before is not None and at < before:
+        return draft
+    chosen = {"marketing_stopped": event.kind == MARKETING_STOPPED, "marketing_at": at}
+    return draft.store_contact(draft.contact.model_copy(update=chosen))
 
 
 def _clamped(sent_at: datetime | None, now: datetime) -> datetime:

@@ -8,6 +8,7 @@ from agents.conversations.commands import forwarded_command, handle_command
 from agents.conversations.customer import receive_message, receive_notice
 from agents.conversations.delivered import record_echo, record_failed, record_sent, record_unsent
 from agents.conversations.draft import SEEN_FOR, Draft
+from agents.conversations.media import end_media
 from agents.conversations.proposals import answer_proposal
 from agents.conversations.rows import (
     SEEN_PREFIXES,
@@ -17,6 +18,7 @@ from agents.conversations.rows import (
     Deadline,
     HeldMessage,
     Survey,
+    Whole,
 )
 from agents.conversations.surveys import (
     answer_survey_proposal,
@@ -34,6 +36,7 @@ from schemas.events.inbox import (
     DeliveryFailed,
     DeliverySent,
     DeliveryUnsent,
+    MediaEnd,
     MessageEchoed,
     MessageReceived,
     NoticeReceived,
@@ -62,6 +65,8 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
             draft = answer_proposal(draft, event)
         case AiEnd():
             draft = end_ai_request(draft, event)
+        case MediaEnd():
+            draft = end_media(draft, event)
         case ProposeSurvey():
             draft = answer_survey_proposal(draft, event)
         case DeliverySent():
@@ -80,7 +85,14 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
 CONVERSATIONS = Stage(
     "conversations",
     input=topics.INBOX,
-    outputs=(topics.CONVERSATIONS, topics.ACCOUNT_INBOX, topics.OUTBOUND, topics.AI_REQUESTS, topics.INBOX),
+    outputs=(
+        topics.CONVERSATIONS,
+        topics.ACCOUNT_INBOX,
+        topics.OUTBOUND,
+        topics.AI_REQUESTS,
+        topics.MEDIA_REQUESTS,
+        topics.INBOX,
+    ),
     decide=decide,
-    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Aged),
+    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Whole, Aged),
 )

@@ -11,18 +11,26 @@ from agents.conversations.moves import (
     request_assignee,
 )
 from agents.conversations.notes import failed_note, unsent_note
+from agents.conversations.rows import WHOLE, Conversation, Survey, Whole
 from agents.conversations.surveys import (
     fail_survey,
     find_survey,
     survey_sent,
     survey_unsent,
 )
+from agents.parts import is_earlier_part
+from agents.templates import message_template
+from providers.provider import ErrorClass
+from providers.registry import PROVIDERS
 from schemas.events.content import Outgoing
-from schemas.events.conversation import ConversationMessageSent, Status
+from schemas.events.conversation import LIVE, ConversationMessageSent, Status, Template
 from schemas.events.inbox import DeliveryFailed, DeliverySent, DeliveryUnsent, MessageEchoed
+from schemas.events.sending import SendMessage
+from schemas.ids import derived_id
 
 
 def record_sent(draft: Draft, event: DeliverySent) -> Draft:
+    """The provider has a message. Of one in parts that is said once, when it has the last one."""
     row = draft.find(event.conversation_id) or draft.conversation
     if row is None:
         return draft
@@ -32,16 +40,23 @@ def record_sent(draft: Draft, event: DeliverySent) -> Draft:
             update = {"last_human_at": draft.now, "active_at": max(row.active_at, draft.now)}
         case "ai":
             update = {"active_at": max(row.active_at, draft.now)}
+        case "reaction":
+            update = {}
         case _:
             update = {"messages_automatic": row.messages_automatic + 1}
     draft = draft.about(row).store(row.model_copy(update=update))
+    if is_earlier_part(event.message_id):
+        return draft
+    whole = draft.get(f"{WHOLE}{event.message_id}", Whole)
+    if whole is not None:
+        draft = draft.write(f"{WHOLE}{event.message_id}", None)
     sent = ConversationMessageSent(
         header=draft.header,
         message_id=event.message_id,
         at=draft.now,
         kind=event.kind,
         by=event.by,
-        text=event.text,
+        text=event.text if whole is None else whole.text,
         via=event.via,
         repeat=event.repeat,
         content=event.content,
@@ -77,17 +92,56 @@ def record_echo(draft: Draft, event: MessageEchoed) -> Draft:
         in_app=True,
         media=event.media,
     )
-    return draft.publish(sent)
+    draft = draft.publish(sent)
+    return draft if event.media is None else draft.request_media(event.message_id, event.media, *event.more_media)
 
 
 def record_failed(draft: Draft, event: DeliveryFailed) -> Draft:
-    """A message that was accepted did not reach the customer: a note, as of one that was not sent."""
+    """What was accepted did not reach the customer: its template goes instead, or a note is left."""
     survey = find_survey(draft, event.message_id)
     row = (draft.find(event.conversation_id) if event.conversation_id else None) or draft.conversation
     if row is None or (survey is not None and survey.rating is not None):
         return draft
-    draft = _note(draft.about(row), event.kind, failed_note(event), event.status)
+    meaning = _meaning(draft, event.code)
+    template = _template_instead(draft, row, event, survey) if meaning == "window_closed" else None
+    draft = draft.about(row)
+    if template is not None:
+        return _send_instead(draft, event, template, survey)
+    draft = _note(draft, event.kind, failed_note(event, meaning), event.status)
     return draft if survey is None else fail_survey(draft, survey, event.status)
+
+
+def _meaning(draft: Draft, code: int | None) -> ErrorClass | None:
+    return PROVIDERS[draft.settings.provider].classify(code) if code else None
+
+
+def _template_instead(draft: Draft, row: Conversation, event: DeliveryFailed, survey: Survey | None) -> Template | None:
+    """The template of an automatic message whose text came too late, while it still makes sense."""
+    settings = draft.settings
+    if event.via != "session" or draft.contact.blocked:
+        return None
+    is_awaited = row.status in LIVE and row.waiting_since is not None
+    match event.kind:
+        case "greeting" if is_awaited:
+            return message_template(settings.greeting.template)
+        case "unavailable" if is_awaited:
+            return message_template(settings.business_hours.unavailable_template)
+        case "survey" if survey is not None and not draft.is_live:
+            return message_template(settings.csat.template)
+    return None
+
+
+def _send_instead(draft: Draft, event: DeliveryFailed, template: Template, survey: Survey | None) -> Draft:
+    message = SendMessage(
+        # The same however often the failure is reported: delivery sends it once.
+        message_id=derived_id("conversations", event.message_id, "template"),
+        conversation_id=draft.current.id,
+        kind=event.kind,
+        template=template,
+    )
+    if survey is not None:
+        draft = draft.store_survey(survey.model_copy(update={"resent_as": message.message_id}))
+    return draft.send(message)
 
 
 def record_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
@@ -95,13 +149,13 @@ def record_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
     row = draft.find(event.conversation_id) or draft.conversation
     if row is None or event.reason == "unknown":
         return draft
-    draft = _note(draft.about(row), event.kind, unsent_note(event), event.reason)
+    draft = _note(draft.about(row), event.kind, unsent_note(event, _meaning(draft, event.code)), event.reason)
     return survey_unsent(draft, event) if event.kind == "survey" else draft
 
 
 def _note(draft: Draft, kind: str | None, text: str, reason: str) -> Draft:
     """Of a person's messages each; of automatic ones one only until the customer writes again."""
-    if kind not in ("reply", None):
+    if kind not in ("reply", "reaction", None):
         if draft.contact.unsent_noted:
             return draft
         draft = draft.store_contact(draft.contact.model_copy(update={"unsent_noted": True}))

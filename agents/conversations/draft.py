@@ -40,14 +40,16 @@ from schemas.events.conversation import (
     ConversationMessageReceived,
     ConversationStatusChanged,
     Header,
+    Media,
     Status,
     Treatment,
 )
 from schemas.events.inbox import Command, CommandForwarded, MessageReceived
-from schemas.events.sending import SendMessage
+from schemas.events.media import MediaRequested
+from schemas.events.sending import MarkRead, SendMessage
 from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.settings.channel import ChannelSettings
-from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, INBOX, OUTBOUND
+from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, INBOX, MEDIA_REQUESTS, OUTBOUND
 
 SEEN_FOR: Final = timedelta(days=7)
 """For how long a message, notice or command that comes again is known."""
@@ -62,7 +64,11 @@ _MAX_ENDED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is decided so far. conversation: the one it is about, as it will be; at first the contact's latest."""
+    """What is decided so far. conversation: the one it is about, as it will be; at first the contact's latest.
+
+    last: emitted after the emits, whose numbers in a decision, and so their ids, stay what they were before there were
+    any of these.
+    """
 
     rows: Rows
     ctx: Context
@@ -70,6 +76,7 @@ class Draft:
     conversation: Conversation | None
     writes: Mapping[str, Row | None] = field(default_factory=dict)
     emits: tuple[Emit, ...] = ()
+    last: tuple[Emit, ...] = ()
     timers: Mapping[str, datetime | None] = field(default_factory=dict)
 
     @classmethod
@@ -81,7 +88,7 @@ class Draft:
     def decision(self) -> Decision:
         """All of it, with the timers that follow from the rows."""
         timers = {**self.timers, **self._timers_of_latest(), **self._timer_of_dues()}
-        return Decision(self.writes, self.emits, timers)
+        return Decision(self.writes, self.emits + self.last, timers)
 
     # --- what is known, as it will be ------------------------------------------------------------------------------
 
@@ -208,8 +215,17 @@ class Draft:
     def send(self, message: SendMessage) -> "Draft":
         contact = contact_of(self.ctx.key)
         to = address(contact, self.contact.phone, self.contact.user_id)
-        addressed = message if to == contact else message.model_copy(update={"to": to})
-        return self._emit(Emit(OUTBOUND, self.ctx.key, addressed, self.channel))
+        update = {"to": None if to == contact else to, "no_marketing": self.contact.marketing_stopped}
+        return self._emit(Emit(OUTBOUND, self.ctx.key, message.model_copy(update=update), self.channel))
+
+    def mark_read(self, *, typing: bool = False) -> "Draft":
+        """Show the customer, where the channel does, that their messages were read, and that an answer is coming."""
+        contact = self.contact
+        if contact.unmarked is None or contact.blocked or not self.settings.conversation.read_receipts:
+            return self
+        marked = MarkRead(provider_message_id=contact.unmarked, typing=typing)
+        draft = self.store_contact(contact.model_copy(update={"unmarked": None}))
+        return draft._emit(Emit(OUTBOUND, self.ctx.key, marked, self.channel))
 
     def forward(self, command: Command, contact: str) -> "Draft":
         """Hand a command to the contact that this one is another name of."""
@@ -228,6 +244,9 @@ class Draft:
         if treatment == "ordinary":
             update |= {"unread": row.unread + 1, "waiting_since": min(row.waiting_since or at, at)}
         draft = self.store(row.model_copy(update=update))
+        if self.settings.conversation.read_receipts and event.provider_message_id is not None:
+            contact = self.contact.model_copy(update={"unmarked": event.provider_message_id})
+            draft = draft.store_contact(contact)
         received = ConversationMessageReceived(
             header=draft.header,
             message_id=event.message_id,
@@ -235,11 +254,22 @@ class Draft:
             kind=event.kind,
             text=event.text,
             media=event.media,
+            more_media=event.more_media,
             quotes=event.quotes,
             content=event.content,
             treatment=treatment,
         )
-        return draft.publish(received)
+        draft = draft.publish(received)
+        return draft if event.media is None else draft.request_media(event.message_id, event.media, *event.more_media)
+
+    def request_media(self, message_id: str, *files: Media) -> "Draft":
+        """Have the files fetched, for which the message doesn't wait."""
+        id = self.current.id
+        requests = (
+            MediaRequested(conversation_id=id, message_id=message_id, index=index, media=media)
+            for index, media in enumerate(files)
+        )
+        return replace(self, last=tuple(Emit(MEDIA_REQUESTS, self.ctx.key, one, self.channel) for one in requests))
 
     def change(
         self,
@@ -325,7 +355,7 @@ class Draft:
             text=message.text,
             at=message.at,
         )
-        draft = self.write(f"{ASKED}{request.request_id}", Asked())
+        draft = self.mark_read(typing=True).write(f"{ASKED}{request.request_id}", Asked())
         return draft._emit(Emit(AI_REQUESTS, self.ctx.key, request, self.channel))
 
     def store_survey(self, survey: Survey) -> "Draft":
@@ -336,7 +366,7 @@ class Draft:
 
     def drop_survey(self, survey: Survey) -> "Draft":
         """It is over: remember only how it may be quoted."""
-        ids = (survey.id, *((survey.provider_message_id,) if survey.provider_message_id else ()))
+        ids = (survey.resent_as or survey.id, *((survey.provider_message_id,) if survey.provider_message_id else ()))
         ended = (*self.contact.ended_surveys, *ids)[-_MAX_ENDED:]
         draft = self.store_contact(self.contact.model_copy(update={"ended_surveys": ended}))
         draft = draft.reschedule("survey", survey.number, survey.ends_at, None)

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from providers.meta import WINDOW_CLOSED
+from providers.provider import ErrorClass
 from schemas.events.inbox import DeliveryFailed, DeliveryUnsent
 
 _WHAT: Final[Mapping[str, str]] = {
     "reply": "The reply",
+    "reaction": "The reaction",
     "greeting": "The greeting",
     "unavailable": "The unavailable message",
     "survey": "The survey",
@@ -15,25 +16,51 @@ _WHAT: Final[Mapping[str, str]] = {
     "ai": "The AI agent's answer",
     "goodbye": "The goodbye message",
 }
-_WHY: Final[Mapping[str, str]] = {
-    "window_closed": "24 hours have passed since the customer's last message, and there is no template for it",
+_TOO_LATE: Final = "24 hours have passed since the customer's last message"
+_UNSENT: Final[Mapping[str, str]] = {
+    "window_closed": f"{_TOO_LATE}, and there is no template for it",
     "template_unavailable": "its template is not approved, or the provider could not be asked",
-    "refused": "the provider refused it",
     "provider_unavailable": "the provider could not be reached",
+    "throttled": "for a day more was to be sent than the provider allows",
 }
+_CODES: Final[Mapping[ErrorClass, str]] = {
+    "retry": "the provider had a fault. It may be sent again",
+    "throttled": "more was sent than the provider allows at a time. It may be sent again later",
+    "recipient_throttled": "this customer was sent too much in a short time. It may be sent again later",
+    "credentials": "the provider does not accept the channel's credentials",
+    "account": "the provider has restricted the channel's account",
+    "window_closed": f"{_TOO_LATE}. A template can still be sent",
+    "recipient": "this customer can't be reached with it",
+    "opted_out": "the customer does not want such messages",
+    "marketing": "WhatsApp limits the marketing messages that this customer gets. Send none again within 24 hours",
+    "template": "its template is missing, paused or not approved",
+    "media": "its file could not be fetched, or is not of a kind that is allowed",
+}
+"""By what the provider's code means."""
 
 
-def unsent_note(event: DeliveryUnsent) -> str:
-    """What was not sent, and why."""
-    code = "" if event.code is None else f" (code {event.code})"
-    return f"{_WHAT.get(event.kind, 'A message')} was not sent: {_WHY.get(event.reason, event.reason)}{code}."
+def unsent_note(event: DeliveryUnsent, meaning: ErrorClass | None) -> str:
+    """What was not sent, and why. meaning: of the code; None: there is none."""
+    why = _UNSENT.get(event.reason)
+    return f"{_what(event)} was not sent: {why or _why(meaning, 'the provider refused it')}{_code(event)}."
 
 
-def failed_note(event: DeliveryFailed) -> str:
-    """What the provider accepted and then did not deliver, and why."""
-    code = "" if not event.code else f" (code {event.code})"
-    why = _WHY["window_closed"] if event.code == WINDOW_CLOSED else "the provider could not deliver it"
-    return f"{_WHAT.get(event.kind or '', 'A message')} did not reach the customer: {why}{code}."
+def failed_note(event: DeliveryFailed, meaning: ErrorClass | None) -> str:
+    """What the provider accepted and then did not deliver, and why. meaning: of the code; None: there is none."""
+    why = _why(meaning, "the provider could not deliver it")
+    return f"{_what(event)} did not reach the customer: {why}{_code(event)}."
+
+
+def _what(event: DeliveryUnsent | DeliveryFailed) -> str:
+    return _WHAT.get(event.kind or "", "A message")
+
+
+def _why(meaning: ErrorClass | None, otherwise: str) -> str:
+    return otherwise if meaning is None else _CODES.get(meaning, otherwise)
+
+
+def _code(event: DeliveryUnsent | DeliveryFailed) -> str:
+    return f" (code {event.code})" if event.code else ""
 
 
 def comment_note(rating: int, comment: str) -> str:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final, Literal
 
+from agents.retention import Aged
 from agents.stage import Row
 from schemas.events.conversation import SESSION_WINDOW, Assignee, Status
 from schemas.record import milliseconds
@@ -13,7 +14,8 @@ HELD: Final = "held/"
 ASKED: Final = "asked/"
 SURVEY: Final = "survey/"
 DUE: Final = "due/"
-SEEN_PREFIXES: Final = ("seen/", "notice/", "command/")
+WHOLE: Final = "whole/"
+SEEN_PREFIXES: Final = ("seen/", "notice/", "command/", WHOLE)
 
 
 class Contact(Row):
@@ -22,8 +24,9 @@ class Contact(Row):
     latest: the number of the latest conversation, so also how many there were. last_customer_at: the provider's clock.
     unsent_noted: the customer did not write since a note said that an automatic message was not sent. surveys: the
     number of the latest survey. ended_surveys: the ids of the last few that are over, by which they may be quoted.
+    marketing_stopped: the customer asked WhatsApp for no more marketing messages; marketing_at: when they last chose.
     phone, user_id: as the customer was last heard, where the key does not say all. joined: the key is only another name
-    of that contact.
+    of that contact. unmarked: the provider's id of the latest message that the customer was not shown as read.
     """
 
     name: str | None = None
@@ -33,9 +36,12 @@ class Contact(Row):
     blocked: bool = False
     surveys: int = 0
     ended_surveys: tuple[str, ...] = ()
+    marketing_stopped: bool = False
+    marketing_at: datetime | None = None
     phone: str | None = None
     user_id: str | None = None
     joined: str | None = None
+    unmarked: str | None = None
 
     @property
     def session_ends(self) -> datetime | None:
@@ -100,11 +106,18 @@ class Asked(Row):
     """`asked/{request_id}`: the AI agent that holds the conversation has not answered it yet."""
 
 
+class Whole(Aged):
+    """`whole/{message_id}`: the text of a reply that goes in parts, until the last of them is accepted."""
+
+    text: str
+
+
 class Survey(Row):
     """`survey/{number}`: a survey that may be answered, until ends_at. sent: it is known to have reached the customer.
 
     conversation: the number of the one it asks about. rating: the last answer. comment_until: until then the customer's
-    next message is the comment on it. commented: it has a comment.
+    next message is the comment on it. commented: it has a comment. resent_as: the id of the template that was sent in
+    place of its text, which did not reach the customer.
     """
 
     number: int
@@ -119,6 +132,7 @@ class Survey(Row):
     rating: int | None = None
     comment_until: datetime | None = None
     commented: bool = False
+    resent_as: str | None = None
 
 
 class Deadline(Row):

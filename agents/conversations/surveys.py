@@ -8,7 +8,7 @@ from agents.conversations.moves import add_note
 from agents.conversations.notes import comment_note
 from agents.conversations.ratings import Answer, read_answer
 from agents.conversations.rows import Conversation, Survey
-from agents.templates import render
+from agents.templates import message_template, render
 from schemas.events.conversation import (
     ConversationRated,
     ConversationRatingCommented,
@@ -18,7 +18,6 @@ from schemas.events.conversation import (
     ConversationSurveySent,
     Header,
     Status,
-    Template,
 )
 from schemas.events.inbox import DeliverySent, DeliveryUnsent, MessageReceived, ProposeSurvey
 from schemas.events.sending import SendMessage
@@ -65,13 +64,12 @@ def _ask(draft: Draft, survey_id: str) -> Draft:
     )
     draft = draft.store_contact(draft.contact.model_copy(update={"surveys": number})).store_survey(survey)
     draft = draft.store(row.model_copy(update={"surveys": row.surveys + 1, "surveyed": row.resolution}))
-    template = settings.csat.template
     message = SendMessage(
         message_id=survey_id,
         conversation_id=row.id,
         kind="survey",
         text=render(settings.csat.text, draft.header, settings) or None,
-        template=None if template is None else Template(name=template.name, language=template.language),
+        template=message_template(settings.csat.template),
         not_after=draft.contact.session_ends,
     )
     return draft.publish(ConversationSurveyRequested(**_about(draft, survey))).send(message)
@@ -100,7 +98,9 @@ def survey_sent(draft: Draft, event: DeliverySent) -> Draft:
 def survey_unsent(draft: Draft, event: DeliveryUnsent) -> Draft:
     """It was not sent, so it was not asked. Where nobody knows, it may still be answered."""
     survey = find_survey(draft, event.message_id)
-    if survey is None or survey.sent or event.reason == "unknown":
+    if survey is None or event.reason == "unknown" or survey.rating is not None:
+        return draft
+    if survey.sent and event.message_id != survey.resent_as:
         return draft
     return fail_survey(draft, survey, event.reason)
 
@@ -113,8 +113,9 @@ def fail_survey(draft: Draft, survey: Survey, reason: str) -> Draft:
     return draft.publish(ended).drop_if_over(draft.current)
 
 
-def find_survey(draft: Draft, survey_id: str) -> Survey | None:
-    return next((survey for survey in draft.surveys() if survey.id == survey_id), None)
+def find_survey(draft: Draft, message_id: str) -> Survey | None:
+    """The survey whose message it is: its text, or the template that went in the text's place."""
+    return next((survey for survey in draft.surveys() if message_id in (survey.id, survey.resent_as)), None)
 
 
 # --- the customer answers ------------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def survey_answered_by(draft: Draft, event: MessageReceived) -> tuple[Survey, An
     quoted = {event.quotes, event.quotes_provider_message_id} - {None}
     if quoted:
         for survey in draft.surveys():
-            if quoted & {survey.id, survey.provider_message_id}:
+            if quoted & {survey.id, survey.resent_as, survey.provider_message_id}:
                 answer = read_answer(event.text, quotes_survey=True)
                 return None if answer is None else (survey, answer)
     if draft.is_live or quoted & set(draft.contact.ended_surveys):

@@ -47,8 +47,8 @@ def server_properties(*, port: int, controller_port: int, log_dir: Path) -> dict
         "broker.heartbeat.interval.ms": "500",
         # A misspelt topic should be an error; ours are created with their own partitions and retention.
         "auto.create.topics.enable": "false",
-        "message.max.bytes": "4194304",
-        "replica.fetch.max.bytes": "4194304",
+        "message.max.bytes": "5242880",
+        "replica.fetch.max.bytes": "5242880",
         # 128 MiB by default, a third of the heap: this is enough for a million keys a pass.
         "log.cleaner.dedupe.buffer.size": "33554432",
         "log.retention.check.interval.ms": "60000",

@@ -23,8 +23,9 @@ from schemas.topics import Topic
 PARTITIONS = "partitions"
 REPLICATION = "replication.factor"
 
-MAX_MESSAGE_BYTES = 4 * 2**20
-"""A record with the text of one message is far below; a provider's batch of callbacks may not be."""
+MAX_MESSAGE_BYTES = 5 * 2**20
+"""The largest record is the dead letter of a callback of 3 MiB, which base64 makes 4 MiB."""
+MAX_MESSAGE_CONFIG = "max.message.bytes"
 
 REQUEST_SECONDS = 20.0
 LEADER_SECONDS = 30.0
@@ -68,6 +69,11 @@ class Difference:
         """A config. More partitions would move keys away from their state; copies are moved by Kafka's own tools."""
         return self.setting not in (PARTITIONS, REPLICATION)
 
+    @property
+    def urgent(self) -> bool:
+        """A limit under which Kafka refuses records that ingress has promised to take: it is raised unasked."""
+        return self.setting == MAX_MESSAGE_CONFIG and int(self.actual or 0) < int(self.wanted)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -75,6 +81,10 @@ class Plan:
 
     missing: tuple[TopicSpec, ...]
     differences: tuple[Difference, ...]
+
+    def to_fix(self, *, fix_config: bool) -> tuple[Difference, ...]:
+        """The differences that `apply` removes."""
+        return tuple(one for one in self.differences if one.urgent or (fix_config and one.fixable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ class Applied:
 def topic_spec(topic: Topic, prefix: str, partitions: int, replication_factor: int) -> TopicSpec:
     """How the topic should be in a deployment of so many partitions and copies."""
     config = {
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        MAX_MESSAGE_CONFIG: str(MAX_MESSAGE_BYTES),
         "min.insync.replicas": min_insync_replicas(replication_factor),
     }
     if topic.compacted:
@@ -159,7 +169,8 @@ async def apply(
 ) -> Applied:
     """Create what is missing and wait until every partition of it has a leader. Can be repeated. Raises LiveDeskError.
 
-    fix_config: also set configs that differ. Partitions and replication never change, and nothing is ever deleted.
+    fix_config: also set configs that differ; the largest record is raised in any case. Partitions and replication never
+    change, and nothing is ever deleted.
     """
     specs = [topic_spec(topic, prefix, partitions, replication_factor) for topic in topics]
     async with _admin(connection) as admin:
@@ -168,7 +179,7 @@ async def apply(
         if todo.missing:
             await _create(admin, todo.missing)
             await _wait_for_leaders(admin, {spec.name for spec in todo.missing})
-        fixed = tuple(d for d in todo.differences if fix_config and d.fixable)
+        fixed = todo.to_fix(fix_config=fix_config)
         if fixed:
             await _alter(admin, fixed, found)
         return Applied(todo.missing, fixed, tuple(d for d in todo.differences if d not in fixed))

@@ -13,6 +13,7 @@ from bus.publisher import NotDurable
 from desk.access.permissions import Actor, Permission
 from desk.api.problems import Problem, not_found, not_valid
 from desk.api.route import PATTERNS, Answer, Call, Nothing, Route
+from media.store import StoreUnavailable
 from schemas.events.access import Grant, Role
 from schemas.settings.errors import InvalidSettings
 
@@ -132,6 +133,8 @@ async def _explained(request: web.Request, handler: _Handler) -> web.StreamRespo
     except NotDurable:
         detail = "Kafka has not acknowledged it: it may have been written or not. Send it again with the same id."
         response = Problem(503, "not_durable", detail, headers={"Retry-After": "5"}).response()
+    except StoreUnavailable:
+        response = Problem(503, "store_unavailable", "the media store can't be reached").response()
     except web.HTTPException as error:
         response = _http(error).response()
     except Exception as error:  # noqa: BLE001 - whatever broke, the caller gets an answer

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from desk.access.permissions import Permission
 from desk.api.problems import Problem
 from desk.api.route import Answer, Call, Route
-from desk.commands import CommandRequest, unknown_agents
+from desk.commands import CommandRequest, ReplyRequest, unknown_agents
 from desk.journal import SOURCE
 from desk.office import Office
 from desk.outcomes import Outcome, Outcomes
@@ -71,7 +71,7 @@ class ConversationRoutes:
         contact = _contact(call.path["contact"])
         asked = self._by(call)
         self._check(channel, asked)
-        command = asked.command(asked.id or self._command_id(call))
+        command = await self._office.files.described(asked.command(asked.id or self._command_id(call)), channel)
         key = conversation_key(channel.id, contact)
         record = Record(self._office.new_id(), SOURCE, self._office.clock(), key, command, channel.id, channel.revision)
         value, headers = to_kafka(INBOX, record)
@@ -93,6 +93,8 @@ class ConversationRoutes:
         return call.body
 
     def _check(self, channel: ChannelSettings, asked: CommandRequest) -> None:
+        if isinstance(asked, ReplyRequest) and (wrong := tuple(asked.contradictions())):
+            raise Problem(422, "not_valid", "the request can't be used", wrong)
         if channel.state != "active":
             raise Problem(409, "channel_disabled", "the channel is disabled: enable it first")
         unknown = unknown_agents(asked, channel, self._office.directory.people(channel.account))

@@ -19,6 +19,7 @@ TITLES: Final[Mapping[int, str]] = {
     412: "Changed meanwhile",
     413: "Too large",
     415: "Not JSON",
+    416: "Not within the file",
     422: "Not valid",
     429: "Too many requests",
     500: "Our fault",

@@ -17,6 +17,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     "agent": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "contact": r"[A-Za-z0-9+(][A-Za-z0-9+._~() -]{1,280}",
     "conversation": r"[A-Za-z0-9-]{1,64}",
+    "file": r"[A-Za-z0-9][A-Za-z0-9._/-]{1,300}",
     "id": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 }
 """What each part of a path may be. What is not so is not found."""

@@ -2,6 +2,7 @@
 
 from desk.api.channels import ChannelRoutes
 from desk.api.conversations import ConversationRoutes
+from desk.api.files import FileRoutes
 from desk.api.oidc import OidcRoutes
 from desk.api.people import PeopleRoutes
 from desk.api.route import Route
@@ -24,5 +25,6 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
         channels,
         PeopleRoutes(office, channels),
         ConversationRoutes(office, outcomes),
+        FileRoutes(office),
     )
     return tuple(route for part in parts for route in part.routes())

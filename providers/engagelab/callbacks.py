@@ -180,7 +180,7 @@ def _inbound(row: Json, content: Json, own: str) -> InboundMessage | InboundNoti
         name=clipped(part_of(customer, "profile").get("name"), MAX_LABEL),
         type=type_,
         text=text,
-        media=read_media(part) if type_ in MEDIA_TYPES else None,
+        media=read_media(part, type_) if type_ in MEDIA_TYPES else None,
         sent_at=sent_at,
         quotes=quotes,
         content=held,

@@ -1,20 +1,23 @@
-"""EngageLab's sending API: the calls that send a message or look a template up, and what their answers mean.
+"""EngageLab's sending API: the calls that send a message or list templates, and what their answers mean.
 
 EngageLab docs, confirmed, unless said otherwise. Base URL and time-outs are the caller's.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import NO_CREDENTIALS, Answer, Call
+from providers.provider import NO_CREDENTIALS, Answer, Call, ErrorClass, ListedTemplate, Sendable, TemplatePage
 from providers.reading import retry_seconds
+from providers.templates import Written, components
+from providers.whatsapp_cloud import codes
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Attachment
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.phone import digits
@@ -24,6 +27,9 @@ Verdict: TypeAlias = Literal["retry", "credentials", "final"]
 
 MAX_TEXT: Final = 4_096
 """Characters in a text message."""
+
+SENDS: Final[frozenset[Sendable]] = frozenset({"template_header", "template_buttons"})
+"""Interactive messages, locations, cards, reactions and quotes are documented nowhere."""
 
 MAX_PROVIDER_MESSAGE_ID: Final = 256
 
@@ -89,19 +95,9 @@ class Unreadable:
     http_status: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListedTemplate:
-    """A message template of the account. status: APPROVED, PENDING, REJECTED, DISABLED or another word, as sent."""
-
-    name: str
-    language: str
-    status: str
-    category: str
-
-
 def plan_send(request: SendRequest, settings: ChannelSettings) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    auth = headers_of(settings)
+    auth = sign_in(settings)
     if auth is None:
         return NO_CREDENTIALS
     envelope = Envelope(settings.phone_number, request.contact, request.message_id, request.conversation)
@@ -114,10 +110,20 @@ def plan_send(request: SendRequest, settings: ChannelSettings) -> Call | SendRes
 
 
 def _body(envelope: Envelope, request: SendRequest) -> dict[str, JsonValue]:
-    if request.template is None:
-        return render_text(envelope, request.text or "")
-    template = request.template
-    return render_template(envelope, template.name, template.language, parameters=template.parameters)
+    if request.template is not None:
+        return render_template(envelope, request.template)
+    if request.content is not None and request.content.kinds:
+        raise ValueError(f"{request.content.kinds[0]}: not documented")
+    if request.content is not None and request.content.media is not None:
+        return _media(envelope, request.content.media, request.text)
+    return render_text(envelope, request.text or "")
+
+
+def _media(envelope: Envelope, attachment: Attachment, caption: str | None) -> dict[str, JsonValue]:
+    """A file, which EngageLab fetches from its link. Raises ValueError."""
+    kind: MediaKind = "audio" if attachment.kind == "voice" else attachment.kind
+    filename = attachment.filename if kind == "document" else None
+    return render_media(envelope, kind, attachment.link or "", caption=caption, filename=filename)
 
 
 def read_send(answer: Answer) -> SendResult | None:
@@ -134,6 +140,7 @@ def read_send(answer: Answer) -> SendResult | None:
                 answer="refused" if verdict == "final" else verdict,
                 code=code,
                 message=message,
+                throttled="number" if answer.status == 429 else None,
                 retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
                 http_status=answer.status,
             )
@@ -141,31 +148,28 @@ def read_send(answer: Answer) -> SendResult | None:
             return None
 
 
-def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
-    """The call that lists the template, if the account has it."""
-    auth = headers_of(settings)
-    if auth is None:
-        return NO_CREDENTIALS
-    return Call("GET", "/v1/templates", auth, {"name": template.name, "language_code": template.language})
+def plan_templates(settings: ChannelSettings, _cursor: str | None) -> Call | SendResult:
+    """The call that lists the account's templates. The list has no pages."""
+    auth = sign_in(settings)
+    return NO_CREDENTIALS if auth is None else Call("GET", "/v1/templates", auth)
 
 
-def read_lookup(template: Template, answer: Answer) -> SendResult | None:
-    """Why the template can't be used; None if it can."""
+def read_templates(answer: Answer) -> TemplatePage | SendResult:
+    """The list. Broken credentials are those of sends, too."""
     listed = read_templates_response(answer.status, answer.body)
-    if isinstance(listed, Refused) and classify(listed) == "credentials":
-        return SendResult(answer="credentials", code=listed.code, message=listed.message, http_status=answer.status)
-    if isinstance(listed, Refused | Unreadable):
-        code = listed.code if isinstance(listed, Refused) else 0
-        message = "the list of templates can't be read"
-        return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
-    wanted = (template.name, template.language, "APPROVED")
-    if any((known.name, known.language, known.status.upper()) == wanted for known in listed):
-        return None
-    message = "the template is not approved"
-    return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
+    if isinstance(listed, tuple):
+        return TemplatePage(listed)
+    code, message = (listed.code, listed.message) if isinstance(listed, Refused) else (0, "")
+    broken = isinstance(listed, Refused) and classify(listed) == "credentials"
+    return SendResult(
+        answer="credentials" if broken else "template_unavailable",
+        code=code,
+        message=message or "the list of templates can't be read",
+        http_status=answer.status,
+    )
 
 
-def headers_of(settings: ChannelSettings) -> Mapping[str, str] | None:
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
     """How a call signs in; None: the channel has no usable credentials."""
     if settings.dev_key is None or settings.dev_secret is None or ":" in settings.dev_key:
         return None
@@ -205,20 +209,22 @@ def render_media(
     return _request(envelope, kind, content)
 
 
-def render_template(
-    envelope: Envelope, name: str, language: str, *, parameters: Sequence[str] = ()
-) -> dict[str, JsonValue]:
-    """The request that sends an approved template. parameters: the texts for the body's {{1}}, {{2}}, …
+def render_template(envelope: Envelope, template: Template) -> dict[str, JsonValue]:
+    """The request that sends an approved template, whose language is a plain code such as "en" or "zh_CN".
 
-    language: a plain code such as "en" or "zh_CN". Raises ValueError: a blank name, language or parameter.
+    Named parameters and buttons go as Meta's (a practice). Raises ValueError: a blank name, language or parameter.
     """
-    _required(name, "name")
-    _required(language, "language")
-    for index, parameter in enumerate(parameters):
-        _required(parameter, f"parameters[{index}]")
-    texts: list[JsonValue] = [{"type": "text", "text": parameter} for parameter in parameters]
-    components: list[JsonValue] = [{"type": "body", "parameters": texts}] if texts else []
-    return _request(envelope, "template", {"name": name, "language": language, "components": components})
+    _required(template.name, "name")
+    _required(template.language, "language")
+    written = components(template, _header_file)
+    return _request(envelope, "template", {"name": template.name, "language": template.language, "components": written})
+
+
+def _header_file(file: Attachment) -> Written:
+    if file.link is None:
+        raise ValueError("header.media: has no link")
+    named = file.kind == "document" and file.filename
+    return {"link": file.link, "filename": file.filename} if named else {"link": file.link}
 
 
 def read_send_response(status: int, body: bytes) -> Accepted | Refused | Unreadable:
@@ -257,6 +263,18 @@ def classify(refused: Refused) -> Verdict:
     return "credentials" if refused.code == 0 and refused.http_status in (401, 403) else "final"
 
 
+def classify_receipt(code: int) -> ErrorClass:
+    """What a code in a receipt means: EngageLab's, or Meta's, which it passes on (a practice)."""
+    match _BY_CODE.get(code):
+        case "retry":
+            return "retry"
+        case "credentials":
+            return "credentials"
+        case "final":
+            return "template" if code == _NOT_APPROVED else "request"
+    return codes.classify(code, 0)
+
+
 def _request(envelope: Envelope, kind: str, content: dict[str, JsonValue]) -> dict[str, JsonValue]:
     _required(envelope.message_id, "message_id")
     _required(envelope.conversation, "conversation")
@@ -285,7 +303,7 @@ def _template(entry: object) -> ListedTemplate | None:
     name, language = _field(entry, "name"), _field(entry, "language")
     if not name or not language:
         return None
-    return ListedTemplate(name, language, _field(entry, "status"), _field(entry, "category"))
+    return ListedTemplate(name, language, _field(entry, "status").upper(), _field(entry, "category").upper())
 
 
 def _code(answer: object) -> int:

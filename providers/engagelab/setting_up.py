@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from providers.engagelab.sending import Refused, classify, headers_of, read_templates_response
+from providers.engagelab.sending import Refused, classify, read_templates_response, sign_in
 from providers.provider import Answer, Call, Checked, Checking, SetUp
 from schemas.settings.channel import ChannelSettings
 
@@ -11,7 +11,7 @@ _NUMBER: Final = "EngageLab has no call that says whose number it is: send a mes
 
 def check(settings: ChannelSettings) -> Checking:
     """Reads the account's templates, which needs the credentials only."""
-    headers = headers_of(settings)
+    headers = sign_in(settings)
     if headers is None:
         return Checked("wrong_credentials", "dev_key", "give dev_key and dev_secret: the channel can't send without")
     answer: Answer = yield Call("GET", "/v1/templates", headers)

@@ -1,9 +1,14 @@
 """Twilio's WhatsApp, as its documentation has it."""
 
-from providers.provider import Provider
+from providers.provider import Provider, Settling
 from providers.twilio.callbacks import parse_callback
-from providers.twilio.sending import MAX_TEXT, plan_lookup, plan_send, read_lookup, read_send
+from providers.twilio.codes import classify
+from providers.twilio.media import FETCHING, MEDIA_RULES
+from providers.twilio.sending import MAX_TEXT, plan_send, read_send
 from providers.twilio.setting_up import check, set_up
+from providers.twilio.settling import plan_settle, read_settle
+from providers.twilio.signals import plan_signal
+from providers.twilio.templates import plan_templates, read_templates
 from providers.twilio.webhook import ACKNOWLEDGEMENT, KEPT_HEADERS, accepts, screen
 
 TWILIO = Provider(
@@ -15,9 +20,15 @@ TWILIO = Provider(
     parse=parse_callback,
     plan_send=plan_send,
     read_send=read_send,
-    plan_lookup=plan_lookup,
-    read_lookup=read_lookup,
+    classify=lambda code: classify(code, 0),
+    plan_templates=plan_templates,
+    read_templates=read_templates,
     check=check,
     set_up=set_up,
+    plan_signal=plan_signal,
+    one_language=True,
+    settling=Settling(plan_settle, read_settle),
     acknowledgement=ACKNOWLEDGEMENT,
+    fetching=FETCHING,
+    media=MEDIA_RULES,
 )

@@ -5,6 +5,7 @@ What is marked as a practice in the provider's facts is read as it comes, and mi
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -52,6 +53,7 @@ STATUSES: Final = {
 """Twilio's words that have another name here."""
 
 _MAX_LINK: Final = 4_096
+_MAX_FILES: Final = 10
 _PREFIX: Final = "whatsapp:"
 _FILE_NAME: Final = re.compile(r"[^\r\n/\\]{1,250}\.[A-Za-z0-9]{1,8}")
 _KINDS: Final = {"image": "image", "audio": "audio", "video": "video"}
@@ -112,13 +114,14 @@ def _inbound(form: Form, message_id: str, own: str) -> InboundMessage:
     contact, user_id = names_in(_contact(form, "From"), _contact(form, "WaId"), _contact(form, "ExternalUserId"))
     if contact is None:
         raise RowError(BadRowReason.MISSING_CONTACT, "From")
-    media = _media(form)
+    files = _media(form)
+    media = files[0] if files else None
     kind = _kind(form, media)
     part, message = _in_meta_s_shape(kind, form)
     body = string(form.get("Body"))
     text = message_text("text", {"body": body}) or message_text(kind, part)
     if kind == "document" and media is not None and text is not None and _FILE_NAME.fullmatch(text):
-        media, text = Media(media.link, None, media.mime_type, clipped(text, MAX_LABEL)), None
+        media, text = replace(media, filename=clipped(text, MAX_LABEL)), None
     quoted = text_of(form, "OriginalRepliedMessageSid", MAX_ID)
     return InboundMessage(
         event="reply" if quoted else "received",
@@ -133,6 +136,7 @@ def _inbound(form: Form, message_id: str, own: str) -> InboundMessage:
         sent_at=None,
         quotes=Quote(quoted, None) if quoted else None,
         content=read_content(kind, message, quoted),
+        more_media=tuple(files[1:]),
     )
 
 
@@ -186,9 +190,16 @@ def _in_meta_s_shape(kind: str, form: Form) -> tuple[Json, Json]:
     return part, message
 
 
-def _media(form: Form) -> Media | None:
-    link = text_of(form, "MediaUrl0", _MAX_LINK)
-    return None if link is None else Media(link, None, text_of(form, "MediaContentType0", MAX_LABEL), None)
+def _media(form: Form) -> list[Media]:
+    """The message's files, in order."""
+    if "MediaUrl0" not in form:
+        return []
+    links = [(number, text_of(form, f"MediaUrl{number}", _MAX_LINK)) for number in range(_MAX_FILES)]
+    return [
+        Media(link, None, text_of(form, f"MediaContentType{number}", MAX_LABEL), None)
+        for number, link in links
+        if link is not None
+    ]
 
 
 def _contact(form: Form, field: str) -> str | None:

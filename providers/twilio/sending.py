@@ -1,4 +1,4 @@
-"""Twilio's calls: send a message, look a template up; and what the answers mean (Twilio docs, confirmed)."""
+"""Twilio's sends: the calls, and what the answers mean (Twilio docs, confirmed)."""
 
 import base64
 import re
@@ -8,23 +8,21 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
-from providers.reading import clipped, object_in, retry_seconds, string, whole
+from providers.provider import NO_CREDENTIALS, Answer, Call
+from providers.reading import error_result, object_in, string, whole
+from providers.templates import variables
 from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Attachment
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 1_600
 """Characters in a text message."""
 
-CONTENT: Final = "content"
-"""The service, on a host of its own, that has the templates."""
-
 _CONTENT_SID: Final = re.compile(r"HX[0-9a-fA-F]{32}")
 _MAX_ID: Final = 64
-_MAX_MESSAGE: Final = 1_024
 _NO_SUCH_TEMPLATE: Final = 21655
 _BAD_REQUEST: Final = 21620
 
@@ -34,30 +32,20 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
 
     webhook_url: the channel's own; statuses come to `/status` below it. None: nobody can reach it from outside.
     """
-    headers = headers_of(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
-    # A user id has no "+" (a practice).
-    to = f"+{request.contact}" if is_number(request.contact) else request.contact
     form = {}
     if settings.messaging_service_sid:
         form["MessagingServiceSid"] = settings.messaging_service_sid
-    form |= {"From": f"whatsapp:{settings.phone_number}", "To": f"whatsapp:{to}"}
-    template = request.template
-    if template is not None:
-        if not _CONTENT_SID.fullmatch(template.name):
-            message = "template: its name is not a ContentSid, which is HX and 32 hex digits"
-            return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message=message)
-        form["ContentSid"] = template.name
-        variables = {str(number): text for number, text in enumerate(template.parameters, start=1)}
-        if variables:
-            form["ContentVariables"] = orjson.dumps(variables).decode()
-    else:
-        text = request.text or ""
-        if not text.strip() or len(text) > MAX_TEXT:
-            message = f"text: more than {MAX_TEXT} characters" if text.strip() else "text: empty"
-            return SendResult(answer="refused", code=_BAD_REQUEST, message=message)
-        form["Body"] = text
+    form |= {"From": f"whatsapp:{settings.phone_number}", "To": address(request.contact)}
+    if request.template is not None and not _CONTENT_SID.fullmatch(request.template.name):
+        message = "template: its name is not a ContentSid, which is HX and 32 hex digits"
+        return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message=message)
+    try:
+        form |= _content(request) if request.template is None else _template(request.template)
+    except ValueError as error:  # names the field, never its content
+        return SendResult(answer="refused", code=_BAD_REQUEST, message=str(error))
     if webhook_url is not None:
         ours = urlencode({"id": request.message_id, "conversation": request.conversation}, quote_via=quote, safe="")
         form["StatusCallback"] = f"{webhook_url}/status?{ours}"
@@ -67,6 +55,40 @@ def plan_send(request: SendRequest, settings: ChannelSettings, webhook_url: str 
         {**headers, "Content-Type": "application/x-www-form-urlencoded"},
         body=urlencode(form).encode(),
     )
+
+
+def _content(request: SendRequest) -> dict[str, str]:
+    if request.content is not None and request.content.kinds:
+        raise ValueError(f"{request.content.kinds[0]}: goes in a Content template only")
+    if request.content is not None and request.content.media is not None:
+        return _media(request.content.media, request.text)
+    text = request.text or ""
+    if not text.strip():
+        raise ValueError("text: empty")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"text: more than {MAX_TEXT} characters")
+    return {"Body": text}
+
+
+def _template(template: Template) -> dict[str, str]:
+    """Header and buttons are variables, too. Nothing else may stand beside it (docs, confirmed)."""
+    if template.header is not None or template.buttons:
+        raise ValueError("template: its header and buttons are filled by variables, as its body is")
+    filled = variables(template)
+    form = {"ContentSid": template.name}
+    return form | {"ContentVariables": orjson.dumps(filled).decode()} if filled else form
+
+
+def address(contact: str) -> str:
+    """A customer's address. A user id has no "+" (a practice)."""
+    return f"whatsapp:+{contact}" if is_number(contact) else f"whatsapp:{contact}"
+
+
+def _media(attachment: Attachment, caption: str | None) -> dict[str, str]:
+    """A file, which Twilio fetches from its link; its name comes with it, and its caption is the body."""
+    if attachment.link is None:
+        raise ValueError("media: no link")
+    return {"MediaUrl": attachment.link, **({"Body": caption} if caption else {})}
 
 
 def read_send(answer: Answer) -> SendResult | None:
@@ -80,42 +102,11 @@ def read_send(answer: Answer) -> SendResult | None:
     code = max(0, whole(body.get("code")) or 0)
     if code == 0 and answer.status >= 500:
         return None
-    verdict = ANSWERS[classify(code, answer.status)]
-    return SendResult(
-        answer=verdict,
-        code=code,
-        message=clipped(body.get("message"), _MAX_MESSAGE) or "",
-        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
-        http_status=answer.status,
-    )
+    return error_result(classify(code, answer.status), code, body.get("message"), answer)
 
 
-def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
-    """The call that asks for the template's approval. Its name is its ContentSid, which has one language."""
-    headers = headers_of(settings)
-    if headers is None:
-        return NO_CREDENTIALS
-    if not _CONTENT_SID.fullmatch(template.name):
-        return SendResult(answer="template_unavailable", code=_NO_SUCH_TEMPLATE, message="no ContentSid")
-    return Call("GET", f"/v1/Content/{template.name}/ApprovalRequests", headers, service=CONTENT)
-
-
-def read_lookup(_template: Template, answer: Answer) -> SendResult | None:
-    """Why the template can't be used; None if it can."""
-    body = object_in(answer.body)
-    approval = body.get("whatsapp")
-    if answer.status == 200 and isinstance(approval, dict):
-        if str(approval.get("status")).lower() == "approved":
-            return None
-        message = "the template is not approved"
-    else:
-        message = "the template's approval can't be read"
-    code = max(0, whole(body.get("code")) or 0) or _NO_SUCH_TEMPLATE
-    return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
-
-
-def headers_of(settings: ChannelSettings) -> Mapping[str, str] | None:
-    """An API key signs in where there is one, else the account's auth token."""
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """The headers that say who we are: an API key where there is one, else the account's auth token."""
     user, secret = settings.api_key, settings.api_key_secret
     if user is None or secret is None:
         user, secret = settings.account_sid, settings.auth_token

@@ -4,7 +4,7 @@ from typing import Final
 
 from providers.provider import Answer, Call, Checked, Checking, SetUp
 from providers.reading import Json, number_from, object_in, string, whole
-from providers.twilio.sending import headers_of
+from providers.twilio.sending import sign_in
 from schemas.contact import canonical_number
 from schemas.settings.channel import ChannelSettings
 
@@ -17,7 +17,7 @@ _SENDER_UNKNOWN: Final = "Twilio's list of senders can't be read with these cred
 
 def check(settings: ChannelSettings) -> Checking:
     """Reads the account, then whether the number is a WhatsApp sender of it."""
-    headers = headers_of(settings)
+    headers = sign_in(settings)
     if headers is None:
         return Checked("wrong_credentials", "account_sid", "give account_sid and auth_token")
     answer: Answer = yield Call("GET", f"/2010-04-01/Accounts/{settings.account_sid}.json", headers)

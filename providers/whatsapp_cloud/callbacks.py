@@ -43,18 +43,21 @@ from providers.reading import (
     names_in,
     object_in,
     part_of,
+    string,
     text_of,
     unusable_contact,
     whole,
 )
+from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED
 from schemas.settings.channel import ChannelSettings
 
-STATUSES: Final = {"failed": "sent_failed", "played": "read"}
-"""Meta's words that have another name here. A voice note that was played was also read."""
+STATUSES: Final = {"failed": "delivered_failed", "played": "read"}
+"""Meta's words that have another name here. It fails what it accepted; a voice note that was played was also read."""
 
+_PREFERENCES: Final = {"stop": MARKETING_STOPPED, "resume": MARKETING_RESUMED}
 _RENAMES: Final = frozenset({"user_changed_number", "customer_changed_number", "user_changed_user_id"})
 
-_LISTS: Final = ("messages", "statuses", "errors", "message_echoes")
+_LISTS: Final = ("messages", "statuses", "errors", "message_echoes", "user_preferences")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,8 @@ def _row(update: _Update, callback: Callback, settings: ChannelSettings) -> Call
                 return _echo(update.content)
             case "statuses":
                 return _receipt(update.content, update.value)
+            case "user_preferences" if kind := _marketing(update.content):
+                return _preference(kind, update.content, update.value)
             case kind:
                 return _notification(kind, update.content)
     except RowError as error:
@@ -257,7 +262,7 @@ def _message(
         name=name,
         type="audio" if type_ == "voice" else type_,
         text=message_text(type_, part),
-        media=read_media(part) if type_ in MEDIA_TYPES else None,
+        media=read_media(part, type_) if type_ in MEDIA_TYPES else None,
         sent_at=instant(message.get("timestamp")),
         quotes=Quote(quoted, quoted) if quoted else None,
         content=read_content(type_, message, quoted),
@@ -309,6 +314,26 @@ def _receipt(status: Json, value: Json) -> Receipt:
         loss_step=None,
         loss_source=None,
     )
+
+
+def _marketing(chosen: Json) -> str | None:
+    is_marketing = chosen.get("category") in (None, "marketing_messages")
+    return _PREFERENCES.get(string(chosen.get("value")) or "") if is_marketing else None
+
+
+def _preference(kind: str, chosen: Json, value: Json) -> InboundNotice:
+    """Whether the customer wants marketing messages. A later choice has another time, so another id."""
+    customer = _customer({"from": chosen.get("wa_id"), "from_user_id": chosen.get("user_id")}, value)
+    contact, user_id = names_in(
+        contact_in(chosen, "wa_id"),
+        contact_in(chosen, "user_id"),
+        contact_in(customer, "wa_id"),
+        contact_in(customer, "user_id"),
+    )
+    if contact is None:
+        raise unusable_contact(chosen, "wa_id")
+    at = instant(chosen.get("timestamp"))
+    return InboundNotice(kind, contact, f"preferences/{at}", None, at, user_id=user_id)
 
 
 def _ours(status: Json) -> tuple[str | None, str | None]:

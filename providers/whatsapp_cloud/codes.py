@@ -10,11 +10,14 @@ from providers.provider import ErrorClass
 
 CODES: Final[Mapping[ErrorClass, tuple[int, ...]]] = {
     "retry": (1, 2, 131000, 131016, 131057, 133004),
-    "throttled": (4, 80007, 130429, 131056, 131064, 133016),
+    "throttled": (4, 80007, 130429, 131064, 133016),
+    "recipient_throttled": (131056,),
     "credentials": (0, 3, 10, 33, 190, *range(200, 300), 131005, 133010),
     "account": (368, 131031, 131037, 131042, 131045, 131048),
     "window_closed": (131047,),
-    "recipient": (130472, 130497, 131021, 131026, 131030, 131049, 131050, 131062, 137000),
+    "recipient": (130472, 130497, 131021, 131026, 131030, 131062, 137000),
+    "opted_out": (131050,),
+    "marketing": (131049,),
     "template": (
         131063,
         132000,
@@ -29,8 +32,11 @@ CODES: Final[Mapping[ErrorClass, tuple[int, ...]]] = {
         132068,
         132069,
     ),
-    "request": (100, 131008, 131009, 131051, 131052, 131053, 135000),
+    "media": (131052, 131053),
+    "request": (100, 131008, 131009, 131051, 135000),
 }
+LIMIT_OF_A_DAY: Final = 131064
+"""A limit that counts a whole day: there is no use in asking every minute."""
 CLASSES: Final[Mapping[int, ErrorClass]] = {code: name for name, codes in CODES.items() for code in codes}
 
 

@@ -1,31 +1,44 @@
-"""The Cloud API's calls: send a message, look a template up; and what the answers mean (Meta docs, confirmed)."""
+"""The Cloud API's sends: the calls, and what the answers mean (Meta docs, confirmed)."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, get_args
 
 import orjson
 from pydantic import JsonValue
 
-from providers.provider import ANSWERS, NO_CREDENTIALS, Answer, Call
-from providers.reading import Json, clipped, object_in, part_of, retry_seconds, string, whole
-from providers.whatsapp_cloud.codes import classify
+from providers.provider import NO_CREDENTIALS, Answer, Call, Sendable
+from providers.reading import Json, error_result, object_in, part_of, string, whole
+from providers.templates import Written, components
+from providers.whatsapp_cloud.codes import LIMIT_OF_A_DAY, classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import (
+    MAX_INTERACTIVE_TEXT,
+    Attachment,
+    Button,
+    ContactCard,
+    ListMenu,
+    Location,
+    Outgoing,
+    OutgoingKind,
+    SentReaction,
+)
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 4_096
 """Characters in a text message."""
 
+SENDS: Final[frozenset[Sendable]] = frozenset(get_args(OutgoingKind)) | {"template_header", "template_buttons"}
+
 _MAX_ID: Final = 256
-_MAX_MESSAGE: Final = 1_024
-_NOT_APPROVED: Final = 132001
+_AN_HOUR_S: Final = 3_600.0
 _BAD_REQUEST: Final = 100
 
 
 def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str | None) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    headers = headers_of(settings)
+    headers = sign_in(settings)
     if headers is None:
         return NO_CREDENTIALS
     try:
@@ -44,24 +57,101 @@ def plan_send(request: SendRequest, settings: ChannelSettings, _webhook_url: str
         kind: content,
         "biz_opaque_callback_data": orjson.dumps(ours).decode(),
     }
+    if request.content is not None and request.content.quotes is not None:
+        body["context"] = {"message_id": request.content.quotes}
     path = f"/{settings.api_version}/{settings.phone_number_id}/messages"
     return Call("POST", path, {**headers, "Content-Type": "application/json"}, body=orjson.dumps(body))
 
 
-def _content(request: SendRequest) -> tuple[str, dict[str, JsonValue]]:
+def _content(request: SendRequest) -> tuple[str, JsonValue]:
     """The message's type and its object. Raises ValueError."""
-    template = request.template
-    if template is not None:
-        texts: list[JsonValue] = [{"type": "text", "text": text} for text in template.parameters]
-        components: list[JsonValue] = [{"type": "body", "parameters": texts}] if texts else []
-        language: dict[str, JsonValue] = {"code": template.language}
-        return "template", {"name": template.name, "language": language, "components": components}
+    if request.template is not None:
+        return "template", _template(request.template, request.media_id)
     text = request.text or ""
+    match request.content:
+        case Outgoing(media=Attachment() as file):
+            return _media(file, request)
+        case Outgoing(buttons=(_, *_) as buttons):
+            return "interactive", _interactive("button", text, {"buttons": [_button(button) for button in buttons]})
+        case Outgoing(list=ListMenu() as menu):
+            return "interactive", _interactive("list", text, _menu(menu))
+        case Outgoing(contact_request=True):
+            return "interactive", _interactive("request_contact_info", text, {"name": "request_contact_info"})
+        case Outgoing(location=Location() as place):
+            return "location", _location(place)
+        case Outgoing(contacts=(_, *_) as cards):
+            # The one type whose object is a list.
+            return "contacts", [_card(card) for card in cards]
+        case Outgoing(reaction=SentReaction() as reaction):
+            return "reaction", {"message_id": reaction.message_id, "emoji": reaction.emoji}
+    return "text", {"body": _said(text, MAX_TEXT), "preview_url": False}
+
+
+def _said(text: str, limit: int) -> str:
     if not text.strip():
         raise ValueError("text: empty")
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"text: more than {MAX_TEXT} characters")
-    return "text", {"body": text, "preview_url": False}
+    if len(text) > limit:
+        raise ValueError(f"text: more than {limit} characters")
+    return text
+
+
+def _interactive(kind: str, text: str, action: Written) -> Written:
+    return {"type": kind, "body": {"text": _said(text, MAX_INTERACTIVE_TEXT)}, "action": action}
+
+
+def _button(button: Button) -> Written:
+    return {"type": "reply", "reply": {"id": button.id, "title": button.title}}
+
+
+def _menu(menu: ListMenu) -> Written:
+    rows: list[JsonValue] = [row.model_dump(exclude_none=True) for row in menu.rows]
+    section: Written = {"rows": rows} if menu.title is None else {"title": menu.title, "rows": rows}
+    return {"button": menu.button, "sections": [section]}
+
+
+def _location(place: Location) -> Written:
+    named = place.model_dump(include={"name", "address"}, exclude_none=True)
+    return {"latitude": _degrees(place.latitude), "longitude": _degrees(place.longitude), **named}
+
+
+def _degrees(value: float) -> str:
+    """In words, as Meta wants them; never with an exponent."""
+    return f"{value:.7f}".rstrip("0").rstrip(".")
+
+
+def _card(card: ContactCard) -> Written:
+    name = _said(card.name or "", MAX_INTERACTIVE_TEXT)
+    written: Written = {"name": {"formatted_name": name, "first_name": name}}
+    if card.phones:
+        written["phones"] = [{"phone": phone} for phone in card.phones]
+    if card.emails:
+        written["emails"] = [{"email": email} for email in card.emails]
+    if card.organization is not None:
+        written["org"] = {"company": card.organization}
+    return written
+
+
+def _template(template: Template, media_id: str | None) -> Written:
+    language: Written = {"code": template.language}
+    filled = components(template, lambda file: _file(file, media_id))
+    return {"name": template.name, "language": language, "components": filled}
+
+
+def _media(attachment: Attachment, request: SendRequest) -> tuple[str, Written]:
+    """A file by its id, or by a link. Raises ValueError."""
+    content = _file(attachment, request.media_id)
+    if attachment.kind == "voice":
+        return "audio", {**content, "voice": True}
+    return attachment.kind, {**content, "caption": request.text} if request.text else content
+
+
+def _file(attachment: Attachment, media_id: str | None) -> Written:
+    if media_id is None and attachment.link is None:
+        raise ValueError("media: neither uploaded nor a link")
+    content: Written = {"link": attachment.link} if media_id is None else {"id": media_id}
+    if attachment.kind == "document" and attachment.filename:
+        content["filename"] = attachment.filename
+    return content
 
 
 def read_send(answer: Answer) -> SendResult | None:
@@ -77,62 +167,22 @@ def read_send(answer: Answer) -> SendResult | None:
     if answer.status == 504 and "error" not in body:
         # A gateway gave up waiting; what it waited for may still have happened.
         return None
-    return _refusal(body, answer)
+    return read_refusal(body, answer)
 
 
-def plan_lookup(template: Template, settings: ChannelSettings) -> Call | SendResult:
-    """The call that lists the template, if the account has it."""
-    headers = headers_of(settings)
-    if headers is None:
-        return NO_CREDENTIALS
-    if settings.business_account_id is None:
-        # What can be sent without it, is: it must not pause the channel.
-        message = "the channel has no business_account_id, in which its templates are"
-        return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message)
-    path = f"/{settings.api_version}/{settings.business_account_id}/message_templates"
-    return Call("GET", path, headers, {"name": template.name, "fields": "name,language,status", "limit": "100"})
-
-
-def read_lookup(template: Template, answer: Answer) -> SendResult | None:
-    """Why the template can't be used; None if it can.
-
-    A list that is refused says nothing of the channel's sends, which may work: never `credentials`.
-    """
-    body = object_in(answer.body)
-    listed = body.get("data")
-    if answer.status != 200 or not isinstance(listed, list):
-        code = max(0, whole(part_of(body, "error").get("code")) or 0)
-        message = "the list of templates can't be read"
-        return SendResult(answer="template_unavailable", code=code, message=message, http_status=answer.status)
-    wanted = (template.name, template.language, "APPROVED")
-    if any(
-        (one.get("name"), one.get("language"), str(one.get("status")).upper()) == wanted
-        for one in listed
-        if isinstance(one, dict)
-    ):
-        return None
-    message = "the template is not approved"
-    return SendResult(answer="template_unavailable", code=_NOT_APPROVED, message=message, http_status=answer.status)
-
-
-def headers_of(settings: ChannelSettings) -> Mapping[str, str] | None:
-    """How a call signs in; None: the channel has no credentials."""
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """The headers that say who we are; None: the channel has no credentials."""
     token = settings.access_token
     if token is None or settings.phone_number_id is None:
         return None
     return {"Authorization": f"Bearer {token.get_secret_value()}"}
 
 
-def _refusal(body: Json, answer: Answer) -> SendResult:
+def read_refusal(body: Json, answer: Answer) -> SendResult:
+    """What an error means. body: of the answer."""
     error = part_of(body, "error")
     code = whole(error.get("code"))
     details = part_of(error, "error_data").get("details")
     meaning = classify(-1 if code is None else code, answer.status, transient=error.get("is_transient") is True)
-    verdict = ANSWERS[meaning]
-    return SendResult(
-        answer=verdict,
-        code=max(0, code or 0),
-        message=clipped(details or error.get("message"), _MAX_MESSAGE) or "",
-        retry_after_s=retry_seconds(answer.retry_after) if verdict == "retry" else None,
-        http_status=answer.status,
-    )
+    result = error_result(meaning, code or 0, details or error.get("message"), answer)
+    return result.model_copy(update={"retry_after_s": _AN_HOUR_S}) if code == LIMIT_OF_A_DAY else result

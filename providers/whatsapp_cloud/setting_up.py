@@ -8,7 +8,7 @@ import orjson
 from providers.provider import Answer, Call, Checked, Checking, SetUp
 from providers.reading import Json, number_from, object_in, part_of, string, whole
 from providers.whatsapp_cloud.codes import classify
-from providers.whatsapp_cloud.sending import headers_of
+from providers.whatsapp_cloud.sending import sign_in
 from schemas.contact import canonical_number
 from schemas.settings.channel import ChannelSettings
 
@@ -25,7 +25,7 @@ _NOT_SUBSCRIBED: Final = "No app is subscribed to the account's callbacks yet: n
 
 def check(settings: ChannelSettings) -> Checking:
     """Reads the number, then whether the account has it and an app listens."""
-    headers = headers_of(settings)
+    headers = sign_in(settings)
     if headers is None:
         missing = "give phone_number_id, access_token, app_secret and verify_token"
         return Checked("wrong_credentials", "access_token", missing)
@@ -53,7 +53,7 @@ def check(settings: ChannelSettings) -> Checking:
 
 def subscribe(settings: ChannelSettings, webhook_url: str) -> Checking:
     """Has the account's callbacks sent to the channel's address. Meta tries it out at once, by the handshake."""
-    headers, token = headers_of(settings), settings.verify_token
+    headers, token = sign_in(settings), settings.verify_token
     if headers is None or token is None or settings.business_account_id is None:
         return Checked("wrong_credentials", "business_account_id", "to subscribe, Meta needs the account's id")
     if len(webhook_url) > MAX_OVERRIDE:

@@ -13,6 +13,8 @@ MAX_TEXT = 1_024
 """Characters of each text in a content, but for an edited message's."""
 MAX_ANSWERS = 4_096
 """Bytes of a form's answers as JSON."""
+MAX_INTERACTIVE_TEXT = 1_024
+"""Characters of what buttons, a list or a request for the number say (Meta docs, confirmed for buttons)."""
 
 
 class _Part(BaseModel):
@@ -158,10 +160,11 @@ class ListRow(_Part):
 
 
 class ListMenu(_Part):
-    """A list that the customer opens with a button."""
+    """A list that the customer opens with a button. title: above its rows."""
 
     button: str
     rows: tuple[ListRow, ...]
+    title: str | None = None
 
 
 class SentReaction(_Part):
@@ -171,10 +174,14 @@ class SentReaction(_Part):
     emoji: str
 
 
+OutgoingKind = Literal["buttons", "list", "location", "contacts", "reaction", "contact_request", "quotes"]
+
+
 class Outgoing(_Part):
     """What a message that is sent holds beside its text, which is a file's caption, or what buttons or a list say.
 
-    One of them at most; quotes goes with a text, too: the id of the customer's message that it answers.
+    One of them at most; quotes goes with all but a reaction: the id of the customer's message that it answers.
+    contact_request: asks the customer, who shows no phone number, for it.
     """
 
     media: Attachment | None = None
@@ -183,4 +190,19 @@ class Outgoing(_Part):
     location: Location | None = None
     contacts: tuple[ContactCard, ...] = ()
     reaction: SentReaction | None = None
+    contact_request: bool = False
     quotes: str | None = None
+
+    @property
+    def kinds(self) -> tuple[OutgoingKind, ...]:
+        """What it holds, beside a file."""
+        held: dict[OutgoingKind, object] = {
+            "buttons": self.buttons,
+            "list": self.list,
+            "location": self.location,
+            "contacts": self.contacts,
+            "reaction": self.reaction,
+            "contact_request": self.contact_request,
+            "quotes": self.quotes,
+        }
+        return tuple(kind for kind, part in held.items() if part)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from schemas.contact import address
 from schemas.event import Event
-from schemas.events.content import Content, Outgoing
+from schemas.events.content import Attachment, Content, Outgoing
 
 SESSION_WINDOW: Final = timedelta(hours=24)
 """For how long after the customer's last message free text may be sent (WhatsApp's rule; Meta's docs)."""
@@ -86,7 +86,10 @@ class Header(BaseModel):
 
 
 class Media(BaseModel):
-    """An attachment: a link, or the provider's id of it."""
+    """A file of the customer's: a link, or the provider's id of it. What the provider says of it proves nothing.
+
+    sha256: in hex. size: in bytes. voice: a voice note.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -94,16 +97,69 @@ class Media(BaseModel):
     id: str | None = None
     mime_type: str | None = None
     filename: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    voice: bool = False
+
+
+class TemplateHeader(BaseModel):
+    """What fills a template's header: a text, or a file. name: the text's parameter, where the template names them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str | None = None
+    name: str | None = None
+    media: Attachment | None = None
+
+
+class TemplateButton(BaseModel):
+    """What fills a button of a template. index: its place among the buttons, from 0.
+
+    text: the end of a url button's address; what comes back when the customer taps a quick reply.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    kind: Literal["url", "quick_reply"]
+    text: str
 
 
 class Template(BaseModel):
-    """An approved message template, by name and language; parameters fill its body in order."""
+    """An approved message template, by name and language.
+
+    parameters fill its body in order, named by their names: one or the other, as the template has it. category: where
+    whoever sends it knows it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     language: str
     parameters: tuple[str, ...] = ()
+    named: dict[str, str] = {}
+    header: TemplateHeader | None = None
+    buttons: tuple[TemplateButton, ...] = ()
+    category: Literal["marketing", "utility", "authentication"] | None = None
+
+
+def file_of(content: Outgoing | None, template: Template | None) -> Attachment | None:
+    """The one file of a message that is sent: its content's, or the one in its template's header."""
+    if content is not None:
+        return content.media
+    return None if template is None or template.header is None else template.header.media
+
+
+def with_file(
+    content: Outgoing | None, template: Template | None, file: Attachment
+) -> tuple[Outgoing | None, Template | None]:
+    """The same, with that file in the place of theirs."""
+    if content is not None:
+        return content.model_copy(update={"media": file}), template
+    if template is None or template.header is None:
+        return content, template
+    header = template.header.model_copy(update={"media": file})
+    return content, template.model_copy(update={"header": header})
 
 
 # --- inbox: what happened to a conversation, or is asked of it ---------------------------------------------------
@@ -131,6 +187,8 @@ class ConversationMessageReceived(ConversationEvent):
     """A customer's message joined the conversation. `at`: the provider's time, never after its receipt.
 
     treatment: quiet: it triggers nothing (blocked, muted); rating: it answers a survey; comment: it says why.
+    more_media: where one message has several files, those after the first. What became of each file is told by a
+    conversation.media_stored or .media_failed: index 0 is media, 1 the first of more_media.
     """
 
     type: ClassVar[str] = "conversation.message_received"
@@ -140,16 +198,50 @@ class ConversationMessageReceived(ConversationEvent):
     kind: str
     text: str | None = None
     media: Media | None = None
+    more_media: tuple[Media, ...] = ()
     quotes: str | None = None
     content: Content | None = None
     treatment: Treatment = "ordinary"
 
 
+class ConversationMediaStored(ConversationEvent):
+    """A file of a message is in the media store: of a customer's, or of one written in WhatsApp's own app.
+
+    index: which of the message's files, from 0.
+    file: its key in the store; preview: that of a small WebP picture of it. mime_type: from its bytes. sha256: in hex.
+    """
+
+    type: ClassVar[str] = "conversation.media_stored"
+
+    message_id: str
+    index: int
+    file: str
+    mime_type: str
+    size: int
+    sha256: str
+    preview: str | None = None
+
+
+class ConversationMediaFailed(ConversationEvent):
+    """A file of such a message could not be fetched. final: nor will it be; else it is being tried on, told once.
+
+    reason: unsupported (the provider offers no way), too_large, not_found, wrong_hash, empty, forbidden (its address is
+    not public, or the provider refuses us), unreachable, store (ours could not take it).
+    """
+
+    type: ClassVar[str] = "conversation.media_failed"
+
+    message_id: str
+    index: int
+    reason: str
+    final: bool
+
+
 class ConversationMessageSent(ConversationEvent):
     """The provider accepted a message to the customer, or the business sent one in WhatsApp's own app.
 
-    kind: reply, greeting, unavailable, survey, comment (asks for one), ai, goodbye. in_app: in WhatsApp's own app;
-    media: its file, then.
+    kind: reply, reaction (an agent's, which is no message of the thread), greeting, unavailable, survey, comment (asks
+    for one), ai, goodbye. in_app: in WhatsApp's own app; media: its file, then.
     """
 
     type: ClassVar[str] = "conversation.message_sent"
@@ -167,7 +259,7 @@ class ConversationMessageSent(ConversationEvent):
 
 
 class ConversationNoticeReceived(ConversationEvent):
-    """A reaction, an edit, a deletion, a system notice or an unknown event: nothing follows from it.
+    """A reaction, an edit, a deletion, a system notice, a choice about marketing, an unknown event: nothing follows.
 
     refers_to: the message that it is about. An edited message keeps its old text, its new one is in content.edit.
     """

@@ -14,6 +14,7 @@ class MessageReceived(Event):
     """A customer's message. Written by intake. sent_at is the provider's clock, whole seconds.
 
     quotes, quotes_provider_message_id: the message that it answers, by Meta's id or ours, and by the provider's.
+    more_media: where one message has several files, those after the first.
     phone (digits), user_id: how the customer can be reached, where the callback says both or the key says neither.
     """
 
@@ -26,12 +27,18 @@ class MessageReceived(Event):
     kind: str = "text"
     text: str | None = None
     media: Media | None = None
+    more_media: tuple[Media, ...] = ()
     sent_at: datetime | None = None
     quotes: str | None = None
     quotes_provider_message_id: str | None = None
     content: Content | None = None
     phone: str | None = None
     user_id: str | None = None
+
+
+MARKETING_STOPPED = "marketing_stopped"
+MARKETING_RESUMED = "marketing_resumed"
+"""Notices: the customer told WhatsApp whether they want the business's marketing messages."""
 
 
 class NoticeReceived(Event):
@@ -160,6 +167,12 @@ class Mute(Command):
     type: ClassVar[str] = "command.mute"
 
 
+class Seen(Command):
+    """An agent opened the conversation: the customer's messages count as read, where the channel shows that."""
+
+    type: ClassVar[str] = "command.seen"
+
+
 class ProposeAssignee(Event):
     """Assignment's proposal for a conversation as it was at `revision`; assignee None: nobody can take it now.
 
@@ -213,6 +226,35 @@ class AiFailed(AiEnd):
     type: ClassVar[str] = "ai.failed"
 
 
+class MediaEnd(Event):
+    """Base: what became of a file of a customer's message. Written by media. index: which of its files, from 0."""
+
+    conversation_id: str
+    message_id: str
+    index: int
+
+
+class MediaStored(MediaEnd):
+    """It is in the media store under `file`. mime_type: from its bytes. sha256: in hex. preview: a small WebP of it."""
+
+    type: ClassVar[str] = "media.stored"
+
+    file: str
+    mime_type: str
+    size: int
+    sha256: str
+    preview: str | None = None
+
+
+class MediaFailed(MediaEnd):
+    """It could not be fetched (reasons: conversation.media_failed). final: no more is tried; else it is told once."""
+
+    type: ClassVar[str] = "media.failed"
+
+    reason: str
+    final: bool
+
+
 class DeliverySent(Event):
     """The provider accepted a message. Written by delivery."""
 
@@ -232,7 +274,8 @@ class DeliverySent(Event):
 class DeliveryFailed(Event):
     """A receipt says that an accepted message did not reach the customer. Written by status, once a message.
 
-    status: the provider's word. conversation_id, kind: None where the receipt came before delivery's own report.
+    It comes after delivery's own report, whatever the receipts' order. status: the provider's word. conversation_id,
+    kind, via: as delivery sent it.
     """
 
     type: ClassVar[str] = "delivery.failed"
@@ -242,12 +285,13 @@ class DeliveryFailed(Event):
     code: int | None = None
     conversation_id: str | None = None
     kind: str | None = None
+    via: Literal["session", "template"] | None = None
 
 
 class DeliveryUnsent(Event):
     """A message was not sent, for good. Written by delivery.
 
-    reason: window_closed, template_unavailable, refused, provider_unavailable, unknown.
+    reason: window_closed, template_unavailable, refused, provider_unavailable, throttled, unknown.
     """
 
     type: ClassVar[str] = "delivery.unsent"

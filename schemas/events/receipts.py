@@ -1,7 +1,7 @@
 """What became of each message: events of the topics receipts and statuses."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,6 +53,7 @@ class SendAccepted(Event):
     provider_message_id: str
     conversation_id: str | None = None
     kind: str | None = None
+    via: Literal["session", "template"] | None = None
 
 
 class SendRefused(Event):

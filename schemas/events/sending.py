@@ -14,18 +14,20 @@ class SendCommand(Event):
     """Send one message to the key's contact.
 
     not_after: the end of the 24-hour session window; from then on only the template may go. None: the window is shut.
-    to: the number (digits) or user id that it goes to, where that is not the key's contact.
+    to: the number (digits) or user id that it goes to, where that is not the key's contact. no_marketing: the contact
+    wants none: a template that turns out to be marketing does not go.
     """
 
     message_id: str
     conversation_id: str
-    kind: Literal["reply", "greeting", "unavailable", "survey", "comment", "ai", "goodbye"]
+    kind: Literal["reply", "reaction", "greeting", "unavailable", "survey", "comment", "ai", "goodbye"]
     text: str | None = None
     template: Template | None = None
     not_after: datetime | None = None
     by: str | None = None
     content: Outgoing | None = None
     to: str | None = None
+    no_marketing: bool = False
 
 
 class SendMessage(SendCommand):
@@ -46,6 +48,15 @@ class SendUnavailable(SendCommand):
     type: ClassVar[str] = "unavailable.send"
 
 
+class MarkRead(Event):
+    """Show the customer that their message was read; typing: and that an answer is coming. Written by conversations."""
+
+    type: ClassVar[str] = "message.mark_read"
+
+    provider_message_id: str
+    typing: bool = False
+
+
 class SendConfirmed(Event):
     """A receipt proves that a send of unknown outcome reached the provider. Written by status."""
 
@@ -59,7 +70,7 @@ class EffectEnded(Event):
     """An effect's end, on the input topic of the stage that asked for it. Written by that stage's runtime.
 
     outcome: done (result says what came of it); unknown (it may have happened: time-out, crash, take-over);
-    postponed (it was not tried, or surely had no effect).
+    postponed (it was not tried, or surely had no effect; result may say after how many seconds to try: retry_after_s).
     """
 
     type: ClassVar[str] = "effect.ended"

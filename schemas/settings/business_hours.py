@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator
 
-from schemas.settings.types import Flag, SettingsModel, Text
+from schemas.settings.types import Flag, SettingsModel, Template, Text
 
 MINUTES_A_DAY = 24 * 60
 LAST_MINUTE = MINUTES_A_DAY - 1
@@ -117,7 +117,8 @@ class BusinessHours(SettingsModel):
     """Local opening hours. Not enabled: always open.
 
     special: the intervals of single local dates, in place of their weekday's; none: closed. holidays: local dates that
-    are closed, unless they are special.
+    are closed, unless they are special. unavailable_template: goes in the message's place where the 24-hour window is
+    closed.
     """
 
     enabled: Flag = False
@@ -126,6 +127,7 @@ class BusinessHours(SettingsModel):
     holidays: tuple[LocalDate, ...] = ()
     special: Annotated[dict[LocalDate, Intervals], BeforeValidator(_without_nulls)] = {}
     unavailable_message: Text = ""
+    unavailable_template: Template | None = None
 
     def of(self, day: date) -> tuple[Interval, ...]:
         """The intervals that begin on a local date."""

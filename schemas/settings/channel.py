@@ -20,23 +20,20 @@ from schemas.settings.duration import Duration, PositiveDuration
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.routing import RoutingRule
-from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Text
+from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Template, Text
 
 DEFAULT_ACCOUNT = "main"
 
 
 class Greeting(SettingsModel):
-    """Sent once, on the first customer message. Placeholders ({contact.name}) are filled in; empty sends nothing."""
+    """Sent once, on the first customer message. Placeholders ({contact.name}) are filled in; empty sends nothing.
+
+    template: goes in the text's place where the 24-hour window is closed.
+    """
 
     enabled: Flag = False
     text: Text = ""
-
-
-class Template(SettingsModel):
-    """A message template approved by the provider."""
-
-    name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
-    language: Annotated[str, StringConstraints(min_length=1, max_length=32)]
+    template: Template | None = None
 
 
 class LabelFilter(SettingsModel):
@@ -115,7 +112,8 @@ class Ai(SettingsModel):
 class ConversationSettings(SettingsModel):
     """How conversations end. single_conversation: a customer's next message reopens the last one.
 
-    auto_resolve_while_waiting: also while the customer waits for an answer.
+    auto_resolve_while_waiting: also while the customer waits for an answer. read_receipts: the customer is shown that
+    an agent opened the conversation or answers, and that the AI agent writes.
     """
 
     single_conversation: Flag = False
@@ -123,6 +121,7 @@ class ConversationSettings(SettingsModel):
     auto_resolve_while_waiting: Flag = True
     goodbye_message: Text = ""
     close_after: Duration = timedelta(hours=24)
+    read_receipts: Flag = False
 
 
 def _phone_number(text: str) -> str:

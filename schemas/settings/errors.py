@@ -48,6 +48,7 @@ _MESSAGES: Mapping[str, str] = {
     "string_pattern_mismatch": "must be 1 to 64 letters, digits, '_', '.' or '-', the first a letter or digit",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
+    "too_long": "must have at most {max_length}",
     "string_too_long": "must be at most {max_length} characters",
     "int_type": "must be a whole number",
     "greater_than_equal": "must be at least {ge}",

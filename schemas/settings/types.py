@@ -38,6 +38,13 @@ def _instant(value: object) -> datetime:
     raise ValueError("must be an instant with its zone, such as 2026-06-01T10:00:00Z")
 
 
+class Template(SettingsModel):
+    """A message template approved by the provider."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    language: Annotated[str, StringConstraints(min_length=1, max_length=32)]
+
+
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Name = Annotated[str, StringConstraints(max_length=200)]
 # Left out or empty: the id, which the model must declare before it.

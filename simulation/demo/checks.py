@@ -260,7 +260,7 @@ def _sent(facts: Facts) -> Iterator[Check]:
 def _without_statuses(facts: Facts) -> str:
     receipts: defaultdict[str, set[str]] = defaultdict(set)
     for receipt in facts.callbacks.receipts:
-        receipts[receipt.provider_message_id].add(receipt.status)
+        receipts[receipt.message_id].add(receipt.status)
     wrong = []
     for entry in facts.accepted:
         wanted = {"accepted"} | receipts[entry.message_id or ""]

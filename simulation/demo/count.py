@@ -88,7 +88,7 @@ def _out_of_order(facts: Facts) -> int:
     for receipt in facts.callbacks.receipts:
         if receipt.status in _ORDER:
             rank = _ORDER.index(receipt.status)
-            known = furthest.get(receipt.provider_message_id, -1)
+            known = furthest.get(receipt.message_id, -1)
             behind += rank < known
-            furthest[receipt.provider_message_id] = max(rank, known)
+            furthest[receipt.message_id] = max(rank, known)
     return behind

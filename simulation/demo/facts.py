@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-import orjson
-
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import AssignmentDecided, AssignmentWaiting, ConversationChanged, ProposalAnswered
 from schemas.events.callbacks import WebhookReceived
@@ -50,8 +48,10 @@ from schemas.topics import (
 )
 from simulation.demo.plan import Customer
 from simulation.demo.play import FAILURES, Resolved
+from simulation.sandbox.happenings import ReadStatus
+from simulation.sandbox.providers import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
-from simulation.sandbox.stand_in import LogEntry
+from simulation.sandbox.stand_in import STAND_INS
 
 COUNTED: tuple[Topic, ...] = (
     *(WEBHOOKS, INBOX, ACCOUNT_INBOX, CONVERSATIONS, ASSIGNMENTS, AI_REQUESTS),
@@ -82,35 +82,25 @@ class Evidence:
     unfinished: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """A status row."""
-
-    provider_message_id: str
-    status: str
-
-
 @dataclass
 class Callbacks:
     """What the bodies in webhooks hold."""
 
     bodies: list[bytes] = field(default_factory=list)
     inbound: list[str] = field(default_factory=list)
-    receipts: list[Receipt] = field(default_factory=list)
+    receipts: list[ReadStatus] = field(default_factory=list)
     rows: int = 0
     of_several_rows: int = 0
 
-    def take(self, body: bytes) -> None:
+    def take(self, provider: str, body: bytes) -> None:
         """Read a body."""
-        rows = orjson.loads(body)["rows"]
+        read = STAND_INS[provider].read(body)
+        rows = len(read.inbound) + len(read.receipts)
         self.bodies.append(body)
-        self.rows += len(rows)
-        self.of_several_rows += len(rows) > 1
-        for row in rows:
-            if "response" in row:
-                self.inbound.append(row["response"]["response_data"]["channel_message_id"])
-            else:
-                self.receipts.append(Receipt(row["message_id"], row["status"]["message_status"]))
+        self.rows += rows
+        self.of_several_rows += rows > 1
+        self.inbound += [message.id for message in read.inbound]
+        self.receipts += read.receipts
 
 
 @dataclass
@@ -266,8 +256,8 @@ class Facts:
     def _take(self, record: Record) -> None:
         self.assigning.take(record)
         match record.event:
-            case WebhookReceived(body=body):
-                self.callbacks.take(body)
+            case WebhookReceived(provider=provider, body=body):
+                self.callbacks.take(provider, body)
             case ConversationEvent():
                 self._take_conversation(record.event)
             case AiRequested(request_id=id, conversation_id=conversation):

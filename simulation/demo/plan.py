@@ -32,7 +32,7 @@ RECEIPT_FAULTS = {
     "delay_seconds": 3,
     "pace": 0.3,
 }
-"""What goes wrong with receipts: see simulation.sandbox.stand_in.Faults."""
+"""What goes wrong with receipts: see simulation.sandbox.receipts.Faults."""
 
 AI_ANSWER = "Your order is on its way and arrives tomorrow. Is there anything else?"
 """What the AI agent says to everything, until it hands over."""
@@ -40,14 +40,15 @@ NO_SURVEY = "no-survey"
 """The label in demo.yaml of conversations that nobody is asked about."""
 
 Kind = Literal["refund", "invoice", "parcel", "person", "early", "late"]
-"""Customers of shop: refund, invoice: rules give them to people; parcel: the AI agent answers; person: it answers, then
-hands over. Customers of support: early: they write while it is closed; late: when it is open.
+"""Customers of shop and orders: refund, invoice: rules give them to people; parcel: the AI agent answers; person: it
+answers, then hands over. Customers of support: early: they write while it is closed; late: when it is open.
 """
 
-CHANNEL_OF: Final[Mapping[Kind, str]] = {
-    **dict.fromkeys(("refund", "invoice", "parcel", "person"), "shop"),
-    **dict.fromkeys(("early", "late"), "support"),
+CHANNELS_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
+    **dict.fromkeys(("refund", "invoice", "parcel", "person"), ("shop", "orders")),
+    **dict.fromkeys(("early", "late"), ("support",)),
 }
+"""Of several channels the customers take turns."""
 
 ACTS: Final = (0, 1)
 """Before and after support opens."""
@@ -116,18 +117,14 @@ class Rating:
 
 @dataclass(frozen=True)
 class Customer:
-    """written: the ids of the messages, by act. rating: None: the customer ignores the survey."""
+    """channel: which they write to. written: the ids of the messages, by act. rating: None: they ignore the survey."""
 
     contact: str
     kind: Kind
+    channel: str
     written: tuple[tuple[str, ...], tuple[str, ...]]
     work: Work
     rating: Rating | None
-
-    @property
-    def channel(self) -> str:
-        """The channel that they write to."""
-        return CHANNEL_OF[self.kind]
 
     @property
     def is_resolved(self) -> bool:
@@ -164,11 +161,12 @@ def make_plan(seed: int, customers: int, agents: Mapping[str, Sequence[str]], se
     by_people = [contact for contact, kind in kinds.items() if kind in ("refund", "invoice")]
     stay_open = rng.sample(by_people, min(STAY_OPEN, len(by_people) // 2))
     people = {}
-    for contact, kind in kinds.items():
+    for number, (contact, kind) in enumerate(kinds.items()):
+        channel = CHANNELS_OF[kind][number % len(CHANNELS_OF[kind])]
         own = [line for line in lines if line.message.contact == contact]
         written = [tuple(line.message.id or "" for line in own if line.act == act) for act in ACTS]
-        work = _work(rng, agents[CHANNEL_OF[kind]], resolved=contact not in stay_open)
-        people[contact] = Customer(contact, kind, (written[0], written[1]), work, _rating(rng))
+        work = _work(rng, agents[channel], resolved=contact not in stay_open)
+        people[contact] = Customer(contact, kind, channel, (written[0], written[1]), work, _rating(rng))
     acts = [_callbacks(rng, [line for line in lines if line.act == act], people) for act in ACTS]
     return Plan(seed, (acts[0], acts[1]), people)
 

@@ -69,9 +69,14 @@ class Play:
 
     async def begin(self) -> None:
         """Set the AI agent's answer, and have the agents begin to work. Raises LiveDeskError."""
-        await self._sandbox.set_ai("shop", AI_ANSWER)
+        await self._set_ai(AI_ANSWER)
         for customer in self._plan.customers.values():
             self._tasks[customer.contact] = asyncio.create_task(self._serve(customer))
+
+    async def _set_ai(self, answer: str) -> None:
+        for channel in self._channels.values():
+            if channel.ai.enabled:
+                await self._sandbox.set_ai(channel.id, answer)
 
     async def customers_write(self, act: int) -> None:
         """Every callback of the act at its time. Raises LiveDeskError."""
@@ -81,7 +86,7 @@ class Play:
                 await self._look()
                 await asyncio.sleep(min(wait, POLL_SECONDS))
             await self._until(partial(self._come_after, callback), ARRIVAL_SECONDS)
-            await self._sandbox.write(self._dev_key(callback.channel), callback.messages, callback.copies)
+            await self._sandbox.write(callback.channel, callback.messages, callback.copies)
             self.written |= {message.id or "" for message in callback.messages}
 
     async def settle(self, seconds: float) -> None:
@@ -92,7 +97,7 @@ class Play:
         """The administrator opens support, an agent comes, and the AI agent hands over. Raises LiveDeskError."""
         await self._control.change_settings(LATE_CHANNEL, {"business_hours": {"week": ALL_WEEK}})
         await self._control.set_presence(self._channels[LATE_CHANNEL].account, LATE_AGENT, "online")
-        await self._sandbox.set_ai("shop", "handoff")
+        await self._set_ai("handoff")
         self._opened.set()
 
     async def wait_for_end(self, watch: Watch, seconds: float) -> list[str]:
@@ -160,7 +165,7 @@ class Play:
         await asyncio.sleep(rating.after)
         id = f"wamid.demo-{self._plan.seed}-rating-{customer.contact}"
         message = CustomerMessage(contact=customer.contact, text=rating.text, id=id)
-        await self._sandbox.write(self._dev_key(customer.channel), [message])
+        await self._sandbox.write(customer.channel, [message])
         self.written.add(id)
         self.resolved[customer.contact] = Resolved(agent, rating.value, id)
 
@@ -169,9 +174,6 @@ class Play:
         await self._control.command(customer.channel, customer.contact, body)
 
     # --- what can be seen --------------------------------------------------------------------------------------------
-
-    def _dev_key(self, channel: str) -> str:
-        return self._channels[channel].dev_key or ""
 
     def _come_after(self, callback: Callback) -> bool:
         """Whether all that its customers wrote before has arrived: callbacks may overtake each other."""

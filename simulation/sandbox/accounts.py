@@ -1,18 +1,15 @@
-"""The accounts of the sandbox: credentials, templates, behaviour, and who may call with what."""
+"""The accounts of the sandbox: credentials, templates and behaviour, whatever the provider."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_validator, model_validator
 
-from simulation.sandbox.engagelab.errors import ApiError
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.credentials import Credentials, ProviderName, credential_errors
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Answer = Literal["accept", "refuse", "timeout", "unreachable"]
@@ -23,7 +20,7 @@ class _Model(BaseModel):
 
 
 class Template(_Model):
-    """A message template; only one whose status is APPROVED may be sent (EngageLab docs, confirmed)."""
+    """A message template; only one whose status is APPROVED may be sent (docs of all providers, confirmed)."""
 
     name: str = Field(min_length=1)
     language: str = Field(min_length=1)
@@ -42,8 +39,10 @@ class Behaviour(_Model):
 
     answer: accept | refuse (with `code`) | timeout (accepted, but never answered) | unreachable (503, unread).
     times: for that many sends, then accept again; None: until changed.
-    http_status: None means what EngageLab pairs with the code. retry_after: seconds, sent as a header.
+    http_status: None means what the provider pairs with the code. retry_after: seconds, sent as a header.
     receipts: whether a message accepted without an answer goes on to have receipts.
+    per_second: sends that the number may make, more are refused; pair_seconds, pair_burst: one recipient's share, a
+    send so many seconds, and so many at once on credit. All with the provider's own codes, where it has such.
     """
 
     answer: Answer = "accept"
@@ -52,11 +51,14 @@ class Behaviour(_Model):
     retry_after: int | None = Field(default=None, ge=0)
     times: int | None = Field(default=None, ge=1)
     receipts: bool = False
+    per_second: float | None = Field(default=None, gt=0)
+    pair_seconds: float | None = Field(default=None, gt=0)
+    pair_burst: int = Field(default=45, ge=1)
 
     @model_validator(mode="after")
-    def _check(self) -> Behaviour:
+    def _check(self) -> Self:
         if self.answer == "refuse" and self.code is None:
-            raise ValueError("code: a refusal needs an error code, such as 2002")
+            raise ValueError("code: a refusal needs an error code of the provider")
         if self.answer != "refuse" and (self.code, self.http_status, self.retry_after) != (None, None, None):
             raise ValueError("code, http_status, retry_after: only a refusal has them")
         return self
@@ -68,16 +70,16 @@ class Behaviour(_Model):
         return self.model_copy(update={"times": self.times - 1}) if self.times > 1 else Behaviour()
 
 
-class Account(_Model):
-    """One EngageLab account with its sender number; a LiveDesk channel holds its dev_key and dev_secret.
+class Account(Credentials):
+    """An account at a provider, with its one sender number: what a channel's credentials open.
 
-    phone_number: the sender, in any notation. templates: "unreachable" makes the template API drop its connections.
-    enforce_window: refuse session messages (3003) unless the customer wrote within the last 24 hours.
-    callback_secret: signs callbacks as EngageLab's sibling products do; WhatsApp callbacks themselves are not signed.
+    id: what the sandbox calls it; left out, the provider's name. phone_number: the sender, in any notation.
+    callback_url: the channel's webhook address. templates: "unreachable" makes the template API drop its connections.
+    enforce_window: no text unless the customer wrote within the last 24 hours, in the way of the provider.
+    callback_username, callback_secret: for a signature that a provider's sibling products have, and its own lack.
     """
 
-    dev_key: str = Field(min_length=1, pattern="^[^:]+$")
-    dev_secret: SecretStr
+    id: str = ""
     phone_number: str
     business_account_id: str = ""
     callback_url: str | None = Field(default=None, pattern="^https?://")
@@ -88,6 +90,20 @@ class Account(_Model):
     enabled: bool = True
     enforce_window: bool = False
 
+    @classmethod
+    def of(cls, channel: ChannelSettings, **more: object) -> Self:
+        """The channel's account, called as the channel is."""
+        credentials = {name: getattr(channel, name) for name in Credentials.model_fields}
+        return cls.model_validate(
+            {
+                **credentials,
+                "id": channel.id,
+                "phone_number": channel.phone_number,
+                "business_account_id": channel.business_account_id or "",
+                **more,
+            }
+        )
+
     @field_validator("phone_number")
     @classmethod
     def _normalise(cls, value: str) -> str:
@@ -96,61 +112,47 @@ class Account(_Model):
             raise ValueError(f"not an international phone number: {value!r}")
         return f"+{number}"
 
-
-@dataclass(frozen=True)
-class Credentials:
-    """HTTP Basic credentials of a call."""
-
-    dev_key: str
-    dev_secret: str = field(repr=False)
-
+    @model_validator(mode="before")
     @classmethod
-    def from_header(cls, authorization: str | None) -> Credentials | None:
-        """Read an Authorization header; None where it holds no Basic credentials."""
-        scheme, _, encoded = (authorization or "").partition(" ")
-        if scheme.lower() != "basic":
-            return None
-        try:
-            key, separator, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-        return cls(key, secret) if separator else None
+    def _name(cls, data: object) -> object:
+        if isinstance(data, Mapping) and not data.get("id"):
+            return {**data, "id": data.get("provider", Credentials.model_fields["provider"].default)}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if errors := list(credential_errors(self)):
+            raise ValueError("; ".join(map(str, errors)))
+        return self
 
 
 class Accounts:
-    """The accounts by dev_key. Setting one replaces it."""
+    """The accounts by id. Setting one replaces it."""
 
     def __init__(self, accounts: Iterable[Account] = ()) -> None:
-        self._by_key = {account.dev_key: account for account in accounts}
+        self._by_id = {account.id: account for account in accounts}
 
     def put(self, account: Account) -> None:
-        """Add an account, or replace the one with its dev_key."""
-        self._by_key[account.dev_key] = account
+        """Add an account, or replace the one with its id."""
+        self._by_id[account.id] = account
 
     def all(self) -> tuple[Account, ...]:
         """Every account, in the order added."""
-        return tuple(self._by_key.values())
+        return tuple(self._by_id.values())
 
-    def get(self, dev_key: str | None) -> Account:
-        """The account with a dev_key; without one, the only account. Raises KeyError with a readable reason."""
-        if dev_key is not None:
-            if dev_key not in self._by_key:
-                raise KeyError(f"no account with dev_key {dev_key!r}")
-            return self._by_key[dev_key]
-        if len(self._by_key) != 1:
-            raise KeyError(f"dev_key is needed: the sandbox has {len(self._by_key)} accounts")
-        return next(iter(self._by_key.values()))
+    def of(self, provider: ProviderName) -> tuple[Account, ...]:
+        """A provider's accounts, the newest first."""
+        return tuple(account for account in reversed(self._by_id.values()) if account.provider == provider)
 
-    def authenticate(self, credentials: Credentials | None) -> Account:
-        """The caller's account. Raises ApiError 2001 (missing or wrong) or 2002 (disabled)."""
-        account = self._by_key.get(credentials.dev_key) if credentials else None
-        if credentials is None or account is None:
-            raise ApiError(2001, "authentication failed: missing or wrong DevKey:DevSecret")
-        if not hmac.compare_digest(account.dev_secret.get_secret_value().encode(), credentials.dev_secret.encode()):
-            raise ApiError(2001, "authentication failed: missing or wrong DevKey:DevSecret")
-        if not account.enabled:
-            raise ApiError(2002, "token expired or disabled")
-        return account
+    def get(self, id: str | None) -> Account:
+        """The account with an id; without one, the only account. Raises KeyError with a readable reason."""
+        if id is not None:
+            if id not in self._by_id:
+                raise KeyError(f"no account {id!r}")
+            return self._by_id[id]
+        if len(self._by_id) != 1:
+            raise KeyError(f"account is needed: the sandbox has {len(self._by_id)}")
+        return next(iter(self._by_id.values()))
 
 
 def digits(number: str) -> str:
@@ -172,3 +174,13 @@ def recipient(contact: str) -> str:
 def digit_id(seed: str) -> str:
     """15 digits derived from a text, as Meta's ids look."""
     return str(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) % 10**15).zfill(15)
+
+
+def hex_id(prefix: str, seed: str) -> str:
+    """A prefix and 32 hex digits derived from a text, as Twilio's ids look."""
+    return prefix + hashlib.sha256(seed.encode()).hexdigest()[:32]
+
+
+def wamid(seed: str) -> str:
+    """Meta's id of a message, derived from a text."""
+    return "wamid." + hashlib.sha256(seed.encode()).hexdigest()[:32].upper()

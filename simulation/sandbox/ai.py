@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.effects import AiQuestion, AiResult
-from simulation.sandbox.engagelab.callbacks import Json
+from simulation.sandbox.calls import Json
 
 CANNED = "Thank you for your message."
 

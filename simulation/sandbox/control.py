@@ -9,16 +9,20 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
+from schemas.settings.credentials import ENCRYPTED
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
+from simulation.sandbox.calls import Json
 from simulation.sandbox.customers import CustomerMessage, script
-from simulation.sandbox.engagelab.callbacks import Json
-from simulation.sandbox.engagelab.provider import Provider
+from simulation.sandbox.media import FileFault
 from simulation.sandbox.player import Player
+from simulation.sandbox.providers import Providers
 from simulation.sandbox.sender import CallbackSender
 
+MAX_FILE = 128 << 20
 MESSAGES = TypeAdapter(list[CustomerMessage])
-SECRETS = {"dev_secret", "callback_secret", "callback_url"}  # a callback address holds the channel's token
+FILE_FAULT: TypeAdapter[FileFault | None] = TypeAdapter(FileFault | None)
+SECRETS = {*ENCRYPTED, "callback_secret", "callback_url"}  # a callback address holds the channel's token
 
 
 class ScriptRequest(BaseModel):
@@ -26,7 +30,7 @@ class ScriptRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dev_key: str | None = None
+    account: str | None = None
     seed: int = 0
     customers: int = Field(ge=1, le=100_000)
     rate: float = Field(default=1.0, gt=0)
@@ -39,9 +43,9 @@ class ControlApi:
     """Handlers of /sandbox/. Bad input is answered with 400 and {"error": …}."""
 
     def __init__(
-        self, provider: Provider, sender: CallbackSender, player: Player, ai: AiStandIn, clock: Callable[[], datetime]
+        self, providers: Providers, sender: CallbackSender, player: Player, ai: AiStandIn, clock: Callable[[], datetime]
     ) -> None:
-        self._provider = provider
+        self._providers = providers
         self._sender = sender
         self._player = player
         self._ai = ai
@@ -52,6 +56,8 @@ class ControlApi:
         return [
             web.get("/sandbox/log", self.log),
             web.get("/sandbox/callbacks", self.callbacks),
+            web.get("/sandbox/marks", self.marks),
+            web.post("/sandbox/files", self.put_file),
             web.get("/sandbox/accounts", self.list_accounts),
             web.post("/sandbox/accounts", self.put_account),
             web.post("/sandbox/behaviour", self.set_behaviour),
@@ -61,13 +67,13 @@ class ControlApi:
         ]
 
     async def log(self, request: web.Request) -> web.Response:
-        """Send requests, oldest first; ?contact=, ?id=, ?account= (number), ?after= (seq) narrow it."""
+        """Send requests, oldest first; ?contact=, ?id=, ?account=, ?after= (seq) narrow it."""
         wanted = {key: request.query[key] for key in ("contact", "id", "account") if key in request.query}
         after = int(request.query.get("after", -1))
         return json_response(
             [
                 entry
-                for entry in self._provider.log
+                for entry in self._providers.log
                 if entry.seq > after and all(getattr(entry, key) == value for key, value in wanted.items())
             ]
         )
@@ -78,23 +84,35 @@ class ControlApi:
 
     async def list_accounts(self, _request: web.Request) -> web.Response:
         """The accounts, without their secrets."""
-        return json_response([_render(account) for account in self._provider.accounts.all()])
+        return json_response([_render(account) for account in self._providers.state.accounts.all()])
+
+    async def marks(self, _request: web.Request) -> web.Response:
+        """Customers' messages that were marked as read."""
+        return json_response(self._providers.state.marks)
+
+    async def put_file(self, request: web.Request) -> web.Response:
+        """Keep the body, which customers then can send: its `id` is their message's `file`. ?filename=, ?fault=."""
+        fault = FILE_FAULT.validate_python(request.query.get("fault"))
+        file = self._providers.state.files.put(
+            await request.read(), request.content_type, request.query.get("filename"), fault
+        )
+        return json_response({"id": file.id}, status=201)
 
     async def put_account(self, request: web.Request) -> web.Response:
-        """Add an account, or change the given fields of the one with its dev_key."""
+        """Add an account, or change the given fields of the one with its id."""
         given = await _object(request)
-        known = {account.dev_key: account for account in self._provider.accounts.all()}.get(str(given.get("dev_key")))
+        known = {account.id: account for account in self._providers.state.accounts.all()}.get(str(given.get("id")))
         current = {name: getattr(known, name) for name in Account.model_fields} if known else {}
         account = Account.model_validate(current | given)
-        self._provider.accounts.put(account)
+        self._providers.state.accounts.put(account)
         return json_response(_render(account))
 
     async def set_behaviour(self, request: web.Request) -> web.Response:
-        """How the next sends are answered: a Behaviour, and dev_key where there are several accounts."""
+        """How the next sends are answered: a Behaviour, and the account where there are several."""
         given = await _object(request)
-        dev_key = given.pop("dev_key", None)
+        account = given.pop("account", None)
         behaviour = Behaviour.model_validate(given)
-        self._provider.set_behaviour(behaviour, None if dev_key is None else str(dev_key))
+        self._providers.set_behaviour(behaviour, None if account is None else str(account))
         return json_response(behaviour.model_dump())
 
     async def set_ai(self, request: web.Request) -> web.Response:
@@ -104,15 +122,18 @@ class ControlApi:
         return json_response(behaviour.model_dump())
 
     async def write(self, request: web.Request) -> web.Response:
-        """A customer's message, or an array of them in one callback. ?copies=2: delivered twice; ?dev_key=."""
+        """A customer's message, or an array of them at once. ?copies=2: delivered twice; ?account=.
+
+        Answers with the bodies of the callbacks: one, or one for each message, as the provider has it.
+        """
         data = _parse(await request.read())
         messages = MESSAGES.validate_python(data if isinstance(data, list) else [data])
         if not messages:
             raise ValueError("nothing to write")
-        callback = self._provider.customers_write(messages, self._clock(), request.query.get("dev_key"))
-        copies = int(request.query.get("copies", 1))
-        self._sender.schedule([callback] * copies)
-        return web.Response(body=callback.body, content_type="application/json", status=202)
+        account, base_url = request.query.get("account"), str(request.url.origin())
+        callbacks = self._providers.customers_write(messages, self._clock(), account, base_url)
+        self._sender.schedule(callbacks * int(request.query.get("copies", 1)))
+        return json_response([callback.body.decode() for callback in callbacks], status=202)
 
     async def play(self, request: web.Request) -> web.Response:
         """Customers write from a script; see ScriptRequest."""
@@ -125,7 +146,7 @@ class ControlApi:
             batch=wanted.batch,
             redeliver=wanted.redeliver,
         )
-        self._player.start(steps, wanted.dev_key)
+        self._player.start(steps, wanted.account)
         return json_response({"steps": len(steps)}, status=202)
 
 

@@ -9,17 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from simulation.sandbox.engagelab.callbacks import (
-    Business,
-    Customer,
-    Json,
-    Quote,
-    channel_message_id,
-    content,
-    deleted_row,
-    message_row,
-    provider_message_id,
-)
+from simulation.sandbox.happenings import Customer, Quote, Written
+from simulation.sandbox.media import Files
 
 NAMES = ("Ana", "Bruno", "Carmen", "Diego", "Elena", "Farid", "Gloria", "Hugo", "Ines", "Joan", "Karim", "Lucia")
 OPENINGS = (
@@ -36,13 +27,15 @@ FOLLOW_UPS = ("It is rather urgent", "Thanks!", "The number is 48213", "Any news
 class CustomerMessage(BaseModel):
     """What a customer writes.
 
-    contact: the phone number. id: the channel message id, made up where missing. quotes: custom_args.id of our message.
-    target: see callbacks.content(); of type `deleted`, the channel message id of the deleted message.
+    contact: the phone number, or the user id of who shows none; user_id: beside the number. id: the provider's id of
+    the message, made up where missing. quotes: our own id of the message that it answers. target, new_contact: see
+    Written. file: the id of one that the sandbox keeps (POST /sandbox/files).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     contact: str = Field(pattern="[0-9]")
+    user_id: str | None = None
     text: str | None = None
     name: str | None = None
     type: str = "text"
@@ -51,6 +44,8 @@ class CustomerMessage(BaseModel):
     id: str | None = None
     quotes: str | None = None
     target: str | None = None
+    file: str | None = None
+    new_contact: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,16 +107,22 @@ def _steps(
     return tuple(steps)
 
 
-def render(message: CustomerMessage, business: Business, id: str, at: datetime) -> Json:
-    """The callback row of a customer's message with channel message id `id`."""
-    customer = Customer(message.contact, message.name)
-    if message.type == "deleted":
-        return deleted_row(business, customer, message.target or id, at)
-    said = content(message.type, message.text, link=message.link, filename=message.filename, target=message.target)
-    quote = _quote(business, message.quotes) if message.quotes else None
-    return message_row(business, customer, id, at, said, quote=quote)
-
-
-def _quote(business: Business, id: str) -> Quote:
-    number = business.phone_number
-    return Quote(provider_message_id(number, id), channel_message_id(number, id), number)
+def written(message: CustomerMessage, id: str, at: datetime, files: Files, base_url: str) -> Written:
+    """What a customer does, with the id `id`. base_url: of the links to files. Raises ValueError."""
+    file = None if message.file is None else files.find(message.file)
+    if message.file is not None and file is None:
+        raise ValueError(f"file: the sandbox has no {message.file!r}")
+    return Written(
+        id=id,
+        customer=Customer(message.contact, message.name, message.user_id),
+        at=at,
+        type=message.type,
+        text=message.text,
+        link=message.link,
+        filename=message.filename or (file.filename if file else None),
+        file=file,
+        base_url=base_url,
+        target=message.target or (id if message.type == "deleted" else None),
+        quotes=None if message.quotes is None else Quote(message.quotes),
+        new_contact=message.new_contact,
+    )

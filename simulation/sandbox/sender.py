@@ -1,4 +1,4 @@
-"""Posts callbacks when they are due, as EngageLab does: 3 seconds to answer, and no second attempt."""
+"""Posts callbacks when they are due, and again where their provider does so."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import aiohttp
+from yarl import URL
 
-from simulation.sandbox.accounts import Account, Accounts
-from simulation.sandbox.engagelab.callbacks import signature_header
-from simulation.sandbox.engagelab.receipts import ScheduledCallback
+from simulation.sandbox.accounts import Accounts
+from simulation.sandbox.calls import ScheduledCallback
+from simulation.sandbox.contract import Failure, StandIn
+from simulation.sandbox.stand_in import STAND_INS
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,11 @@ KEPT_ATTEMPTS = 100_000
 
 @dataclass(frozen=True)
 class CallbackAttempt:
-    """One request to a callback address. status: the HTTP status, or None with an error's name. attempt: from 1."""
+    """One request to a callback address.
+
+    account: its number. status: the HTTP status, or None with an error's name. attempt: from 1. delivered: whether the
+    provider takes the answer.
+    """
 
     at: datetime
     account: str
@@ -34,16 +40,12 @@ class CallbackAttempt:
     attempt: int
     status: int | None
     error: str | None
-
-    @property
-    def delivered(self) -> bool:
-        """Whether it was answered with 200, the only answer that EngageLab takes (docs, confirmed)."""
-        return self.status == 200
+    delivered: bool = False
 
 
 @dataclass(frozen=True)
 class CallbackCounts:
-    """Attempts answered with 200, attempts that failed, and callbacks not delivered or given up yet."""
+    """Attempts that were taken, attempts that failed, and callbacks not delivered or given up yet."""
 
     delivered: int
     failed: int
@@ -54,7 +56,7 @@ class CallbackSender:
     """A queue of callbacks and the task that posts them.
 
     clock: the wall clock; call wake() after moving any other one. redeliver_on_failure: try again, with growing pauses,
-    until answered with 200; EngageLab promises no such thing. timeout: seconds.
+    until taken, even where the provider does not. timeout: seconds; None: the provider's own.
     """
 
     def __init__(
@@ -63,13 +65,13 @@ class CallbackSender:
         clock: Callable[[], datetime],
         *,
         redeliver_on_failure: bool = False,
-        timeout: float = 3.0,
+        timeout: float | None = None,
         max_in_flight: int = 16,
     ) -> None:
         self._accounts = accounts
         self._clock = clock
         self._redeliver = redeliver_on_failure
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._timeout = timeout
         self._slots = asyncio.Semaphore(max_in_flight)
         self._queue: list[tuple[datetime, int, int, ScheduledCallback]] = []
         self._numbers = itertools.count()
@@ -100,7 +102,7 @@ class CallbackSender:
 
     async def run(self) -> None:
         """Post callbacks until cancelled."""
-        async with aiohttp.ClientSession(timeout=self._timeout) as session, asyncio.TaskGroup() as posts:
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as posts:
             while True:
                 self._changed.clear()
                 while self._queue and self._queue[0][0] <= self._clock():
@@ -122,40 +124,47 @@ class CallbackSender:
         self._changed.set()
 
     async def _post(self, session: aiohttp.ClientSession, callback: ScheduledCallback, attempt: int) -> None:
-        account = self._accounts.get(callback.dev_key)
-        status, error = None, None
+        account = self._accounts.get(callback.account)
+        stand_in, request = STAND_INS[account.provider], callback.request
+        url = request.to or account.callback_url
+        status: int | None = None
+        error: str | None = None
+        failure: Failure = "refused"
         try:
-            if account.callback_url is None:
+            if url is None:
                 error = "NoCallbackAddress"
             else:
-                headers = self._headers(account)
-                async with session.post(account.callback_url, data=callback.body, headers=headers) as response:
+                signature = stand_in.sign(account, url, request, self._clock())
+                headers = {**signature, "Content-Type": request.content_type}
+                timeout = aiohttp.ClientTimeout(total=self._timeout or stand_in.callback_timeout_s)
+                # The address as it is signed, byte for byte.
+                address = URL(url.partition("#")[0], encoded=True)
+                async with session.post(address, data=request.body, headers=headers, timeout=timeout) as response:
                     status = response.status
+                    if not stand_in.takes(status, response.headers.get("Content-Type", "")):
+                        error = "NotTaken"
+        except aiohttp.ClientConnectorError as problem:
+            error, failure = type(problem).__name__, "unconnected"
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            error = type(problem).__name__
+            error, failure = type(problem).__name__, "silent"
         finally:
             self._in_flight -= 1
             self._slots.release()
-        done = CallbackAttempt(self._clock(), account.phone_number, len(callback.body), attempt, status, error)
+        now = self._clock()
+        done = CallbackAttempt(
+            now, account.phone_number, len(request.body), attempt, status, error, delivered=error is None
+        )
         self._attempts.append(done)
-        self._count(done, callback)
+        self._count(done, callback, stand_in, failure)
 
-    def _count(self, done: CallbackAttempt, callback: ScheduledCallback) -> None:
+    def _count(self, done: CallbackAttempt, callback: ScheduledCallback, stand_in: StandIn, failure: Failure) -> None:
         if done.delivered:
             self._delivered += 1
             return
         self._failed += 1
         logger.warning("callback not taken: status=%s error=%s attempt=%d", done.status, done.error, done.attempt)
+        pause = stand_in.retry_after_s(done.attempt, failure, (done.at - callback.at).total_seconds())
         if self._redeliver:
             pause = min(2 ** (done.attempt - 1), MAX_BACKOFF_SECONDS)
+        if pause is not None:
             self._push(callback, done.at + timedelta(seconds=pause), done.attempt + 1)
-
-    def _headers(self, account: Account) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
-        if account.callback_secret is not None:
-            now = int(self._clock().timestamp())
-            secret = account.callback_secret.get_secret_value()
-            headers["X-CALLBACK-ID"] = signature_header(
-                secret, account.callback_username, now, str(next(self._numbers))
-            )
-        return headers

@@ -1,40 +1,18 @@
-"""The stand-in for a provider, as scenarios, demo and command line use it: for one provider so far."""
+"""Every provider's stand-in, by the provider's name. A new one is its folder and its line here."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from simulation.sandbox.engagelab.callbacks import (
-    Business,
-    Customer,
-    Json,
-    Quote,
-    callback_body,
-    channel_message_id,
-    content,
-    deleted_row,
-    message_row,
-    provider_message_id,
-    status_row,
-)
-from simulation.sandbox.engagelab.provider import LogEntry, Provider
-from simulation.sandbox.engagelab.receipts import Faults, ScheduledCallback
+from simulation.sandbox.contract import StandIn
+from simulation.sandbox.engagelab import ENGAGELAB
+from simulation.sandbox.twilio import TWILIO
+from simulation.sandbox.whatsapp_cloud import WHATSAPP_CLOUD
 
-STANDS_IN_FOR: Final = frozenset({"engagelab"})
-
-__all__ = [
-    "STANDS_IN_FOR",
-    "Business",
-    "Customer",
-    "Faults",
-    "Json",
-    "LogEntry",
-    "Provider",
-    "Quote",
-    "ScheduledCallback",
-    "callback_body",
-    "channel_message_id",
-    "content",
-    "deleted_row",
-    "message_row",
-    "provider_message_id",
-    "status_row",
-]
+STAND_INS: Final[Mapping[str, StandIn]] = {
+    stand_in.name: stand_in
+    for stand_in in (
+        ENGAGELAB,
+        WHATSAPP_CLOUD,
+        TWILIO,
+    )
+}

@@ -12,15 +12,18 @@ from typing import Any
 from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from yarl import URL
 
 from bus.connection import client_options
 from deploy.kafka.topics import apply
+from deploy.processes.control import ControlServer
 from deploy.processes.ingress import IngressServer
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import PROVIDER_URLS, Settings
-from ingress.people import PresenceRequest
+from desk.people import PresenceRequest
 from schemas.codec import from_kafka
+from schemas.effects import MediaRequest
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
@@ -29,13 +32,15 @@ from schemas.topics import TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
-from simulation.sandbox.stand_in import LogEntry, Provider
+from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.in_memory import store_at_once
+from simulation.sandbox.providers import LogEntry, Providers
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario
 from simulation.scenario.held_effects import HeldEffects
 from simulation.scenario.prefix import prefixed, stripped
 from simulation.scenario.run import Finished, run
-from simulation.scenario.steps import CommandStep
-from simulation.scenario.world import Evidence, Refusal, StepIds
+from simulation.scenario.world import PUBLIC_URL, Evidence, Refusal, StepIds
 from streams.clock import ManualClock
 from streams.runtime.progress import Progress
 from streams.runtime.shared import Environment
@@ -58,9 +63,10 @@ class Bench:
     """One running system that serves any number of scenarios, one after the other."""
 
     clock: ManualClock
-    provider: Provider
+    provider: Providers
     ai: AiStandIn
     ingress: IngressServer
+    control: ControlServer
     worker: Worker
     env: Environment
     held: HeldEffects
@@ -118,29 +124,32 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
     """The whole system in this process, beside the Kafka of the settings, on topics of its own."""
     prefix = f"{settings.topic_prefix}scenario-{uuid.uuid4().hex[:8]}."
     clock = ManualClock(datetime.now(UTC))
-    provider, ai = Provider(auto_receipts=False), AiStandIn()
+    provider, ai = Providers(auto_receipts=False), AiStandIn()
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
         urls = dict.fromkeys(PROVIDER_URLS.values(), url) | {"ai_url": url + AI_PATH}
-        own = {"topic_prefix": prefix, "partitions": 2, **urls}
+        own = {"topic_prefix": prefix, "partitions": 2, "public_url": PUBLIC_URL, **urls}
         settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)
         env = await stack.enter_async_context(
             open_environment(settings, secrets, clock=clock, send_seconds=SEND_SECONDS)
         )
-        held = HeldEffects(env.performers)
+        # Of files there are only names.
+        held = HeldEffects({**env.performers, MediaRequest: store_at_once})
         env = replace(env, performers=held.performers, collect=0.0)
         worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
         await worker.start()
         stack.push_async_callback(worker.stop)
         ingress = IngressServer(settings, clock=clock, new_id=lambda: bench.next_id())
         await stack.enter_async_context(ingress)
+        control = ControlServer(settings, ingress_url=ingress.url, clock=clock, new_id=lambda: bench.next_id())
+        await stack.enter_async_context(control)
         tail = TopicTail(settings, worker.progress)
         await tail.start()
         stack.push_async_callback(tail.stop)
         http = await stack.enter_async_context(ClientSession())
-        bench = Bench(clock, provider, ai, ingress, worker, env, held, http, tail)
+        bench = Bench(clock, provider, ai, ingress, control, worker, env, held, http, tail)
         async with asyncio.timeout(QUIET_SECONDS):
             while not worker.ready:  # noqa: ASYNC110 - readiness is a condition, not an event
                 await asyncio.sleep(POLL_SECONDS)
@@ -155,20 +164,21 @@ class BrokerWorld:
 
     def __init__(self, scenario: Scenario, bench: Bench, prefix: str) -> None:
         self._bench, self._prefix = bench, prefix
-        self._accounts: dict[str, Account] = {c.id: c.provider_account for c in scenario.channels}
+        self._accounts: list[Account] = [channel.provider_account for channel in scenario.channels]
         self._ids = StepIds(scenario.channels[0].id)
 
     @classmethod
     async def build(cls, scenario: Scenario, bench: Bench, prefix: str) -> "BrokerWorld":
         """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario, bench, prefix)
-        for account in world._accounts.values():
-            bench.provider.accounts.put(account)
+        for account in world._accounts:
+            bench.provider.state.accounts.put(account)
         bench.clock.now = scenario.steps[0].at
         bench.worker.rewind()
         bench.next_id = world._ids
         channels = tuple(channel.settings for channel in scenario.channels)
-        await bench.ingress.save(ChannelsFile(agents=scenario.agents, channels=channels))
+        await bench.control.save(ChannelsFile(agents=scenario.agents, channels=channels))
+        await bench.ingress.caught_up()
         return world
 
     async def advance(self, to: datetime) -> None:
@@ -195,16 +205,23 @@ class BrokerWorld:
         self._bench.clock.now = max(self._bench.clock.now, at)
         self._ids.begin(step)
 
-    async def hand_in_callback(self, channel: str, body: bytes) -> None:
-        url = self._bench.ingress.webhook_url(await self.settings(channel))
-        headers = {"Content-Type": "application/json"}
-        async with self._bench.http.post(url, data=body, headers=headers) as got:
+    def webhook_url(self, channel: str) -> str:
+        return self._bench.ingress.public_webhook_url(self._newest(channel))
+
+    async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
+        settings, url = self._newest(channel), request.to or self.webhook_url(channel)
+        signature = STAND_INS[settings.provider].sign(settings, url, request, self._bench.clock())
+        headers = {**signature, "Content-Type": request.content_type}
+        address = URL(url.replace(PUBLIC_URL, self._bench.ingress.url, 1), encoded=True)
+        async with self._bench.http.post(address, data=request.body, headers=headers) as got:
             if got.status != 200:
                 raise NotQuiet(f"ingress answered a callback with {got.status}")
 
-    async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
-        path = f"/v1/channels/{channel}/conversations/{command.contact}/commands"
-        return await self._ask("POST", path, {**command.body, "id": command_id})
+    async def hand_in_command(
+        self, channel: str, contact: str, body: Mapping[str, object], command_id: str
+    ) -> Refusal | None:
+        path = f"/v1/channels/{channel}/conversations/{contact}/commands?wait=0"
+        return await self._ask("POST", path, {**body, "id": command_id})
 
     async def change_settings(self, channel: str, change: Mapping[str, object]) -> Refusal | None:
         return await self._ask("PATCH", f"/v1/channels/{channel}/settings", dict(change))
@@ -223,13 +240,13 @@ class BrokerWorld:
         return await self._ask("DELETE", f"/v1/accounts/{account}/agents/{agent}")
 
     async def set_provider(self, channel: str, behaviour: Behaviour) -> None:
-        self._bench.provider.set_behaviour(behaviour, self._accounts[channel].dev_key)
+        self._bench.provider.set_behaviour(behaviour, channel)
 
     async def set_ai(self, channel: str, answer: str) -> None:
         self._bench.ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))
 
     async def settings(self, channel: str) -> ChannelSettings:
-        return next(one for one in self._bench.ingress.channels if one.id == channel)
+        return self._newest(channel)
 
     async def evidence(self) -> Evidence:
         records = await self._bench.tail.records(self._prefix)
@@ -237,32 +254,39 @@ class BrokerWorld:
         return Evidence(records, log)
 
     async def _ask(self, method: str, path: str, body: dict[str, object] | None = None) -> Refusal | None:
-        url = self._bench.ingress.control_url + path
-        async with self._bench.http.request(method, url, json=body) as answer:
-            return _refusal(answer.status, await answer.json())
+        url, headers = self._bench.control.url + path, self._bench.control.headers
+        async with self._bench.http.request(method, url, json=body, headers=headers) as answer:
+            refused = _refusal(answer.status, await answer.json(content_type=None))
+        # The next callback is stamped with what was just saved.
+        await self._bench.ingress.caught_up()
+        return refused
+
+    def _newest(self, channel: str) -> ChannelSettings:
+        return next(one for one in self._bench.control.channels if one.id == channel)
 
     def _next_deadline(self) -> datetime | None:
         deadlines = (task.state.next_deadline(self._prefix) for task in self._bench.worker.tasks)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _is_ours(self, entry: LogEntry) -> bool:
-        return str((entry.custom_args or {}).get("conversation", "")).startswith(self._prefix)
+        return (entry.conversation or "").startswith(self._prefix)
 
 
 def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:
     if status < 400:
         return None
-    error = body["error"]
-    if error["code"] not in _CODES:
-        raise NotQuiet(f"ingress answered {status} {error['code']}: {error['message']}")
-    wrong = [str(FieldError(**field)) for field in error["fields"]]
-    return Refusal(_CODES[error["code"]], "; ".join(wrong) or error["message"])
+    code, detail = body["code"], body["detail"]
+    if code not in _CODES:
+        raise NotQuiet(f"the control API answered {status} {code}: {detail}")
+    wrong = [str(FieldError(**field)) for field in body["errors"]]
+    return Refusal(_CODES[code], "; ".join(wrong) or detail)
 
 
 _CODES = {
     "invalid_settings": "invalid_settings",
-    "invalid_command": "invalid_settings",
+    "not_valid": "invalid_settings",
     "unknown_agent": "unknown_agent",
+    "not_found": "unknown_agent",
 }
 
 

@@ -3,15 +3,19 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
-from ingress.channel_writer import ChannelWriter
-from ingress.commands import parse_command, unknown_agents
-from ingress.directory import ChannelDirectory, UnknownAgent
-from ingress.journal import SOURCE, Change, Fill, Message
-from ingress.people import People, PresenceRequest
+from deploy.settings import PROVIDER_URLS
+from desk.channel_writer import ChannelWriter
+from desk.commands import parse_command, unknown_agents
+from desk.directory import DeskDirectory, UnknownAgent
+from desk.journal import SOURCE, Change, Fill, Message
+from desk.people import People, PresenceRequest
+from providers.address import webhook_path
+from providers.provider import WebhookRequest
 from providers.registry import PROVIDERS
 from schemas.codec import Headers, from_kafka
-from schemas.effects import AiRequest, EffectRequest, SendRequest
+from schemas.effects import AiRequest, EffectRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.events.callbacks import WebhookReceived
 from schemas.ids import conversation_key
 from schemas.record import Record
@@ -21,11 +25,13 @@ from schemas.settings.errors import InvalidSettings
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
-from simulation.sandbox.in_memory import InMemory
-from simulation.sandbox.stand_in import Provider
+from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.in_memory import InMemory, store_at_once
+from simulation.sandbox.providers import Providers
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario
-from simulation.scenario.steps import CommandStep
-from simulation.scenario.world import Evidence, Refusal, StepIds
+from simulation.scenario.render import StepError
+from simulation.scenario.world import PUBLIC_URL, Evidence, Refusal, StepIds
 from streams.driver import Driver
 from streams.effects.ai import AiClient
 from streams.effects.breaker import Breaker
@@ -43,18 +49,28 @@ class DriverWorld:
 
     def __init__(self, scenario: Scenario) -> None:
         vault = _Vault()
-        accounts = {channel.id: channel.provider_account for channel in scenario.channels}
-        self._keys = {id: account.dev_key for id, account in accounts.items()}
-        self._provider = Provider(accounts.values(), auto_receipts=False)
+        self._provider = Providers([one.provider_account for one in scenario.channels], auto_receipts=False)
         self._ai = AiStandIn()
         self._store = SettingsStore(vault.decrypt)
-        self._directory = ChannelDirectory(vault.decrypt, str)
+        self._directory = DeskDirectory(vault.decrypt)
         self._at = scenario.steps[0].at
         self._ids = StepIds(scenario.channels[0].id)
         sandbox = InMemory(self._provider, self._ai, lambda: self._driver.now)
-        sender = Sender(sandbox, self._store.newest, lambda: self._driver.now, dict.fromkeys(PROVIDERS, ""))
+        sender = Sender(
+            sandbox,
+            self._store.newest,
+            lambda: self._driver.now,
+            dict.fromkeys(PROVIDER_URLS, ""),
+            webhook_url=lambda settings: self.webhook_url(settings.id),
+        )
         breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
-        self._performers: Performers = {SendRequest: breaker.perform, AiRequest: AiClient(sandbox, "").perform}
+        self._performers: Performers = {
+            SendRequest: breaker.perform,
+            SettleRequest: sender.settle,
+            SignalRequest: breaker.unless_held(sender.signal),
+            AiRequest: AiClient(sandbox, "").perform,
+            MediaRequest: store_at_once,
+        }
         self._driver = Driver(self._store, self._perform, self._at)
         journal = _Journal(self._publish, lambda: Change("", self._ids(), self._at, vault.encrypt))
         self._writer = ChannelWriter(self._directory, journal)
@@ -79,21 +95,34 @@ class DriverWorld:
         self._ids.begin(step)
         self._at = at
 
-    async def hand_in_callback(self, channel: str, body: bytes) -> None:
+    def webhook_url(self, channel: str) -> str:
+        return PUBLIC_URL + webhook_path(self._store.newest(channel).provider, channel)
+
+    async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
         settings = self._store.newest(channel)
-        event = WebhookReceived(provider=settings.provider, body=body)
+        url = request.to or self.webhook_url(channel)
+        signature = STAND_INS[settings.provider].sign(settings, url, request, self._at)
+        headers = {name.lower(): value for name, value in signature.items()} | {"content-type": request.content_type}
+        called = WebhookRequest("POST", url, headers, request.body)
+        screened = PROVIDERS[settings.provider].screen(called, settings)
+        if screened is not None:
+            raise StepError(f"ingress does not take the callback: {screened.outcome}")
+        query = urlsplit(url).query
+        event = WebhookReceived(provider=settings.provider, body=request.body, query=query)
         self._driver.write(WEBHOOKS, Record(self._ids(), SOURCE, self._at, channel, event, channel, settings.revision))
 
-    async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
+    async def hand_in_command(
+        self, channel: str, contact: str, body: Mapping[str, object], command_id: str
+    ) -> Refusal | None:
         try:
-            asked = parse_command({**command.body, "id": command_id})
+            asked = parse_command({**body, "id": command_id})
         except InvalidSettings as error:
             return Refusal("invalid_settings", str(error))
         settings = self._store.newest(channel)
         unknown = unknown_agents(asked, settings, self._directory.people(settings.account))
         if unknown:
             return Refusal("unknown_agent", "; ".join(map(str, unknown)))
-        key, event = conversation_key(channel, command.contact), asked.command(command_id)
+        key, event = conversation_key(channel, contact), asked.command(command_id)
         self._driver.write(INBOX, Record(self._ids(), SOURCE, self._at, key, event, channel, settings.revision))
         return None
 
@@ -112,7 +141,7 @@ class DriverWorld:
         return await _refused(self._people.delete(account, agent))
 
     async def set_provider(self, channel: str, behaviour: Behaviour) -> None:
-        self._provider.set_behaviour(behaviour, self._keys[channel])
+        self._provider.set_behaviour(behaviour, channel)
 
     async def set_ai(self, channel: str, answer: str) -> None:
         self._ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))

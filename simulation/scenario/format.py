@@ -2,22 +2,24 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, JsonValue, SecretStr, ValidationError
+from pydantic import AfterValidator, JsonValue, ValidationError
 
 from deploy.channels_file import read_data
 from deploy.errors import LiveDeskError
 from schemas.settings.channel import ChannelSettings, Directory, channel_errors, parse_channel, taken_number
 from schemas.settings.channels_file import HumanAgent
+from schemas.settings.credentials import SECRETS
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import SettingsModel
 from simulation.sandbox.accounts import Account, Template
-from simulation.sandbox.stand_in import STANDS_IN_FOR
+from simulation.sandbox.contract import StandIn
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario import expect
 from simulation.scenario.steps import Action, Inbound, Presence, ProviderAnswer, StatusUpdate, Step, not_empty
 
@@ -32,24 +34,26 @@ class ScenarioChannel(ChannelSettings):
 
     @property
     def settings(self) -> ChannelSettings:
-        """The settings alone, with credentials."""
-        data = self.model_dump(exclude={"templates"})
-        if self.provider in STANDS_IN_FOR:
-            data["dev_key"] = self.dev_key or f"key-of-{self.id}"
-            data["dev_secret"] = self.dev_secret or f"secret-of-{self.id}"
-        return parse_channel(data)
+        """The settings alone, with credentials, in the provider's words."""
+        stand_in = STAND_INS[self.provider]
+        data = in_words_of(stand_in, self.model_dump(exclude={"templates"}))
+        # model_dump leaves secrets out.
+        given = {name: value for name in SECRETS if (value := getattr(self, name)) is not None}
+        made_up = {name: value for name, value in stand_in.make_credentials(self.id).items() if not data.get(name)}
+        return parse_channel(data | made_up | given)
 
     @property
     def provider_account(self) -> Account:
         """The channel's account at the sandbox."""
-        settings = self.settings
-        return Account(
-            dev_key=settings.dev_key or "",
-            dev_secret=settings.dev_secret or SecretStr(""),
-            phone_number=settings.phone_number,
-            business_account_id=settings.business_account_id or "",
-            templates=self.templates,
-        )
+        return Account.of(self.settings, templates=self.templates)
+
+
+def in_words_of(stand_in: StandIn, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings or a command, its templates named as a channel at the provider names them."""
+    named = dict(data)
+    if isinstance(name := data.get("name"), str) and isinstance(language := data.get("language"), str):
+        named["name"] = stand_in.template_name(name, language)
+    return {key: in_words_of(stand_in, value) if isinstance(value, dict) else value for key, value in named.items()}
 
 
 class Scenario(SettingsModel):
@@ -143,23 +147,11 @@ def _wrong_settings(scenario: Scenario) -> Iterator[FieldError]:
     for index, channel in enumerate(scenario.channels):
         for error in (*channel_errors(channel, scenario.directory), *taken_number(channel, scenario.channels[:index])):
             yield FieldError(f"channels[{index}].{error.field}", error.message)
-        if channel.dev_key is not None and channel.dev_key in keys:
-            yield FieldError(f"channels[{index}].dev_key", "is another channel's: the sandbox has one number for each")
-        keys.add(channel.dev_key)
-        for error in _wrong_account(channel):
-            yield FieldError(f"channels[{index}].{error.field}", f"the sandbox refuses it: {error.message}")
-
-
-def _wrong_account(channel: ScenarioChannel) -> tuple[FieldError, ...]:
-    if channel.provider not in STANDS_IN_FOR:
-        return ()
-    try:
-        _ = channel.provider_account
-    except ValidationError as error:
-        return InvalidSettings.from_pydantic(error).errors
-    except InvalidSettings:
-        pass  # channel_errors reports settings that contradict each other.
-    return ()
+        field = STAND_INS[channel.provider].key
+        key = getattr(channel, field)
+        if key is not None and key in keys:
+            yield FieldError(f"channels[{index}].{field}", "is another channel's: the sandbox has one number for each")
+        keys.add(key)
 
 
 def _wrong_steps(scenario: Scenario) -> Iterator[FieldError]:
@@ -173,7 +165,7 @@ def _wrong_steps(scenario: Scenario) -> Iterator[FieldError]:
             yield FieldError(f"{where}.concurrent", "there is no step before it")
         if step.redeliver is not None and step.redeliver not in delivered:
             yield FieldError(f"{where}.redeliver", f"no earlier step has a callback of {step.redeliver!r}")
-        for path, action in _actions(step):
+        for path, action in actions(step):
             yield from _wrong_channel(scenario, f"{where}.{path}", action)
             if isinstance(action, StatusUpdate) and isinstance(action.message, str):
                 delivered.add(action.message)
@@ -184,7 +176,8 @@ def _wrong_steps(scenario: Scenario) -> Iterator[FieldError]:
                 delivered.add(action.id)
 
 
-def _actions(step: Step) -> Iterator[tuple[str, Action]]:
+def actions(step: Step) -> Iterator[tuple[str, Action]]:
+    """What happens in a step, each row of a batch by itself, and where it stands."""
     if step.batch is not None:
         for index, entry in enumerate(step.batch):
             yield f"batch[{index}].{'inbound' if entry.inbound else 'status'}", entry.row

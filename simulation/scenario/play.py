@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from schemas.settings.credentials import ProviderName
 from simulation.scenario import expect
 from simulation.scenario.driver_run import DriverWorld
 from simulation.scenario.expect import Difference
 from simulation.scenario.format import Loaded, Scenario
 from simulation.scenario.render import StepError
-from simulation.scenario.run import Finished, NotSupported, check_supported, run
+from simulation.scenario.run import Finished, run
+from simulation.scenario.support import NotSupported, check_supported, moved
 
 Verdict = Literal["passed", "failed", "unusable"]
 Perform = Callable[[Scenario, bool], Awaitable[Finished]]
@@ -38,20 +40,25 @@ async def in_memory(scenario: Scenario, with_records: bool) -> Finished:
 
 
 async def play(
-    loaded: Iterable[Loaded], perform: Perform = in_memory, *, with_records: bool = False
+    loaded: Iterable[Loaded],
+    perform: Perform = in_memory,
+    *,
+    with_records: bool = False,
+    provider: ProviderName | None = None,
 ) -> AsyncIterator[Outcome]:
-    """Run each scenario and check it."""
+    """Run each scenario and check it. provider: that of all channels, in place of their own."""
     for one in loaded:
         if one.scenario is None:
             yield Outcome(one, problems=one.problems)
             continue
         try:
-            check_supported(one.scenario)
-            finished = await perform(one.scenario, with_records)
+            scenario = one.scenario if provider is None else moved(one.scenario, provider)
+            check_supported(scenario)
+            finished = await perform(scenario, with_records)
         except (NotSupported, StepError) as error:
             yield Outcome(one, problems=(f"{one.where}: {error}",))
             continue
-        yield Outcome(one, finished, _check(one.scenario, finished))
+        yield Outcome(one, finished, _check(scenario, finished))
 
 
 def _check(scenario: Scenario, finished: Finished) -> tuple[Difference, ...]:

@@ -7,9 +7,11 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.record import Record, decode, encode
+from schemas.settings.credentials import Credentials
 from schemas.settings.routing import Condition, RoutingRule
 from schemas.settings.types import SettingsModel
 from schemas.topics import Topic
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario, ScenarioChannel
 from simulation.scenario.result import Result
 from simulation.scenario.run import Finished
@@ -26,9 +28,19 @@ def prefixed(scenario: Scenario, prefix: str) -> Scenario:
                 for agent in scenario.agents
             ),
             "channels": tuple(_channel(channel, prefix) for channel in scenario.channels),
-            "steps": tuple(_step(step, prefix) for step in scenario.steps),
+            "steps": tuple(_step(step, prefix, _made_up(scenario, prefix)) for step in scenario.steps),
         }
     )
+
+
+def _made_up(scenario: Scenario, prefix: str) -> Mapping[str, str]:
+    """The channels' made-up credentials, and what they are with the prefix."""
+    found: dict[str, str] = {}
+    for channel in scenario.channels:
+        stand_in = STAND_INS[channel.provider]
+        before, after = stand_in.make_credentials(channel.id), stand_in.make_credentials(prefix + channel.id)
+        found |= {before[name]: after[name] for name in before}
+    return found
 
 
 def _channel(channel: ScenarioChannel, prefix: str) -> ScenarioChannel:
@@ -41,8 +53,7 @@ def _channel(channel: ScenarioChannel, prefix: str) -> ScenarioChannel:
             "human_agents": tuple(prefix + id for id in channel.human_agents),
             "assignment": channel.assignment.model_copy(update={"rules": rules}),
             "ai": channel.ai.model_copy(update={"agents": agents}),
-            # The sandbox knows its accounts by their keys.
-            "dev_key": prefix + (channel.dev_key or f"key-of-{channel.id}"),
+            **_credentials({name: getattr(channel, name) for name in Credentials.model_fields}, prefix, {}),
         }
     )
 
@@ -66,11 +77,13 @@ def _condition(condition: Condition, prefix: str) -> Condition:
     return condition.model_copy(update={"value": value})
 
 
-def _step(step: Step, prefix: str) -> Step:
+def _step(step: Step, prefix: str, made_up: Mapping[str, str]) -> Step:
     kind, action = step.kind, step.action
     if kind is None or action is None or isinstance(action, str):
         return step
     changed = tuple(_entry(entry, prefix) for entry in action) if isinstance(action, tuple) else _own(action, prefix)
+    if isinstance(changed, SettingsChange):
+        changed = changed.model_copy(update=_credentials(changed.change, prefix, made_up))
     return step.model_copy(update={kind: changed})
 
 
@@ -103,9 +116,8 @@ def _own(action: SettingsModel | SettingsChange, prefix: str) -> SettingsModel |
 def _settings(change: Mapping[str, object], prefix: str) -> dict[str, object]:
     """The parts of a change that hold ids. What can't be saved stays: it is to be refused as it is."""
     changed: dict[str, object] = {}
-    for name in ("account", "dev_key"):
-        if isinstance(value := change.get(name), str):
-            changed[name] = prefix + value
+    if isinstance(account := change.get("account"), str):
+        changed["account"] = prefix + account
     if isinstance(members := change.get("human_agents"), list):
         changed["human_agents"] = [prefix + id if isinstance(id, str) else id for id in members]
     for name, part, prefixed_part in (("assignment", "rules", _changed_rule), ("ai", "agents", _changed_agent)):
@@ -113,6 +125,17 @@ def _settings(change: Mapping[str, object], prefix: str) -> dict[str, object]:
         if isinstance(outer, dict) and isinstance(outer.get(part), list):
             changed[name] = {**outer, part: [prefixed_part(one, prefix) for one in outer[part]]}
     return changed
+
+
+def _credentials(data: Mapping[str, object], prefix: str, made_up: Mapping[str, str]) -> dict[str, object]:
+    """What tells accounts at a provider apart is another; so is what is made up of a channel's id."""
+    keys: dict[str, object] = {
+        stand_in.key: stand_in.make_key(prefix + key)
+        for stand_in in STAND_INS.values()
+        if isinstance(key := data.get(stand_in.key), str)
+    }
+    again = {name: made_up[value] for name, value in data.items() if isinstance(value, str) and value in made_up}
+    return keys | again
 
 
 def _changed_rule(rule: object, prefix: str) -> object:

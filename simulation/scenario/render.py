@@ -1,25 +1,19 @@
 """Turns steps into the callbacks that the provider would post."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from schemas.ids import conversation_key
-from simulation.sandbox.accounts import digit_id
-from simulation.sandbox.stand_in import (
-    Business,
-    Customer,
-    Json,
-    Quote,
-    callback_body,
-    channel_message_id,
-    content,
-    deleted_row,
-    message_row,
-    provider_message_id,
-    status_row,
-)
+from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.happenings import Customer, Quote, Reported, SentMessage, Written
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario, ScenarioChannel
 from simulation.scenario.result import SentResult
-from simulation.scenario.steps import CommandStep, Inbound, MessageRef, SentMessage, StatusUpdate
+from simulation.scenario.steps import CommandStep, Inbound, MessageRef, StatusUpdate
+from simulation.scenario.steps import SentMessage as SentReference
+
+Posted: TypeAlias = tuple[str, tuple[CallbackRequest, ...]]
+"""A channel, and what is posted to it, one after the other."""
 
 
 class StepError(Exception):
@@ -27,31 +21,36 @@ class StepError(Exception):
 
 
 class Callbacks:
-    """The callbacks of one scenario. Remembers them, to be delivered again."""
+    """The callbacks of one scenario. Remembers them, to be delivered again. address: of a channel's webhook."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        self._scenario = scenario
-        self._posted: dict[str, tuple[str, bytes]] = {}
+    def __init__(self, scenario: Scenario, address: Callable[[str], str]) -> None:
+        self._scenario, self._address = scenario, address
+        self._posted: dict[str, Posted] = {}
 
-    def render(
-        self, index: int, rows: Sequence[Inbound | StatusUpdate], sent: Sequence[SentResult]
-    ) -> tuple[str, bytes]:
-        """Channel and body of the callback of step `index`. sent: so far. Raises StepError."""
+    def render(self, index: int, rows: Sequence[Inbound | StatusUpdate], sent: Sequence[SentResult]) -> Posted:
+        """What step `index` makes the provider post: one callback, where it can. sent: so far. Raises StepError."""
         rendered = [self._row(index, row, sent) for row in rows]
         channels = {channel for channel, _ in rendered}
         if len(channels) > 1:
             raise StepError("a callback has rows of one channel only")
-        posted = channels.pop(), callback_body([row for _, row in rendered])
-        self._posted |= {id: posted for row in rows if isinstance(id := _id_of(row), str)}
-        return posted
+        channel = self._scenario.channel(channels.pop())
+        stand_in, happened = STAND_INS[channel.provider], [row for _, row in rendered]
+        requests = stand_in.render(channel.provider_account, happened)
+        for number, row in enumerate(rows):
+            if isinstance(id := _id_of(row), str):
+                own = requests if len(requests) == 1 else (requests[number],)
+                self._posted[id] = channel.id, own
+        return channel.id, requests
 
-    def again(self, id: str) -> tuple[str, bytes]:
-        """Channel and body of the last callback of that message. Raises StepError."""
+    def again(self, id: str) -> Posted:
+        """What was posted last of that message. Raises StepError."""
         if id not in self._posted:
             raise StepError(f"no callback of {id!r} came before")
         return self._posted[id]
 
-    def _row(self, index: int, row: Inbound | StatusUpdate, sent: Sequence[SentResult]) -> tuple[str, Json]:
+    def _row(
+        self, index: int, row: Inbound | StatusUpdate, sent: Sequence[SentResult]
+    ) -> tuple[str, Written | Reported]:
         match row:
             case Inbound():
                 channel = self._scenario.channel(row.channel)
@@ -59,47 +58,42 @@ class Callbacks:
             case StatusUpdate():
                 return self._status(index, row, sent)
 
-    def _inbound(self, index: int, row: Inbound, channel: ScenarioChannel, sent: Sequence[SentResult]) -> Json:
-        business, customer = _business(channel), Customer(row.contact, row.name)
-        at = row.provider_time or self._scenario.steps[index].at
-        if row.type == "deleted":
-            return deleted_row(business, customer, row.id, at)
-        said = content(row.type, row.text, link=row.link, filename=row.filename)
-        return message_row(business, customer, row.id, at, said, quote=self._quote(index, row, channel, sent))
+    def _inbound(self, index: int, row: Inbound, channel: ScenarioChannel, sent: Sequence[SentResult]) -> Written:
+        return Written(
+            id=row.id,
+            customer=Customer(row.contact, row.name, row.user_id),
+            at=row.provider_time or self._scenario.steps[index].at,
+            type=row.type,
+            text=row.text,
+            link=row.link,
+            filename=row.filename,
+            quotes=self._quote(index, row, channel, sent),
+            new_contact=row.new_contact,
+        )
 
     def _quote(self, index: int, row: Inbound, channel: ScenarioChannel, sent: Sequence[SentResult]) -> Quote | None:
         if row.quotes is None:
             return None
-        id, number = _resolve(row.quotes, sent), channel.phone_number
-        if isinstance(row.quotes, str) and self._reply(index, id, channel.id) is None:
-            # One of the customer's own, or of nobody's.
-            return Quote(digit_id(f"quoted:{id}"), id, row.contact)
-        return Quote(provider_message_id(number, id), channel_message_id(number, id), number)
+        id = _resolve(row.quotes, sent)
+        # Else one of the customer's own, or of nobody's.
+        return Quote(id, ours=not isinstance(row.quotes, str) or self._reply(index, id, channel.id) is not None)
 
-    def _status(self, index: int, row: StatusUpdate, sent: Sequence[SentResult]) -> tuple[str, Json]:
+    def _status(self, index: int, row: StatusUpdate, sent: Sequence[SentResult]) -> tuple[str, Reported]:
         id = _resolve(row.message, sent)
         channel_id, contact = self._addressee(index, row, id, sent)
-        channel = self._scenario.channel(channel_id)
-        args: Json | None = None
+        stand_in = STAND_INS[self._scenario.channel(channel_id).provider]
+        echo = None
         if row.contact is None:
-            args = {"id": id, "conversation": conversation_key(channel_id, contact)}
-        return channel_id, status_row(
-            _business(channel),
-            Customer(contact),
-            provider_message_id(channel.phone_number, id),
-            row.status,
-            row.provider_time or self._scenario.steps[index].at,
-            channel_message_id=channel_message_id(channel.phone_number, id),
-            custom_args=args,
-            error_code=row.error_code,
-            error_message=row.error_message,
-        )
+            echo = stand_in.echo(id, conversation_key(channel_id, contact), self._address(channel_id))
+        at = row.provider_time or self._scenario.steps[index].at
+        message = SentMessage(id, Customer(contact), echo=echo)
+        return channel_id, Reported(message, row.status, at, row.error_code, row.error_message)
 
     def _addressee(self, index: int, row: StatusUpdate, id: str, sent: Sequence[SentResult]) -> tuple[str, str]:
         """Channel and contact that the message went to."""
         if row.contact is not None:
             return self._channel(row), row.contact
-        if isinstance(row.message, SentMessage):
+        if isinstance(row.message, SentReference):
             return next((one.channel, one.contact) for one in sent if one.id == id)
         command = self._reply(index, id, row.channel)
         if command is None:
@@ -142,7 +136,3 @@ def _resolve(reference: MessageRef, sent: Sequence[SentResult]) -> str:
 
 def _id_of(row: Inbound | StatusUpdate) -> MessageRef:
     return row.id if isinstance(row, Inbound) else row.message
-
-
-def _business(channel: ScenarioChannel) -> Business:
-    return Business(channel.phone_number, channel.business_account_id or "")

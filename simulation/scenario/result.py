@@ -41,7 +41,7 @@ from schemas.events.sending import SendCommand
 from schemas.ids import channel_of, contact_of
 from schemas.record import Record, body_text, encode, format_time
 from schemas.topics import Topic
-from simulation.sandbox.stand_in import LogEntry
+from simulation.sandbox.providers import LogEntry
 from simulation.scenario.format import Scenario
 from simulation.scenario.order import Origins
 from simulation.scenario.world import Evidence, step_of
@@ -290,7 +290,7 @@ def sent_messages(evidence: Evidence) -> tuple[SentResult, ...]:
 
 
 def _conversation_key(entry: LogEntry) -> str:
-    return str((entry.custom_args or {}).get("conversation", ""))
+    return entry.conversation or ""
 
 
 def _commands(evidence: Evidence) -> Iterable[tuple[Record, SendCommand]]:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agents.opening import is_open, next_opening
-from ingress.people import PresenceRequest
-from simulation.sandbox.stand_in import STANDS_IN_FOR
-from simulation.scenario.format import Scenario
-from simulation.scenario.render import Callbacks, StepError
+from desk.people import PresenceRequest
+from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.stand_in import STAND_INS
+from simulation.scenario.format import Scenario, in_words_of
+from simulation.scenario.render import Callbacks, Posted, StepError
 from simulation.scenario.result import OpenResult, RefusedResult, Result, collect, sent_messages
 from simulation.scenario.steps import (
     AiAnswer,
@@ -22,10 +23,6 @@ from simulation.scenario.steps import (
     Step,
 )
 from simulation.scenario.world import Evidence, Refusal, World
-
-
-class NotSupported(Exception):
-    """The scenario asks for what this version can't do; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,6 @@ async def run(scenario: Scenario, world: World, *, with_records: bool = False) -
     return Finished(scenario, result, evidence)
 
 
-def check_supported(scenario: Scenario) -> None:
-    """Raises NotSupported, naming the first thing that this version can't do."""
-    for index, channel in enumerate(scenario.channels):
-        if channel.provider not in STANDS_IN_FOR:
-            raise NotSupported(f"channels[{index}].provider: the sandbox has no {channel.provider} yet")
-
-
 def groups(scenario: Scenario) -> Iterator[list[tuple[int, Step]]]:
     """The steps, those that are handed in together in one group."""
     group: list[tuple[int, Step]] = []
@@ -68,7 +58,7 @@ def groups(scenario: Scenario) -> Iterator[list[tuple[int, Step]]]:
 class _Run:
     def __init__(self, scenario: Scenario, world: World) -> None:
         self._scenario, self._world = scenario, world
-        self._callbacks = Callbacks(scenario)
+        self._callbacks = Callbacks(scenario, world.webhook_url)
         self.refused: list[RefusedResult] = []
         self.open: list[OpenResult] = []
 
@@ -93,20 +83,26 @@ class _Run:
             case tuple(entries):
                 await self._rows(index, tuple(entry.row for entry in entries))
             case str(id):
-                await world.hand_in_callback(*self._callbacks.again(id))
+                await self._post(self._callbacks.again(id))
             case RawCallback() as raw:
-                await world.hand_in_callback(scenario.channel(raw.channel).id, raw.content)
+                channel = scenario.channel(raw.channel)
+                to = world.webhook_url(channel.id) + raw.path
+                request = CallbackRequest(raw.content, STAND_INS[channel.provider].content_type, to)
+                await self._post((channel.id, (request,)))
             case CommandStep() as command:
-                channel = scenario.channel(command.channel).id
-                return [await world.hand_in_command(channel, command, command.id or f"step-{index}")]
+                channel = scenario.channel(command.channel)
+                body = in_words_of(STAND_INS[channel.provider], command.body)
+                return [await world.hand_in_command(channel.id, command.contact, body, command.id or f"step-{index}")]
             case SettingsChange() as change:
-                return [await world.change_settings(scenario.channel(change.channel).id, change.change)]
+                channel = scenario.channel(change.channel)
+                changed = in_words_of(STAND_INS[channel.provider], change.change)
+                return [await world.change_settings(channel.id, changed)]
             case Presence() as presence:
                 return await self._presence(presence)
             case ProviderAnswer() as answer:
                 for one in scenario.channels:
                     if answer.channel in (None, one.id):
-                        await world.set_provider(one.id, answer.behaviour)
+                        await world.set_provider(one.id, answer.behaviour(STAND_INS[one.provider]))
             case AiAnswer(answer=says):
                 for one in scenario.channels:
                     await world.set_ai(one.id, says)
@@ -116,7 +112,12 @@ class _Run:
 
     async def _rows(self, index: int, rows: tuple[Inbound | StatusUpdate, ...]) -> None:
         sent = sent_messages(await self._world.evidence()) if any(_refers_to_sent(row) for row in rows) else ()
-        await self._world.hand_in_callback(*self._callbacks.render(index, rows, sent))
+        await self._post(self._callbacks.render(index, rows, sent))
+
+    async def _post(self, posted: Posted) -> None:
+        channel, requests = posted
+        for request in requests:
+            await self._world.hand_in_callback(channel, request)
 
     async def _presence(self, presence: Presence) -> list[Refusal | None]:
         """The scenario's agents belong to each of its accounts."""

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 import orjson
 from pydantic import (
@@ -22,6 +22,7 @@ from schemas.effects import MAX_ANSWER
 from schemas.events.people import PresenceState
 from schemas.settings.types import Flag, Id, Instant, SettingsModel
 from simulation.sandbox.accounts import Answer, Behaviour
+from simulation.sandbox.contract import Refusal, StandIn
 
 _T = TypeVar("_T")
 
@@ -77,16 +78,21 @@ MessageRef = Annotated[
 
 
 class Inbound(SettingsModel):
-    """A customer's message. provider_time: the customer's time; left out, when it arrives."""
+    """A customer's message. provider_time: the customer's time; left out, when it arrives.
+
+    user_id: the provider's id of the user, beside the number. new_contact: of type system: the customer's new number.
+    """
 
     id: MessageId
     contact: Spelled
     channel: Id | None = None
+    user_id: Contact | None = None
     name: str | None = None
     type: str = "text"
     text: str | None = None
     link: str | None = None
     filename: str | None = None
+    new_contact: Contact | None = None
     provider_time: Instant | None = None
     quotes: MessageRef | None = None
 
@@ -125,16 +131,17 @@ class BatchEntry(SettingsModel):
 
 
 class RawCallback(SettingsModel):
-    """Any body: as JSON, as text or in base64."""
+    """Any body: as JSON, as text or in base64. path: below the channel's webhook address, with a query."""
 
     channel: Id | None = None
+    path: str = ""
     body: JsonValue = None
     body_text: str | None = None
     body_base64: str | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if len(self.model_fields_set - {"channel"}) != 1:
+        if len(self.model_fields_set - {"channel", "path"}) != 1:
             raise ValueError("must have one of body, body_text and body_base64")
         try:
             base64.b64decode(self.body_base64 or "", validate=True)
@@ -177,6 +184,7 @@ CommandType = Literal[
     "block",
     "unblock",
     "mute",
+    "seen",
 ]
 _FIELDS_OF_COMMANDS: dict[str, frozenset[str]] = {
     "reply": frozenset({"text", "template"}),
@@ -256,18 +264,14 @@ class SettingsChange(BaseModel):
         return dict(self.model_extra or {})
 
 
-_REFUSED: Final = 5002
-"""Refused by Meta (docs, confirmed)."""
-
-
 class ProviderAnswer(SettingsModel):
     """How the provider answers the next sends of a channel, or of all. times: for so many; None: from now on.
 
-    code: of a refusal; left out, one that is final.
+    code: of a refusal: the provider's own, or what it means; left out, the recipient can't be reached.
     """
 
     answer: Answer
-    code: int | None = None
+    code: int | Refusal | None = None
     times: Annotated[int, Field(ge=1)] | None = None
     channel: Id | None = None
 
@@ -277,10 +281,11 @@ class ProviderAnswer(SettingsModel):
             raise ValueError("only a refusal has a code")
         return self
 
-    @property
-    def behaviour(self) -> Behaviour:
-        """The behaviour that the sandbox is given."""
-        code = _REFUSED if self.answer == "refuse" and self.code is None else self.code
+    def behaviour(self, stand_in: StandIn) -> Behaviour:
+        """The behaviour that the provider's stand-in is given. Raises LookupError: it has no such code."""
+        code = "recipient" if self.answer == "refuse" and self.code is None else self.code
+        if isinstance(code, str):
+            code = stand_in.codes[code][0]
         return Behaviour(answer=self.answer, code=code, times=self.times)
 
 

@@ -7,13 +7,16 @@ from datetime import datetime
 from itertools import count
 from typing import Protocol
 
-from ingress.people import PresenceRequest
+from desk.people import PresenceRequest
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from simulation.sandbox.accounts import Behaviour
-from simulation.sandbox.stand_in import LogEntry
-from simulation.scenario.steps import CommandStep
+from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.providers import LogEntry
+
+PUBLIC_URL = "https://livedesk.example"
+"""Where the providers, who are played here, would reach ingress: it stands in signatures and in what is sent."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,16 @@ class World(Protocol):
     async def begin(self, step: int, at: datetime) -> None:
         """What is handed in from now on is the step's, at that instant."""
 
-    async def hand_in_callback(self, channel: str, body: bytes) -> None:
-        """The provider calls back."""
+    def webhook_url(self, channel: str) -> str:
+        """Where the provider posts the channel's callbacks."""
 
-    async def hand_in_command(self, channel: str, command: CommandStep, command_id: str) -> Refusal | None:
-        """A person asks something of a conversation."""
+    async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
+        """The provider calls back. Signed with the channel's newest credentials."""
+
+    async def hand_in_command(
+        self, channel: str, contact: str, body: Mapping[str, object], command_id: str
+    ) -> Refusal | None:
+        """A person asks something of the contact's conversation. body: but for the id."""
 
     async def change_settings(self, channel: str, change: Mapping[str, object]) -> Refusal | None:
         """A partial change of a channel's settings."""

@@ -1,21 +1,33 @@
-"""A circuit breaker per channel: while nothing can be sent, nothing is tried but for one probe a minute."""
+"""What holds a channel's sends back: a circuit breaker while nothing can be sent, a pace where it sends too fast."""
 
 import logging
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas.effects import SendRequest, SendResult
-from streams.effects.contract import Done, Outcome, Postponed
+from schemas.effects import SendRequest, SendResult, SignalRequest
+from streams.effects.contract import Done, Outcome, Perform, Postponed
 
 logger = logging.getLogger(__name__)
 
-Cause = Literal["credentials", "provider_down"]
-Verdict = Literal["well", "credentials", "failing"]
+Cause = Literal["credentials", "provider_down", "throttled"]
+Verdict = Literal["well", "credentials", "failing", "throttled"]
 
 THRESHOLD: Final = 5
 """Failures in a row, over all keys of the channel, that mean that the provider is down."""
 PROBE_EVERY_S: Final = 60.0
+
+SLOWEST_S: Final = 60.0
+SLOW_S: Final = 1.0
+FAST_S: Final = 0.02
+"""Seconds from one send of a throttled channel to the next: at most; at least after a refusal; at least."""
+CALM_S: Final = 60.0
+"""Seconds without a refusal after which a channel that is as fast as that is no longer paced."""
+IDLE_S: Final = 300.0
+"""Seconds without a message after which it is no longer paced, either."""
+SPREAD_S: Final = 60.0
+"""Seconds over which the messages that wait for a paced channel come back, at most: together they would be a storm."""
 
 
 @dataclass(slots=True)
@@ -25,9 +37,25 @@ class _Channel:
     next_probe: float = 0.0
 
 
+@dataclass(slots=True)
+class _Pace:
+    """One message each every_s, the next one at next_at. slowed_at: when the provider last said that it is too fast.
+
+    waiting: how many messages were sent away meanwhile.
+    """
+
+    slowed_at: float
+    every_s: float = SLOW_S
+    next_at: float = 0.0
+    waiting: int = 0
+
+
 class Breaker:
     """Stands before a client. In memory: a new process finds out anew.
 
+    Broken credentials and a provider that is down pause a channel: one probe a minute. Where its number or account
+    sends too fast it goes on slowly: one message at a time, at growing distances while it is refused, at shrinking ones
+    while it is taken. What one recipient is sent too fast holds back no other, and is the stage's to wait for.
     perform: the client's. now: monotonic seconds.
     """
 
@@ -40,45 +68,71 @@ class Breaker:
     ) -> None:
         self._perform, self._now, self._threshold = perform, now, threshold
         self._channels: dict[str, _Channel] = {}
+        self._paces: dict[str, _Pace] = {}
 
     @property
     def open(self) -> Mapping[str, Cause]:
-        """The channels whose sending is paused, and why."""
-        return {id: channel.cause for id, channel in self._channels.items() if channel.cause is not None}
+        """The channels whose sending is paused or slowed down, and why."""
+        causes: dict[str, Cause] = {id: "throttled" for id in tuple(self._paces) if self._pace(id) is not None}
+        return causes | {id: one.cause for id, one in self._channels.items() if one.cause is not None}
+
+    def unless_held(self, perform: Perform[SignalRequest]) -> Perform[SignalRequest]:
+        """The performer of a courtesy, which is left out while the channel's messages are held back."""
+
+        async def performed(request: SignalRequest) -> Outcome:
+            return Postponed() if request.channel in self.open else await perform(request)
+
+        return performed
 
     async def perform(self, request: SendRequest) -> Outcome:
-        """Call the client, or postpone while the channel's breaker is open."""
-        if not self._may_call(request.channel):
-            return Postponed()
+        """Call the client, or postpone while the channel's breaker is open, or another message's turn."""
+        wait = self._wait(request)
+        if wait is not None:
+            return wait
+        began = self._now()
         outcome = await self._perform(request)
-        self._learn(request.channel, outcome)
+        self._learn(request.channel, outcome, began)
         return outcome
 
-    def _may_call(self, id: str) -> bool:
-        channel = self._channels.get(id)
-        if channel is None or channel.cause is None:
-            return True
-        now = self._now()
-        if now < channel.next_probe:
-            return False
-        channel.next_probe = now + PROBE_EVERY_S
-        return True
+    def _wait(self, request: SendRequest) -> Postponed | None:
+        now, channel, pace = self._now(), self._channels.get(request.channel), self._pace(request.channel)
+        if pace is not None and now < pace.next_at:
+            pace.waiting += 1
+            # By the message's id, so that a scenario is the same each time.
+            share = zlib.crc32(request.message_id.encode()) / 2**32
+            return Postponed(pace.next_at - now + share * min(SPREAD_S, pace.waiting * pace.every_s))
+        if channel is not None and channel.cause is not None:
+            if now < channel.next_probe:
+                return Postponed()
+            channel.next_probe = now + PROBE_EVERY_S
+        if pace is not None:
+            pace.next_at = now + pace.every_s
+            pace.waiting = max(0, pace.waiting - 1)
+        return None
 
-    def _learn(self, id: str, outcome: Outcome) -> None:
-        verdict = _judge(outcome)
-        if verdict is None:
-            return
-        if verdict == "well":
-            channel = self._channels.pop(id, None)
-            if channel is not None and channel.cause is not None:
-                logger.warning("channel %s: sending is resumed", id)
-            return
-        channel = self._channels.setdefault(id, _Channel())
-        channel.failures += 1
-        if verdict == "credentials":
-            self._open(id, channel, "credentials")
-        elif channel.cause is None and channel.failures >= self._threshold:
-            self._open(id, channel, "provider_down")
+    def _learn(self, id: str, outcome: Outcome, began: float) -> None:
+        result = SendResult.model_validate(outcome.result) if isinstance(outcome, Done) else None
+        verdict = None if isinstance(outcome, Postponed) else "failing" if result is None else _judge(result)
+        match verdict:
+            case "well":
+                self._resume(id)
+                self._speed_up(id, began)
+            case "throttled":
+                # The provider answers; how fast the channel may go on is another matter.
+                self._resume(id)
+                self._slow_down(id, began, 0.0 if result is None else result.retry_after_s or 0.0)
+            case "credentials":
+                self._open(id, self._channels.setdefault(id, _Channel()), "credentials")
+            case "failing":
+                channel = self._channels.setdefault(id, _Channel())
+                channel.failures += 1
+                if channel.cause is None and channel.failures >= self._threshold:
+                    self._open(id, channel, "provider_down")
+
+    def _resume(self, id: str) -> None:
+        channel = self._channels.pop(id, None)
+        if channel is not None and channel.cause is not None:
+            logger.warning("channel %s: sending is resumed", id)
 
     def _open(self, id: str, channel: _Channel, cause: Cause) -> None:
         if channel.cause != cause:
@@ -86,26 +140,47 @@ class Breaker:
             channel.cause = cause
             channel.next_probe = self._now() + PROBE_EVERY_S
 
+    def _pace(self, id: str) -> _Pace | None:
+        pace = self._paces.get(id)
+        if pace is None or self._now() - pace.next_at <= IDLE_S:
+            return pace
+        del self._paces[id]
+        return None
 
-def _judge(outcome: Outcome) -> Verdict | None:
-    match outcome:
-        case Postponed():
-            return None
-        case Done(result):
-            return _judge_answer(SendResult.model_validate(result))
-    return "failing"
+    def _slow_down(self, id: str, began: float, asked_s: float) -> None:
+        now, pace = self._now(), self._paces.get(id)
+        if pace is None:
+            logger.warning("channel %s: sending is slowed down", id)
+            pace = self._paces[id] = _Pace(now)
+        elif began > pace.slowed_at:
+            # Not what was under way already when the channel slowed down: many calls may be refused for one cause.
+            pace.every_s = min(SLOWEST_S, max(SLOW_S, 2 * pace.every_s))
+            pace.slowed_at = now
+        pace.next_at = max(pace.next_at, now + max(pace.every_s, asked_s))
+
+    def _speed_up(self, id: str, began: float) -> None:
+        now, pace = self._now(), self._paces.get(id)
+        if pace is None or began <= pace.slowed_at:
+            return
+        if now - pace.slowed_at > CALM_S and pace.every_s <= FAST_S:
+            del self._paces[id]
+            logger.warning("channel %s: sending is as fast as before", id)
+            return
+        pace.every_s = max(FAST_S, pace.every_s / 2)
+        pace.next_at = min(pace.next_at, now + pace.every_s)
 
 
-def _judge_answer(result: SendResult) -> Verdict | None:
+def _judge(result: SendResult) -> Verdict | None:
     match result.answer:
         case "window_closed":
-            return None  # there was no call
+            return "well" if result.http_status else None  # else there was no call
+        case "template_unavailable":
+            return None  # this may be about the list of templates alone
         case "credentials":
             return "credentials"
+        case "retry" if result.throttled == "number":
+            return "throttled"
         case "retry":
-            # Too many requests: the provider is well, and says how long to wait.
-            return "well" if result.http_status == 429 else "failing"
-        case "template_unavailable":
-            return "well" if 200 <= result.http_status < 300 else "failing"
+            return "well" if result.throttled else "failing"
         case "accepted" | "refused":
             return "well"

@@ -23,7 +23,9 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """It was not tried."""
+    """It was not tried. after_s: seconds after which it may be, where that is known."""
+
+    after_s: float | None = None
 
 
 Outcome = Done | Unknown | Postponed

@@ -1,5 +1,6 @@
 """HTTP for every performer: one call, and whether it can have had an effect."""
 
+from io import BytesIO
 from typing import Final, Protocol
 
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, ConnectionTimeoutError
@@ -7,6 +8,8 @@ from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTime
 from providers.provider import Answer, Call
 
 CONNECT_S: Final = 3.0
+_LARGE: Final = 1 << 20
+"""Bytes."""
 
 
 class NotSent(Exception):
@@ -43,7 +46,8 @@ class HttpTransport:
                 base_url.rstrip("/") + call.path,
                 headers=call.headers,
                 params=call.params,
-                data=call.body,
+                # aiohttp writes a file-like body piece by piece, so that a large one does not hold up the event loop.
+                data=None if call.body is None else BytesIO(call.body) if len(call.body) > _LARGE else call.body,
                 timeout=ClientTimeout(total=total_s, connect=min(CONNECT_S, total_s / 2)),
                 # A redirect would be a second request, and a failure to reach its target proves nothing of the first;
                 # what a customer wrote goes nowhere but to the address that was configured.

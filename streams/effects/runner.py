@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from pydantic import JsonValue
+
 from agents.stage import Effect
-from schemas.effects import EffectRequest
 from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of, derived_id
 from schemas.record import Record
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 START_WITHIN = 5.0
 """Seconds from the attempt's record to its call: later, it is discarded, so that a resumed zombie sends nothing old."""
+
+DRAIN_S = 10.0
+"""Less than a rebalance waits."""
 
 
 def end_record(stage: str, key: str, end: EffectEnded, now: datetime, correlation_id: str | None) -> Record:
@@ -38,8 +42,9 @@ def ended(effect_id: str, outcome: Outcome) -> EffectEnded:
     match outcome:
         case Done(result):
             return EffectEnded(effect_id=effect_id, outcome="done", result=result)
-        case Postponed():
-            return EffectEnded(effect_id=effect_id, outcome="postponed")
+        case Postponed(after_s):
+            wait: dict[str, JsonValue] = {} if after_s is None else {"retry_after_s": after_s}
+            return EffectEnded(effect_id=effect_id, outcome="postponed", result=wait)
         case Unknown():
             return EffectEnded(effect_id=effect_id, outcome="unknown")
 
@@ -47,12 +52,12 @@ def ended(effect_id: str, outcome: Outcome) -> EffectEnded:
 class EffectRunner:
     """Performs the effects of one task, each in a task of its own, and hands on how they ended.
 
-    on_end is called in the event loop with the key and the end.
+    on_end is called in the event loop with the key and the end, where that is awaited.
     """
 
     def __init__(self, performers: Performers, on_end: Callable[[str, EffectEnded], None]) -> None:
         self._performers, self._on_end = performers, on_end
-        self._running: dict[asyncio.Task[None], EffectRequest] = {}
+        self._running: set[asyncio.Task[None]] = set()
 
     @property
     def running(self) -> int:
@@ -62,17 +67,21 @@ class EffectRunner:
     def start(self, key: str, effect: Effect, attempted_at: float) -> None:
         """Perform the effect. attempted_at: time.monotonic() when the attempt was decided, before its commit."""
         task = asyncio.create_task(self._run(key, effect, attempted_at))
-        self._running[task] = effect.request
-        task.add_done_callback(self._running.pop)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def drain(self) -> None:
-        """Wait for the calls under way, as long as they may take."""
+        """Wait for the calls under way, as long as a message takes. What takes longer is cut off: it ends unknown."""
         if self._running:
-            longest = max(request.ends_within_s for request in self._running.values())
-            await asyncio.wait(set(self._running), timeout=longest)
+            _, late = await asyncio.wait(self._running.copy(), timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _run(self, key: str, effect: Effect, attempted_at: float) -> None:
-        self._on_end(key, ended(effect.id, await self._outcome(effect, attempted_at)))
+        outcome = await self._outcome(effect, attempted_at)
+        if effect.request.awaited:
+            self._on_end(key, ended(effect.id, outcome))
 
     async def _outcome(self, effect: Effect, attempted_at: float) -> Outcome:
         request = effect.request

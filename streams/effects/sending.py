@@ -6,25 +6,29 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from providers.meta import OPTED_OUT, OTHER_FORMAT
 from providers.provider import Call, Provider
 from providers.registry import PROVIDERS
-from schemas.effects import SendRequest, SendResult
+from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock
+from streams.effects.attachments import Attachments
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
 from streams.effects.http import NoAnswer, NotSent, Transport
 from streams.effects.runner import START_WITHIN
+from streams.effects.templates import LIST_S, TemplateCache
 
 logger = logging.getLogger(__name__)
 
-LOOKUP_S: Final = 3.0
 TOTAL_S: Final = 9.5
 """Less than the runtime gives an effect: a call that it cuts off is unknown, even where nothing was sent."""
 
+SIGNAL_S: Final = 4.0
+
 UNREACHABLE: Final = SendResult(answer="retry", message="the provider can't be reached")
 WINDOW_CLOSED: Final = SendResult(answer="window_closed", message="the 24-hour window closed before the call")
-LIST_UNREACHABLE: Final = SendResult(answer="template_unavailable", message="the list of templates can't be reached")
+UNCLEAR: Final = SettleResult(answer="unclear")
 
 
 class Sender:
@@ -32,7 +36,8 @@ class Sender:
 
     newest: a channel's newest settings; raises LookupError. clock: what a message's not_after is judged by. base_urls:
     of the REST APIs, by provider, and by provider/service. webhook_url: a channel's, as its provider reaches it; None:
-    it can't. total_s: seconds for all that one send takes.
+    it can't. attachments: None: there is no media store. total_s: seconds for all that one send takes, but for uploads.
+    templates: what is known of the accounts' templates.
     """
 
     def __init__(
@@ -43,11 +48,13 @@ class Sender:
         base_urls: Mapping[str, str],
         *,
         webhook_url: Callable[[ChannelSettings], str | None] = lambda _settings: None,
+        attachments: Attachments | None = None,
         total_s: float = TOTAL_S,
     ) -> None:
-        self._webhook_url = webhook_url
+        self._webhook_url, self._attachments = webhook_url, attachments
         self._transport, self._newest, self._clock = transport, newest, clock
         self._base_urls, self._total_s = base_urls, total_s
+        self.templates = TemplateCache(transport, self._base_url, lambda: clock().timestamp())
 
     async def perform(self, request: SendRequest) -> Outcome:
         """Send the message once. Done holds a SendResult; Unknown: it may have gone; Postponed: it was not tried."""
@@ -57,18 +64,26 @@ class Sender:
             provider = PROVIDERS[settings.provider]
         except LookupError:
             return Postponed()
+        if self._attachments is not None:
+            ready = await self._attachments.prepare(request, provider, settings, self._base_urls[provider.name])
+            if isinstance(ready, Postponed):
+                return ready
+            if isinstance(ready, SendResult):
+                return _done(request, ready)
+            request = ready
         call = provider.plan_send(request, settings, self._webhook_url(settings))
         if isinstance(call, SendResult):
             return _done(request, call)
         if _is_too_late(request, self._clock()):
             return _done(request, WINDOW_CLOSED)
-        if request.check_template and request.template is not None:
-            missing = await self._missing(provider, request.template, settings)
-            if missing is not None:
-                return _done(request, missing)
-            # Only a process that was stopped and resumed is so late: its successor may have taken the key over.
-            if time.monotonic() - started > START_WITHIN:
-                return Postponed()
+        if request.template is not None:
+            refused = await self._why_no_template(request, request.template, provider, settings)
+            if refused is not None:
+                return _done(request, refused)
+        # A process that was stopped and resumed is so late: its successor may have taken the key over. A file that took
+        # longer to upload is there the next time.
+        if time.monotonic() - started > START_WITHIN:
+            return Postponed()
         try:
             answer = await self._transport(
                 self._base_url(provider, call), call, self._total_s - (time.monotonic() - started)
@@ -82,18 +97,63 @@ class Sender:
         if result is None:
             logger.warning("channel %s: a send ended unknown: an answer that can't be read", request.channel)
             return Unknown()
+        if result.answer == "template_unavailable":
+            self.templates.invalidate(request.channel)
         return _done(request, result)
 
-    async def _missing(self, provider: Provider, template: Template, settings: ChannelSettings) -> SendResult | None:
-        """Why the template can't be used; None if it can."""
-        call = provider.plan_lookup(template, settings)
-        if isinstance(call, SendResult):
-            return call
+    async def _why_no_template(
+        self, request: SendRequest, template: Template, provider: Provider, settings: ChannelSettings
+    ) -> SendResult | None:
+        """Why the template is not sent, as far as the account's list says. It is read where that must be known."""
+        if request.check_template or (request.no_marketing and template.category is None):
+            unusable = await self.templates.why_unusable(provider, settings, template, min(LIST_S, self._total_s / 2))
+            if unusable is not None and request.check_template:
+                return unusable
+        listed = self.templates.known(settings, template)
+        category = template.category or ("" if listed is None else listed.category.lower())
+        if request.no_marketing and category == "marketing":
+            return SendResult(answer="refused", code=OPTED_OUT, message="the customer wants no marketing")
+        unlike = {"NAMED": template.parameters, "POSITIONAL": template.named}
+        if listed is not None and unlike.get(listed.parameter_format):
+            message = f"the template's parameters are {listed.parameter_format.lower()}"
+            return SendResult(answer="refused", code=OTHER_FORMAT, message=message)
+        return None
+
+    async def settle(self, request: SettleRequest) -> Outcome:
+        """Ask the provider once whether it took a message. Done holds a SettleResult."""
+        return Done((await self._settled(request)).model_dump(mode="json", exclude_defaults=True))
+
+    async def _settled(self, request: SettleRequest) -> SettleResult:
         try:
-            answer = await self._transport(self._base_url(provider, call), call, min(LOOKUP_S, self._total_s / 2))
+            settings = self._newest(request.channel)
+        except LookupError:
+            return UNCLEAR
+        provider = PROVIDERS[settings.provider]
+        call = None if provider.settling is None else provider.settling.plan(request, settings)
+        if provider.settling is None or call is None:
+            return UNCLEAR
+        try:
+            answer = await self._transport(self._base_url(provider, call), call, self._total_s)
         except (NotSent, NoAnswer):
-            return LIST_UNREACHABLE
-        return provider.read_lookup(template, answer)
+            return UNCLEAR
+        result = provider.settling.read(request, answer)
+        logger.warning("channel %s: a send that ended unknown was looked up: %s", request.channel, result.answer)
+        return result
+
+    async def signal(self, request: SignalRequest) -> Outcome:
+        """Show that a message was read, if that is possible now. Whatever comes of it changes nothing."""
+        try:
+            settings = self._newest(request.channel)
+        except LookupError:
+            return Postponed()
+        provider = PROVIDERS[settings.provider]
+        call = provider.plan_signal(request, settings)
+        if call is not None:
+            try:
+                await self._transport(self._base_url(provider, call), call, SIGNAL_S)
+            except (NotSent, NoAnswer):
+                return Unknown()
+        return Done()
 
     def _base_url(self, provider: Provider, call: Call) -> str:
         return self._base_urls[f"{provider.name}/{call.service}" if call.service else provider.name]

@@ -163,7 +163,8 @@ class _Check:
                 seen.ends[record.event.effect_id] = (key, replayed.offset)
         for requested in replayed.step.effects:
             self.report.effects += 1
-            seen.effects[requested.effect.id] = (key, replayed.offset)
+            if requested.effect.request.awaited:
+                seen.effects[requested.effect.id] = (key, replayed.offset)
         for out in replayed.step.outgoing:
             self._causes.add(out.record.causation_id or "")
             self._compare(out, replayed.offset, partition.number, seen, due=due)

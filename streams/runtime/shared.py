@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaProducer
 
 from agents.stage import Stage
 from bus.connection import KafkaConnection
+from bus.follower import Apply
 from bus.transactional import transactional_producer
 from streams.clock import Clock
 from streams.effects.contract import Performers
@@ -25,7 +26,8 @@ def _opened() -> asyncio.Event:
 class Environment:
     """What the tasks of a worker share.
 
-    performers: of every type of request that a stage of the worker makes. gate: while it is cleared no task begins
+    performers: of every type of request that a stage of the worker makes. notices: takes the records of notifications,
+    from the start of the worker on. gate: while it is cleared no task begins
     anything. collect: seconds for which an unhurried stage's task collects records before it begins. new_producer:
     (connection, transactional id) -> one not started.
     """
@@ -36,6 +38,7 @@ class Environment:
     clock: Clock
     metrics: Metrics
     performers: Performers = field(default_factory=dict)
+    notices: Apply | None = None
     gate: asyncio.Event = field(default_factory=_opened)
     collect: float = 0.2
     new_producer: Callable[[KafkaConnection, str], AIOKafkaProducer] = transactional_producer

@@ -333,6 +333,7 @@ class Task:
             self.next_offset = position
         self._env.metrics.batches.labels(self.stage.name).observe(time.monotonic() - attempted_at)
         for key, requested in batch.effects:
-            self._correlations[requested.effect.id] = requested.correlation_id
+            if requested.effect.request.awaited:
+                self._correlations[requested.effect.id] = requested.correlation_id
             self._effects.start(key, requested.effect, attempted_at)
         self._in_transaction = False

@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 from agents.stage import Stage
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
-from schemas.topics import CHANNELS
+from schemas.effects import SendRequest
+from schemas.topics import CHANNELS, NOTIFICATIONS
 from streams.runtime.dead_letters import DeadLetterNews, dead_letters_by_stage
 from streams.runtime.processor import Processor, topics_of
 from streams.runtime.progress import Progress
@@ -67,7 +68,10 @@ class Worker:
         self.progress = Progress(env.connection, env.prefix, topology, env.metrics)
         self._transactions = Transactions(env)
         self.runners = [StageRunner(env, self._transactions, stage, instance_id, poll, processor) for stage in stages]
-        self._channels = TopicFollower(env.connection, CHANNELS.full_name(env.prefix), env.settings.apply)
+        self._followers = [TopicFollower(env.connection, CHANNELS.full_name(env.prefix), env.settings.apply)]
+        if env.notices is not None and any(SendRequest in stage.effects for stage in stages):
+            notices = NOTIFICATIONS.full_name(env.prefix)
+            self._followers.append(TopicFollower(env.connection, notices, env.notices, from_now=True))
         self._ticker: asyncio.Task[None] | None = None
         self._last_tick = time.monotonic()
         self._news = DeadLetterNews()
@@ -81,7 +85,8 @@ class Worker:
         calm_reconnects()
         gc.set_threshold(COLLECT_GARBAGE_AFTER, *gc.get_threshold()[1:])
         try:
-            await self._channels.start()
+            for follower in self._followers:
+                await follower.start()
             await self.progress.start()
             await self._check_topics()
             await self._transactions.start()
@@ -116,14 +121,16 @@ class Worker:
     async def _disconnect(self) -> None:
         await self._transactions.stop()
         await self.progress.stop()
-        await self._channels.stop()
+        for follower in self._followers:
+            await follower.stop()
 
     async def run(self, until: asyncio.Event) -> None:
         """Start, run until the event is set, stop. Raises StageCrashed."""
         await self.start()
         try:
             while not until.is_set():
-                self._channels.check()
+                for follower in self._followers:
+                    follower.check()
                 if self._ticker is not None and self._ticker.done():
                     self._ticker.result()
                 crashed = [runner.stage.name for runner in self.runners if runner.crashed]

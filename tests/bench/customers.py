@@ -9,7 +9,8 @@ from types import TracebackType
 import orjson
 from pydantic import JsonValue
 
-from simulation.sandbox.stand_in import Business, Customer, callback_body, content, message_row, status_row
+from simulation.sandbox.engagelab.callbacks import Business, callback_body, content, message_row, status_row
+from simulation.sandbox.happenings import Customer
 from streams.clock import wall_clock
 from tests.bench.connection import Connection, Server, connect, post_request
 from tests.bench.session import NoResult

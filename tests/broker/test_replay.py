@@ -50,8 +50,11 @@ async def bench(kafka: KafkaConnection, tmp_path_factory: pytest.TempPathFactory
     settings = load_settings().model_copy(update={"kafka": kafka, "data_dir": tmp_path_factory.mktemp("data")})
     async with running(settings) as bench:
         asks_ai = [scenario for scenario in SCENARIOS if any(step.ai is not None for step in scenario.steps)]
+        files = [
+            scenario for scenario in SCENARIOS if any(step.inbound and step.inbound.link for step in scenario.steps)
+        ]
         waits = [scenario for scenario in SCENARIOS if scenario.steps[-1].kind is None]
-        for scenario in (*SCENARIOS[:: len(SCENARIOS) // 12], *asks_ai[:4], *waits[::12]):
+        for scenario in (*SCENARIOS[:: len(SCENARIOS) // 12], *asks_ai[:4], *files[:1], *waits[::12]):
             await bench.perform(scenario, False)
         yield bench
 

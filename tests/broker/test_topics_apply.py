@@ -30,7 +30,7 @@ async def admin(kafka: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClient]:
 async def existing_inbox(admin: AIOKafkaAdminClient, topic_prefix: str) -> str:
     """Made by somebody else: too few partitions, kept for an hour, and compressed, which is their own affair."""
     name = INBOX.full_name(topic_prefix)
-    configs = {"retention.ms": "3600000", "compression.type": "gzip"}
+    configs = {"retention.ms": "3600000", "compression.type": "gzip", "max.message.bytes": "4194304"}
     await admin.create_topics([NewTopic(name, num_partitions=2, replication_factor=1, topic_configs=configs)])
     return name
 
@@ -54,7 +54,7 @@ async def test_missing_topics_are_created_as_the_registry_wants_them(
     inbox = await config_of(admin, INBOX.full_name(topic_prefix))
     assert inbox["cleanup.policy"] == "delete"
     assert inbox["retention.ms"] == str(7 * 24 * 3600 * 1000)
-    assert inbox["max.message.bytes"] == "4194304"
+    assert inbox["max.message.bytes"] == "5242880"
     state = await config_of(admin, state_topic("hours").full_name(topic_prefix))
     assert state["cleanup.policy"] == "compact"
     assert state["delete.retention.ms"] == "86400000"
@@ -84,10 +84,11 @@ async def test_two_can_apply_at_the_same_time(kafka: KafkaConnection, topic_pref
     assert (after.missing, after.differences) == ((), ())
 
 
-async def test_differences_are_reported_and_left_alone(
+async def test_differences_are_reported_and_left_alone_but_for_the_largest_record(
     kafka: KafkaConnection, topic_prefix: str, existing_inbox: str, admin: AIOKafkaAdminClient
 ) -> None:
     done = await apply(kafka, topic_prefix, (INBOX,), partitions=4, replication_factor=1)
+    assert done.fixed == (Difference(existing_inbox, "max.message.bytes", "4194304", "5242880"),)
     assert done.created == ()
     assert Difference(existing_inbox, PARTITIONS, "2", "4") in done.left
     assert Difference(existing_inbox, "retention.ms", "3600000", "604800000") in done.left

@@ -3,8 +3,10 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
+from io import BytesIO
 from pathlib import Path
 
+import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -12,9 +14,10 @@ from bus.connection import KafkaConnection, client_options
 from deploy.channels_file import load_channels_file
 from deploy.kafka.topics import apply
 from deploy.settings import load_settings
+from schemas.events.inbox import MessageReceived
 from schemas.events.operations import DeadLettered
 from schemas.record import Record, encode
-from schemas.topics import CHANNELS, DEAD_LETTERS, TIMERS, state_topic
+from schemas.topics import CHANNELS, DEAD_LETTERS, INBOX, TIMERS, state_topic
 from simulation.scenario.broker_run import Bench, running
 from streams.clock import wall_clock
 from streams.runtime.metrics import Metrics
@@ -24,7 +27,8 @@ from streams.runtime.worker import Worker
 from tests.broker.counting import COUNT, COUNTS, NUMBERS, Counted, Number
 from tests.support.reading import committed_records, until
 
-MEBIBYTE = 1 << 20
+LARGEST = 3 << 20
+"""Bytes of a callback that ingress takes."""
 
 
 async def dead_letters(kafka: KafkaConnection, prefix: str) -> list[DeadLettered]:
@@ -66,25 +70,26 @@ async def bench(kafka: KafkaConnection, tmp_path: Path) -> AsyncIterator[Bench]:
     path = tmp_path / "channels.yaml"
     path.write_text("agents: []\nchannels: [{id: wa1, phone_number: '+34600000001', dev_key: k, dev_secret: s}]\n")
     async with running(load_settings().model_copy(update={"kafka": kafka, "data_dir": tmp_path})) as bench:
-        await bench.ingress.save(load_channels_file(path))
+        await bench.control.save(load_channels_file(path))
+        await bench.ingress.caught_up()
         yield bench
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (lambda: b'{"rows": ["' + b'"' * (MEBIBYTE - 11), "invalid_json"),
-        (lambda: b'{"rows": [{"status": ' + b"\\u0000" * ((MEBIBYTE - 21) // 6), "invalid_json"),
-        (lambda: b'{"rows": [{"server": "whatsapp", "x": "' + b"\\n" * ((MEBIBYTE - 43) // 2) + b'"}]}', None),
+        (lambda: b'{"rows": ["' + b'"' * (LARGEST - 11), "invalid_json"),
+        (lambda: b'{"rows": [{"status": ' + b"\\u0000" * ((LARGEST - 21) // 6), "invalid_json"),
+        (lambda: b'{"rows": [{"server": "whatsapp", "x": "' + b"\\n" * ((LARGEST - 43) // 2) + b'"}]}', None),
     ],
-    ids=["a mebibyte of quotes", "a mebibyte of escapes", "a row of a mebibyte of line breaks"],
+    ids=["nothing but quotes", "nothing but escapes", "a row of line breaks"],
 )
 async def test_the_largest_callback_that_is_taken_fits_into_a_dead_letter(
     bench: Bench, body: Callable[[], bytes], reason: str | None
 ) -> None:
     content = body()
     url = bench.ingress.webhook_url(bench.ingress.channels[0])
-    async with bench.http.post(url, data=content, headers={"Content-Type": "application/json"}) as response:
+    async with bench.http.post(url, data=BytesIO(content), headers={"Content-Type": "application/json"}) as response:
         assert response.status == 200
     await asyncio.wait_for(bench.quiet(), 30)
     letters = await dead_letters(bench.env.connection, bench.env.prefix)
@@ -92,3 +97,18 @@ async def test_the_largest_callback_that_is_taken_fits_into_a_dead_letter(
     assert reason is None or letters[0].reason == reason
     if reason is not None:
         assert base64.b64decode(letters[0].body) == content
+
+
+async def test_the_largest_callback_with_a_thousand_messages_is_processed(bench: Bench) -> None:
+    rows = [{"message_id": str(n), "to": "34600000001", "from": "34611000001", "server": "whatsapp", "response": {
+        "event": "received", "response_data": {"message": {"type": "text", "text": {"body": "x" * 2_900}}}}}
+        for n in range(1, 1_001)]  # fmt: skip
+    content = orjson.dumps({"total": len(rows), "rows": rows})
+    content += b" " * (LARGEST - len(content))
+    url = bench.ingress.webhook_url(bench.ingress.channels[0])
+    async with bench.http.post(url, data=BytesIO(content), headers={"Content-Type": "application/json"}) as response:
+        assert response.status == 200
+    await asyncio.wait_for(bench.quiet(), 60)
+    inbox = await committed_records(bench.env.connection, bench.env.prefix, INBOX)
+    assert sum(isinstance(record.event, MessageReceived) for record in inbox) == len(rows)
+    assert await dead_letters(bench.env.connection, bench.env.prefix) == []

@@ -198,12 +198,18 @@ def check_commands(history: History) -> Iterator[Violation]:
 
 
 def check_ids(history: History) -> Iterator[Violation]:
-    """No record is on its topic twice."""
+    """No record is on its topic twice, but a callback that the spool published again, and what intake makes of it."""
+    delivered = Counter(one.id for one in history.envelopes(WEBHOOKS))
+    again = {id for id, count in delivered.items() if count > 1}
     for topic in history.messages:
         reported = history.envelopes(topic)
         # Whoever takes a task over ends its pending effects anew; its predecessor's end may be on its way. The second
         # is ignored.
-        ids = Counter((one.id, one.subject) for one in reported if one.type != EffectEnded.type)
+        ids = Counter(
+            (one.id, one.subject)
+            for one in reported
+            if one.type != EffectEnded.type and again.isdisjoint((one.id, one.causation_id))
+        )
         for (id, key), count in ids.items():
             if count > 1:
                 yield Violation("record doubled", key, f"{topic.name}: {id}, {count} times")

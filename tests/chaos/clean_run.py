@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pydantic import SecretStr
-
-from ingress.journal import Change
+from desk.journal import Change
 from providers.registry import PROVIDERS
 from schemas.codec import from_kafka, to_kafka
 from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest
@@ -29,24 +27,16 @@ from schemas.settings.channel import (
     apply_change,
 )
 from schemas.settings.channels_file import Agent
+from schemas.settings.credentials import ProviderName
 from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WEBHOOKS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiStandIn
+from simulation.sandbox.calls import CallbackRequest, ScheduledCallback
+from simulation.sandbox.happenings import Customer, Quote, Reported, SentMessage, Written
 from simulation.sandbox.in_memory import InMemory
-from simulation.sandbox.stand_in import (
-    Business,
-    Customer,
-    Faults,
-    Provider,
-    Quote,
-    ScheduledCallback,
-    callback_body,
-    channel_message_id,
-    content,
-    message_row,
-    provider_message_id,
-    status_row,
-)
+from simulation.sandbox.providers import Providers
+from simulation.sandbox.receipts import Faults
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.driver_run import at_once
 from streams.driver import Driver
 from streams.effects.contract import Done, Outcome
@@ -60,14 +50,14 @@ ACCOUNT: Final = "acme"
 _BY_INGRESS: Final[Mapping[str, Topic]] = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
 
 
-def _channel(id: str, number: int, **settings: object) -> ChannelSettings:
+def _channel(id: str, number: int, provider: ProviderName, **settings: object) -> ChannelSettings:
     common = {
+        **STAND_INS[provider].make_credentials(id),
+        "provider": provider,
         "id": id,
         "account": ACCOUNT,
         "revision": 1,
         "phone_number": f"+3197000000{number}",
-        "dev_key": id,
-        "dev_secret": SecretStr("s"),
         "human_agents": ("a1", "a2"),
         "greeting": Greeting(enabled=True, text="Welkom"),
         "csat": Csat(enabled=True, text="Van 1 tot 5?"),
@@ -76,13 +66,24 @@ def _channel(id: str, number: int, **settings: object) -> ChannelSettings:
     return ChannelSettings.model_validate(common | settings)
 
 
-SHOP: Final = _channel("shop", 1, assignment=Assignment(strategy="workload", workload_default=2))
+SHOP: Final = _channel("shop", 1, "engagelab", assignment=Assignment(strategy="workload", workload_default=2))
 BOT: Final = _channel(
-    "bot", 2, ai=Ai(enabled=True, agents=(AiAgent(id="robot"),)), assignment=Assignment(strategy="sequential")
+    "bot",
+    2,
+    "whatsapp_cloud",
+    ai=Ai(enabled=True, agents=(AiAgent(id="robot"),)),
+    assignment=Assignment(strategy="sequential"),
 )
 NIGHT: Final = _channel(
-    "night", 3, business_hours=BusinessHours(enabled=True, timezone="Europe/Madrid", unavailable_message="Dicht")
+    "night",
+    3,
+    "twilio",
+    business_hours=BusinessHours(enabled=True, timezone="Europe/Madrid", unavailable_message="Dicht"),
 )
+
+
+def _webhook_url(channel: ChannelSettings) -> str:
+    return f"https://livedesk.example/{channel.id}"
 
 
 def key_of(contact: str, channel: ChannelSettings = SHOP) -> str:
@@ -94,15 +95,14 @@ class CleanRun:
 
     def __init__(self) -> None:
         self._store = SettingsStore(str)
-        accounts = [
-            Account(dev_key=one.id, dev_secret=SecretStr("s"), phone_number=one.phone_number)
-            for one in (SHOP, BOT, NIGHT)
-        ]
-        self._provider = Provider(accounts, faults=Faults(duplicate=0.3, reorder=0.2))
+        accounts = [Account.of(one) for one in (SHOP, BOT, NIGHT)]
+        self._provider = Providers(accounts, faults=Faults(duplicate=0.3, reorder=0.2))
         self._driver = Driver(self._store, self._perform, START)
         self._posts: list[ScheduledCallback] = []
         sandbox = InMemory(self._provider, AiStandIn(), lambda: self.now, self._posts.extend)
-        self._sender = Sender(sandbox, self._store.newest, lambda: self.now, dict.fromkeys(PROVIDERS, ""))
+        self._sender = Sender(
+            sandbox, self._store.newest, lambda: self.now, dict.fromkeys(PROVIDERS, ""), webhook_url=_webhook_url
+        )
         self._firings: list[Record] = []
         self._ids = 0
         self._messages: dict[str, str] = {}
@@ -162,19 +162,15 @@ class CleanRun:
         quotes: str | None = None,
     ) -> None:
         """A customer writes. late: how far the provider's clock is behind. quotes: the id of a message of ours."""
-        number, at = channel.phone_number, self._driver.now - late
-        quote = None
-        if quotes is not None:
-            quote = Quote(provider_message_id(number, quotes), channel_message_id(number, quotes), number)
-        row = message_row(Business(number), Customer(contact, "Bo"), id, at, content("text", text), quote=quote)
-        self._post(channel.id, callback_body([row]))
+        quote = None if quotes is None else Quote(quotes)
+        written = Written(id, Customer(contact, "Bo"), self._driver.now - late, text=text, quotes=quote)
+        self._happen(channel, written)
         self._messages[id] = key_of(contact, channel)
         self._driver.run()
 
     def write_at_once(self, contact: str, ids: tuple[str, ...], channel: ChannelSettings) -> None:
         """A customer's messages come in one callback, so that the second waits while the first is answered."""
-        business, customer, now = Business(channel.phone_number), Customer(contact, "Bo"), self._driver.now
-        self._post(channel.id, callback_body([message_row(business, customer, id, now, content()) for id in ids]))
+        self._happen(channel, *(Written(id, Customer(contact, "Bo"), self._driver.now) for id in ids))
         self._messages.update(dict.fromkeys(ids, key_of(contact, channel)))
         self._driver.run()
 
@@ -196,11 +192,11 @@ class CleanRun:
     def fail_last(self, contact: str, channel: ChannelSettings = SHOP) -> None:
         """The provider reports that the last message did not reach the customer."""
         entry = next(entry for entry in reversed(self._provider.log) if entry.contact == contact and entry.message_id)
-        business, customer = Business(channel.phone_number), Customer(contact, "Bo")
-        row = status_row(
-            business, customer, entry.message_id or "", "sent_failed", self.now, custom_args=entry.custom_args
-        )
-        self._posts.append(ScheduledCallback(self.now, channel.id, callback_body([row])))
+        stand_in = STAND_INS[channel.provider]
+        echo = stand_in.echo(entry.id or "", entry.conversation or "", _webhook_url(channel))
+        failed = Reported(SentMessage(entry.id or "", Customer(contact, "Bo"), echo=echo), "sent_failed", self.now)
+        for request in stand_in.render(Account.of(channel), [failed]):
+            self._posts.append(ScheduledCallback(self.now, channel.id, request))
 
     def last_sent(self, contact: str) -> str:
         """The id of the last message that the customer got."""
@@ -216,7 +212,7 @@ class CleanRun:
                 post = self._posts.pop(posts[0][1])
                 self._driver.now = max(self._driver.now, post.at)
                 self._receipts[len(post.body)] += 1
-                self._post(post.dev_key, post.body)
+                self._post(post.account, post.request)
                 self._driver.run()
             elif deadline is not None and deadline <= until:
                 self._record_firing(deadline)
@@ -247,8 +243,13 @@ class CleanRun:
             receipts=self._receipts,
         )
 
-    def _post(self, channel: str, body: bytes) -> None:
-        event = WebhookReceived(provider="engagelab", body=body)
+    def _happen(self, channel: ChannelSettings, *written: Written) -> None:
+        for request in STAND_INS[channel.provider].render(Account.of(channel), written):
+            self._post(channel.id, request)
+
+    def _post(self, channel: str, request: CallbackRequest) -> None:
+        query = request.to.partition("?")[2]
+        event = WebhookReceived(provider=self._channels[channel].provider, body=request.body, query=query)
         stamp = (channel, self._channels[channel].revision)
         record = Record(self._id(), "/livedesk/ingress", self._driver.now, channel, event, *stamp)
         self._driver.write(WEBHOOKS, record)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from simulation.sandbox.stand_in import STAND_INS
 from tests.chaos.points import Order, Point
 from tests.chaos.schedule import OF_BROKER, OF_PROVIDER, Fault, Kind
 from tests.chaos.system import CHANNELS, ChaosWorker, System
@@ -213,6 +214,13 @@ class Saboteur:
                 await self._system.restart_broker(fault.seconds, by_force=True)
             case Kind.RESTART_BROKER:
                 await self._system.restart_broker(fault.seconds, by_force=False)
+            case Kind.BROKER_AND_INGRESS:
+                # What ingress took meanwhile is in its spool.
+                away = asyncio.create_task(self._system.restart_broker(fault.seconds, by_force=True))
+                for _ in range(2):
+                    await asyncio.sleep(fault.seconds / 3)
+                    self._system.stack.ingress.kill()
+                await away
             case _:
                 await asyncio.sleep(self._broker_came + LOADED_AFTER_S - time.monotonic())
                 # To its clients a stopped process is a machine that is cut off: no answer, no reset.
@@ -232,14 +240,15 @@ class Saboteur:
             await asyncio.sleep(fault.seconds)
             sandbox.signal(signal.SIGCONT)
             return True
-        times = fault.count
+        times, channel = fault.count, self._system.stack.channels.channels[int(fault.pick * CHANNELS)]
+        codes = STAND_INS[channel.provider].codes
         behaviours: dict[Kind, dict[str, object]] = {
             Kind.PROVIDER_LOSES: {"answer": "timeout", "times": times, "receipts": fault.pick < 0.5},
-            Kind.PROVIDER_REFUSES: {"answer": "refuse", "code": 5002, "times": times},
-            Kind.PROVIDER_RETRIES: {"answer": "refuse", "code": 1000, "times": times},
+            Kind.PROVIDER_REFUSES: {"answer": "refuse", "code": codes["recipient"][0], "times": times},
+            Kind.PROVIDER_RETRIES: {"answer": "refuse", "code": codes["retry"][0], "times": times},
             Kind.PROVIDER_UNREACHABLE: {"answer": "unreachable", "times": times},
         }
-        body = behaviours[fault.kind] | {"dev_key": f"key{int(fault.pick * CHANNELS)}"}
+        body = behaviours[fault.kind] | {"account": channel.id}
         url = f"{self._system.stack.sandbox_url}/sandbox/behaviour"
         try:
             async with (

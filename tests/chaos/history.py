@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,10 +14,12 @@ from agents.stage import Stage
 from schemas.codec import from_kafka
 from schemas.effects import AiResult
 from schemas.event import Event
+from schemas.events.callbacks import WebhookReceived
 from schemas.events.operations import TimersFired
 from schemas.record import Record
 from schemas.topics import TIMERS, WEBHOOKS, Topic
-from simulation.sandbox.stand_in import LogEntry
+from simulation.sandbox.providers import LogEntry
+from simulation.sandbox.stand_in import STAND_INS
 from streams.replay.rebuild import Input, Replayed, replay
 from streams.state import TaskState
 from streams.step import SettingsLookup
@@ -156,11 +158,10 @@ class History:
 
 
 def _rows(message: Message) -> Iterator[InboundRow | ReceiptRow]:
-    channel = message.key.decode()
-    for row in orjson.loads(message.value or b"")["rows"]:
-        if "response" in row:
-            data = row["response"]["response_data"]
-            key, text = f"{channel}:{data['contact']['wa_id']}", data["message"].get("text", {}).get("body")
-            yield InboundRow(key, data["channel_message_id"], datetime.fromtimestamp(row["itime"], UTC), text)
-        else:
-            yield ReceiptRow(row["message_id"], row["status"]["message_status"])
+    record = from_kafka(WEBHOOKS, message.value, message.headers)
+    assert isinstance(record.event, WebhookReceived)
+    read = STAND_INS[record.event.provider].read(record.event.body)
+    for row in read.inbound:
+        yield InboundRow(f"{record.subject}:{row.contact}", row.id, row.at or record.time, row.text)
+    for receipt in read.receipts:
+        yield ReceiptRow(receipt.message_id, receipt.status)

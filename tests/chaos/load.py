@@ -13,21 +13,15 @@ import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from schemas.ids import channel_of, contact_of, conversation_key
-from simulation.sandbox.stand_in import (
-    Business,
-    Customer,
-    Quote,
-    callback_body,
-    channel_message_id,
-    content,
-    message_row,
-    provider_message_id,
-)
+from schemas.settings.channel import ChannelSettings
+from simulation.sandbox.accounts import Account
+from simulation.sandbox.happenings import Customer, Quote, Written
+from simulation.sandbox.stand_in import STAND_INS
 from simulation.stack import Stack
 from streams.clock import wall_clock
 from tests.chaos.administration import Administration
 from tests.chaos.posting import Asked, Poster
-from tests.chaos.system import AI_AGENT, AI_CHANNEL, SURVEY, phone_number
+from tests.chaos.system import AI_AGENT, AI_CHANNEL, SURVEY
 
 LANES = 64
 TALKING = 10
@@ -81,7 +75,7 @@ class Load:
         self._stack, self._rates = stack, rates
         self._rng = random.Random(f"load:{seed}")
         self._administration = Administration(stack.control_url, random.Random(f"desk:{seed}"))
-        self._urls = {channel.id: stack.webhook_url(channel) for channel in stack.channels.channels}
+        self._channels = {channel.id: channel for channel in stack.channels.channels}
         self._recent: list[str] = []
         self._resolved: list[str] = []
         self.asked = Asked()
@@ -90,7 +84,7 @@ class Load:
         """Returns when all is acknowledged. began: time.monotonic() of second 0."""
         timeout = ClientTimeout(total=10)
         async with ClientSession(timeout=timeout, connector=TCPConnector(limit=0)) as http:
-            poster = Poster(http, self.asked)
+            poster = Poster(http, self.asked, self._stack.headers)
             total = int(seconds * self._rates.callbacks)
             async with asyncio.TaskGroup() as tasks:
                 for lane in range(LANES):
@@ -106,13 +100,21 @@ class Load:
         # the numbers' order.
         for number in numbers:
             await asyncio.sleep(max(0.0, began + number / self._rates.callbacks - time.monotonic()))
-            channel, key, body = callback(number)
+            channel, written = message(number)
+            key = conversation_key(channel, written.customer.contact)
             for _ in range(1 + (rng.random() < self._rates.duplicates)):
-                answer = await poster.ask("POST", self._urls[channel], body, {200})
-                if not answer.unexpected:
+                if await self._post(poster, self._channels[channel], written):
                     self.asked.messages[message_id(number)] = key
             self._recent.append(key)
             del self._recent[:-RECENT]
+
+    async def _post(self, poster: Poster, channel: ChannelSettings, written: Written) -> bool:
+        """The provider posts a customer's message. Whether it was acknowledged."""
+        stand_in, url = STAND_INS[channel.provider], self._stack.webhook_url(channel)
+        (request,) = stand_in.render(Account.of(channel), [written])
+        headers = {**stand_in.sign(channel, url, request, wall_clock()), "Content-Type": request.content_type}
+        answer = await poster.ask("POST", url, request.body, {200}, headers)
+        return not answer.unexpected
 
     # --- agents ----------------------------------------------------------------------------------------------------
 
@@ -132,6 +134,7 @@ class Load:
             if key is None:
                 continue
             url = f"{self._stack.control_url}/v1/channels/{channel_of(key)}/conversations/{contact_of(key)}/commands"
+            url += "?wait=0"
             id = f"{kind}{number}"
             body = {"type": kind, "id": id, "by": rng.choice(("a1", "a1", "a2", "a3", "a4")), **command(kind, key, rng)}
             # 409: whom it names was deleted meanwhile.
@@ -158,14 +161,10 @@ class Load:
     async def _rate(self, poster: Poster, key: str, id: str, rng: random.Random) -> None:
         await asyncio.sleep(rng.uniform(1.5, 6))
         channel, contact = channel_of(key), contact_of(key)
-        number = phone_number(channel)
-        quote = None
-        if rng.random() < 0.5 and (survey := await self._survey(contact)) is not None:
-            quote = Quote(provider_message_id(number, survey), channel_message_id(number, survey), number)
-        said = content("text", str(rng.randint(1, 5)))
-        row = message_row(Business(number), Customer(contact, "Eva"), id, wall_clock(), said, quote=quote)
-        answer = await poster.ask("POST", self._urls[channel], callback_body([row]), {200})
-        if not answer.unexpected:
+        survey = await self._survey(contact) if rng.random() < 0.5 else None
+        quote = None if survey is None else Quote(survey)
+        written = Written(id, Customer(contact, "Eva"), wall_clock(), text=str(rng.randint(1, 5)), quotes=quote)
+        if await self._post(poster, self._channels[channel], written):
             self.asked.messages[id] = key
 
     async def _survey(self, contact: str) -> str | None:
@@ -204,13 +203,11 @@ def message_id(number: int) -> str:
     return f"m{number}"
 
 
-def callback(number: int) -> tuple[str, str, bytes]:
-    """Channel, conversation key and body of a numbered callback."""
+def message(number: int) -> tuple[str, Written]:
+    """Channel and message of a numbered callback."""
     lane, turn = number % LANES, number // LANES
     generation, place = turn // (TALKING * MESSAGES), turn % TALKING
     contact = f"346{lane:02d}{generation * TALKING + place:06d}"
     channel = f"wa{CHANNEL_OF_LANE[lane % len(CHANNEL_OF_LANE)]}"
-    business, customer = Business(phone_number(channel)), Customer(contact, "Eva")
     at = wall_clock() - LATE.get(place, timedelta())
-    row = message_row(business, customer, message_id(number), at, content("text", f"number {number}"))
-    return channel, conversation_key(channel, contact), callback_body([row])
+    return channel, Written(message_id(number), Customer(contact, "Eva"), at, text=f"number {number}")

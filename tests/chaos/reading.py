@@ -18,7 +18,7 @@ from bus.connection import client_options
 from schemas.record import milliseconds
 from schemas.topics import CHANNELS, TOPICS, Topic, state_topic
 from simulation.demo.clients import Callbacks
-from simulation.sandbox.stand_in import LogEntry
+from simulation.sandbox.providers import LogEntry
 from streams.clock import wall_clock
 from streams.runtime.metrics import Metrics
 from streams.runtime.progress import Progress

@@ -20,7 +20,7 @@ from tests.chaos.load import Load, Rates
 from tests.chaos.posting import Asked
 from tests.chaos.reading import Rest, broker_errors, read_history, settle
 from tests.chaos.schedule import Fault, Limits, draw
-from tests.chaos.system import CHANNELS, System
+from tests.chaos.system import System
 from tests.chaos.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -131,8 +131,8 @@ async def _come_to_rest(system: System) -> tuple[Rest, float]:
     for process in (system.stack.sandbox, system.stack.ingress, *system.workers.values()):
         process.signal(signal.SIGCONT)
     async with ClientSession() as http:
-        for number in range(CHANNELS):
-            body = {"answer": "accept", "dev_key": f"key{number}"}
+        for channel in system.stack.channels.channels:
+            body = {"answer": "accept", "account": channel.id}
             async with http.post(f"{system.stack.sandbox_url}/sandbox/behaviour", json=body) as response:
                 assert response.status == 200
     with suppress(TimeoutError):

@@ -33,6 +33,7 @@ CHANNELS = 4
 AI_CHANNEL, AI_AGENT, CLOSED_CHANNEL = "wa2", "bot", "wa3"
 SURVEY = "How was it, from 1 to 5?"
 """Each channel has a way of its own: limits; rules, turns and one conversation a customer; the AI agent; closed hours.
+All providers are there.
 
 Those with limits share an account, as an agent's load is of the whole account.
 """
@@ -58,8 +59,12 @@ channels:
   - id: wa1
     account: acme1
     phone_number: "+34600000001"
-    dev_key: key1
-    dev_secret: secret1
+    provider: whatsapp_cloud
+    phone_number_id: "100000000000001"
+    business_account_id: "20000000000001"
+    access_token: token1
+    app_secret: secret1
+    verify_token: verify1
     human_agents: [a1, a2, a3, a4, a5, a6]
     greeting: {{enabled: true, text: "Hi"}}
     csat: {{enabled: true, text: "{SURVEY}", repeat: per_conversation}}
@@ -73,8 +78,9 @@ channels:
   - id: {AI_CHANNEL}
     account: acme1
     phone_number: "+34600000002"
-    dev_key: key2
-    dev_secret: secret2
+    provider: twilio
+    account_sid: AC00000000000000000000000000000002
+    auth_token: token2
     human_agents: [a1, a2, a3, a4, a5]
     greeting: {{enabled: true, text: "Hi"}}
     csat: {{enabled: true, text: "{SURVEY}"}}
@@ -84,8 +90,12 @@ channels:
   - id: {CLOSED_CHANNEL}
     account: acme0
     phone_number: "+34600000003"
-    dev_key: key3
-    dev_secret: secret3
+    provider: whatsapp_cloud
+    phone_number_id: "100000000000003"
+    business_account_id: "20000000000003"
+    access_token: token3
+    app_secret: secret3
+    verify_token: verify3
     human_agents: [a1, a2, a3, a4, a5, a6]
     greeting: {{enabled: true, text: "Hi"}}
     csat: {{enabled: true, text: "{SURVEY}"}}
@@ -93,11 +103,6 @@ channels:
     business_hours: {{enabled: true, timezone: Europe/Madrid, unavailable_message: "Closed"}}
     conversation: {{close_after: 15s, auto_resolve_after: 20s, goodbye_message: "Bye"}}
 """
-
-
-def phone_number(channel: str) -> str:
-    """The channel's own number."""
-    return f"+3460000000{channel.removeprefix('wa')}"
 
 
 class ChaosWorker(ManagedProcess):

@@ -7,7 +7,7 @@ import pytest
 
 from streams.topology import TOPOLOGY
 from tests.chaos.administration import draw_change
-from tests.chaos.load import LANES, Rates, callback
+from tests.chaos.load import LANES, Rates, message
 from tests.chaos.points import CALLS, Point
 from tests.chaos.reading import broker_errors
 from tests.chaos.schedule import LAST_S, STOP_POINTS, Kind, Limits, draw
@@ -47,7 +47,7 @@ def test_an_outage_is_as_long_as_allowed() -> None:
 def test_a_customers_callbacks_are_posted_in_order_by_one_lane() -> None:
     lanes: dict[str, set[int]] = {}
     for number in range(5_000):
-        lanes.setdefault(callback(number)[1], set()).add(number % LANES)
+        lanes.setdefault(message(number)[1].customer.contact, set()).add(number % LANES)
     assert all(len(used) == 1 for used in lanes.values())
     assert len(lanes) > 500
 

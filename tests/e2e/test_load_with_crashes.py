@@ -20,7 +20,8 @@ from schemas.events.conversation import ConversationMessageReceived, Conversatio
 from schemas.events.receipts import SendUnknown
 from schemas.events.sending import SendGreeting
 from schemas.topics import CONVERSATIONS, DEAD_LETTERS, OUTBOUND, RECEIPTS, WEBHOOKS
-from simulation.sandbox.stand_in import Business, Customer, callback_body, content, message_row
+from simulation.sandbox.engagelab.callbacks import Business, callback_body, content, message_row
+from simulation.sandbox.happenings import Customer
 from simulation.stack import Ports, Stack
 from streams.clock import wall_clock
 from streams.runtime.metrics import Metrics

@@ -1,11 +1,13 @@
 """The conversations stage on a bench, with one contact: what tests of it say in a line."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from agents.conversations.decide import CONVERSATIONS
 from agents.conversations.rows import Conversation
 from schemas.event import Event
 from schemas.events.ai import AiRequested
+from schemas.events.content import Outgoing
 from schemas.events.conversation import Assignee, ConversationCommandRefused, Status, Template
 from schemas.events.inbox import (
     AddNote,
@@ -56,9 +58,11 @@ def channel(
     ai: bool = True,
     csat: Csat = RATE_US,
     members: tuple[str, ...] = ("ana", "ben"),
+    provider: Literal["engagelab", "whatsapp_cloud", "twilio"] = "engagelab",
 ) -> ChannelSettings:
     return ChannelSettings(
         id="kiosk",
+        provider=provider,
         account="acme",
         phone_number="+4930901820",
         human_agents=members,
@@ -115,9 +119,15 @@ class ConversationBench:
         return self.feed(NoticeReceived(kind=kind, message_id=id, refers_to="m1"))
 
     def reply(
-        self, id: str, *, by: str = "ana", text: str | None = "Hallo", template: Template | None = None
+        self,
+        id: str,
+        *,
+        by: str = "ana",
+        text: str | None = "Hallo",
+        template: Template | None = None,
+        content: Outgoing | None = None,
     ) -> list[Emitted]:
-        return self.feed(Reply(command_id=id, by=by, text=text, template=template))
+        return self.feed(Reply(command_id=id, by=by, text=text, template=template, content=content))
 
     def resolve(self, id: str, *, by: str = "ana") -> list[Emitted]:
         return self.feed(Resolve(command_id=id, by=by))

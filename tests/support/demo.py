@@ -49,10 +49,10 @@ from schemas.topics import (
 )
 from simulation.demo.count import Summary, summarize
 from simulation.demo.facts import COUNTED, Evidence, Facts
-from simulation.demo.plan import NO_SURVEY, Customer, Kind, Rating, Work
+from simulation.demo.plan import CHANNELS_OF, NO_SURVEY, Customer, Kind, Rating, Work
 from simulation.demo.play import Resolved
+from simulation.sandbox.providers import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
-from simulation.sandbox.stand_in import LogEntry
 
 AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
 STEPS = ("accepted", "sent", "delivered")
@@ -67,7 +67,8 @@ def channel(id: str, *agents: str) -> ChannelSettings:
 
 
 def inbound(id: str) -> bytes:
-    row = {"response": {"event": "received", "response_data": {"channel_message_id": id}}}
+    data = {"channel_message_id": id, "contact": {"wa_id": "352621000001"}}
+    row = {"itime": int(AT.timestamp()), "response": {"event": "received", "response_data": data}}
     return orjson.dumps({"total": 1, "rows": [row]})
 
 
@@ -81,7 +82,7 @@ def status(id: str, reported: str) -> MessageStatusChanged:
 
 
 def posted(body: bytes, answer: int = 200) -> CallbackAttempt:
-    return CallbackAttempt(AT, "+35220000001", len(body), 1, answer, None)
+    return CallbackAttempt(AT, "+35220000001", len(body), 1, answer, None, delivered=answer == 200)
 
 
 @dataclass
@@ -196,7 +197,9 @@ class Run:
         self, kind: Kind, contact: str, first: tuple[str, ...], second: tuple[str, ...], *, label: str | None = None
     ) -> Life:
         work = Work("so", 1, "called" if label else None, label, None if kind == "early" else 1, "marek")
-        self.customers[contact] = Customer(contact, kind, (first, second), work, Rating("4/5", 4, 1))
+        self.customers[contact] = Customer(
+            contact, kind, CHANNELS_OF[kind][0], (first, second), work, Rating("4/5", 4, 1)
+        )
         of = self.customers[contact].channel
         names = {"conversation_id": f"talk-{kind}", "channel": of, "contact": contact, "contact_name": "Gast"}
         life = Life(self, Header(**names, opened_at=AT, revision=1, status=Status.OPEN))
@@ -264,13 +267,15 @@ class Run:
             LogEntry(
                 seq=seq,
                 at=AT,
-                account="+35220000001",
+                provider="engagelab",
+                account="shop",
                 id=id,
                 contact=contact,
                 type="text",
                 text="so",
                 template=None,
-                custom_args={"id": id},
+                content=None,
+                conversation=None,
                 outcome="accepted",
                 code=None,
                 message_id=f"el-{seq}",

@@ -105,9 +105,13 @@ class Desk:
         self.command(Reply(command_id=id, by="bea", text=text, template=template), contact, channel=channel)
 
     def command(self, command: Command, contact: str, *, channel: str = "shop") -> None:
+        self.write(command, contact, channel=channel)
+        assert not self.events(ConversationCommandRefused)
+
+    def write(self, command: Command, contact: str, *, channel: str = "shop") -> None:
+        """A command, refused or not."""
         self._write(INBOX, f"{channel}:{contact}", command, channel)
         self.driver.run()
-        assert not self.events(ConversationCommandRefused)
 
     def events(self, model: type[Any]) -> list[Any]:
         return [record.event for _, record in self.driver.records if isinstance(record.event, model)]

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
+from uuid import uuid4
 
 from aiohttp import ClientSession, web
 
@@ -20,6 +21,7 @@ from desk.api.callers import Callers
 from desk.api.table import all_routes
 from desk.channel_writer import ChannelWriter
 from desk.directory import DeskDirectory
+from desk.files import DeskFiles
 from desk.front_door import FrontDoor, Means
 from desk.journal import Change, Fill
 from desk.office import Office
@@ -27,6 +29,10 @@ from desk.outcomes import Outcomes
 from desk.people import People
 from ingress.app import build_server
 from ingress.directory import ChannelDirectory, Recheck
+from ingress.metrics import Metrics
+from media.links import Links
+from media.serving import FileServer
+from media.store import MediaStore
 from providers.address import webhook_path, webhook_token
 from providers.provider import Answer, Call
 from schemas.codec import Headers, from_kafka
@@ -40,6 +46,7 @@ from tests.support.access import cheap_passwords, scramble, unscramble
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)
 MAX_BODY = 64 * 1024
+MAX_FILE = 3 << 20
 FILE = parse_channels_file(
     {
         "agents": [{"id": "irene", "state": "online", "teams": ["front"]}, {"id": "paul", "workload": 3}],
@@ -89,6 +96,8 @@ class Ingress:
         require_second_factor: bool = False,
     ) -> None:
         self.kafka = Written()
+        self.links = Links(b"unit")
+        self.store = MediaStore("memory:///")
         self.now = NOW
         self.lookups = 0
         self._applied = 0
@@ -106,6 +115,8 @@ class Ingress:
         self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), self.now, scramble)
         self.writer = ChannelWriter(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.new_change)
+        media = FileServer(self.store, self.links, lambda: self.now)
+        files = DeskFiles(self.store, media, lambda: uuid4().hex, public=public_url is not None, max_bytes=MAX_FILE)
         self.public = build_server(
             self.channels,
             self.kafka,
@@ -115,7 +126,9 @@ class Ingress:
             clock=lambda: self.now,
             new_id=new_id,
             max_body_bytes=MAX_BODY,
+            metrics=Metrics(),
             public_url=public_url,
+            media=media,
         )
         office = Office(
             directory=self.directory,
@@ -124,6 +137,7 @@ class Ingress:
             publisher=self.kafka,
             webhook_url=lambda settings: self.url + self._path(settings),
             call=self._call,
+            files=files,
             prefix="t.",
             clock=lambda: self.now,
             new_id=new_id,

@@ -15,7 +15,7 @@ _ROWID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # All words of a table by row. It keeps no copy of the texts, and follows the table by itself.
 _SQLITE: Final = (
     """CREATE VIRTUAL TABLE {table}_index
-    USING fts5(words, content='', columnsize=0, detail=none, tokenize='ascii', prefix='2 3')""",
+    USING fts5(words, content='', columnsize=0, detail=none, tokenize='ascii', prefix='{prefixes}')""",
     """CREATE TRIGGER {table}_added AFTER INSERT ON {table} BEGIN
     INSERT INTO {table}_index(rowid, words) VALUES (new.doc, new.words); END""",
     """CREATE TRIGGER {table}_changed AFTER UPDATE OF words ON {table} WHEN old.words <> new.words BEGIN
@@ -27,7 +27,8 @@ _SQLITE: Final = (
 _POSTGRESQL: Final = (
     "CREATE INDEX {table}_index ON {table} USING gin (array_to_tsvector(string_to_array(words, ' ')))",
 )
-_SEARCHED: Final = ("conversations", "texts")
+# table -> how long the beginnings are that are indexed by themselves. Numbers have thousands of ends that begin alike.
+_SEARCHED: Final = {"conversations": "2 3 4 5 6", "texts": "2 3 4"}
 
 
 def upgrade() -> None:
@@ -294,7 +295,13 @@ def upgrade() -> None:
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("doc", name="pk_texts"),
     )
+    op.create_table(
+        "words",
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("word", name="pk_words"),
+        sqlite_with_rowid=False,
+    )
     statements = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
-    for table in _SEARCHED:
+    for table, prefixes in _SEARCHED.items():
         for statement in statements[op.get_context().dialect.name]:
-            op.execute(statement.format(table=table))
+            op.execute(statement.format(table=table, prefixes=prefixes))

@@ -10,23 +10,28 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from pydantic import JsonValue
 
-from simulation.sandbox.accounts import digit_id, digits, is_user_id
+from schemas.settings.credentials import Credentials
+from simulation.sandbox.accounts import Account, digit_id, digits, wamid
+from simulation.sandbox.calls import CallbackRequest, Json
+from simulation.sandbox.happenings import (
+    MEDIA_MIME,
+    MEDIA_TYPES,
+    Customer,
+    Happening,
+    ReadCallback,
+    ReadMessage,
+    ReadStatus,
+    Reported,
+    Written,
+)
+from simulation.sandbox.media import FILES_PATH
 
-Json = dict[str, JsonValue]
-
-MEDIA_TYPES = ("image", "video", "audio", "document", "sticker")
-MEDIA_MIME = {
-    "image": "image/jpeg",
-    "video": "video/mp4",
-    "audio": "audio/ogg",
-    "document": "application/pdf",
-    "sticker": "image/webp",
-}
 # Which step of the way a failed message was lost in, and with whom (fields EngageLab docs, confirmed; pairing ours).
 LOSS: dict[str, tuple[int, str]] = {
     "target_invalid": (1, "engagelab"),
@@ -56,29 +61,6 @@ class Business:
 
 
 @dataclass(frozen=True)
-class Customer:
-    """The side of the customer in a callback row. contact: a phone number, or a user id of who shows none."""
-
-    contact: str
-    name: str | None = None
-
-    @property
-    def user_id(self) -> str | None:
-        """Meta's id of a user, where the number is not shown."""
-        return self.contact if is_user_id(self.contact) else None
-
-    @property
-    def wa_id(self) -> str:
-        """Digits, without +; empty where the number is not shown."""
-        return "" if self.user_id else digits(self.contact)
-
-    @property
-    def e164(self) -> str:
-        """The number as rows carry it; empty where it is not shown."""
-        return f"+{self.wa_id}" if self.wa_id else ""
-
-
-@dataclass(frozen=True)
 class Quote:
     """The message that a reply quotes: EngageLab's id, Meta's id, its sender."""
 
@@ -89,17 +71,17 @@ class Quote:
 
 def provider_message_id(phone_number: str, id: str, copy: int = 0) -> str:
     """EngageLab's id of the message sent from a number with custom_args.id; copy n is its n-th repeat."""
-    return "el" + _digest("message", phone_number, id, copy)[:20]
+    return "el" + hashlib.sha256(_seed("message", phone_number, id, copy).encode()).hexdigest()[:20]
 
 
 def channel_message_id(phone_number: str, id: str, copy: int = 0) -> str:
     """Meta's id (wamid) of the message sent from a number with custom_args.id."""
-    return "wamid." + _digest("wamid", phone_number, id, copy)[:32].upper()
+    return wamid(_seed("wamid", phone_number, id, copy))
 
 
-def _digest(kind: str, phone_number: str, id: str, copy: int) -> str:
+def _seed(kind: str, phone_number: str, id: str, copy: int) -> str:
     suffix = f":{copy}" if copy else ""
-    return hashlib.sha256(f"{kind}:{digits(phone_number)}:{id}{suffix}".encode()).hexdigest()
+    return f"{kind}:{digits(phone_number)}:{id}{suffix}"
 
 
 def content(
@@ -212,6 +194,75 @@ def notification_row(event: str, data: Json, at: datetime) -> Json:
 def callback_body(rows: Sequence[Mapping[str, JsonValue]]) -> bytes:
     """The body of one callback request with these rows."""
     return orjson.dumps({"total": len(rows), "rows": list(rows)})
+
+
+def render(account: Account, happenings: Sequence[Happening]) -> tuple[CallbackRequest, ...]:
+    """One callback with a row for everything that happened."""
+    return (CallbackRequest(callback_body([_rendered(account, happening) for happening in happenings])),)
+
+
+def _rendered(account: Account, happening: Happening) -> Json:
+    business, number = Business(account.phone_number, account.business_account_id), account.phone_number
+    match happening:
+        case Written(type="deleted"):
+            return deleted_row(business, happening.customer, happening.target or happening.id, happening.at)
+        case Written():
+            file = happening.file
+            said = content(
+                happening.type,
+                happening.text,
+                link=happening.link if file is None else f"{happening.base_url}{FILES_PATH}/{file.id}",
+                filename=happening.filename,
+                target=happening.target,
+            )
+            return message_row(
+                business, happening.customer, happening.id, happening.at, said, quote=_quote(number, happening)
+            )
+        case Reported(message=message):
+            return status_row(
+                business,
+                message.customer,
+                provider_message_id(number, message.seed, message.copy),
+                happening.status,
+                happening.at,
+                channel_message_id=channel_message_id(number, message.seed, message.copy),
+                custom_args=message.echo if isinstance(message.echo, dict) else None,
+                error_code=happening.error_code,
+                error_message=happening.error_message,
+            )
+
+
+def _quote(number: str, happening: Written) -> Quote | None:
+    quoted = happening.quotes
+    if quoted is None:
+        return None
+    if not quoted.ours:
+        return Quote(digit_id(f"quoted:{quoted.id}"), quoted.id, happening.customer.contact)
+    return Quote(provider_message_id(number, quoted.id), channel_message_id(number, quoted.id), number)
+
+
+def read(body: bytes) -> ReadCallback:
+    """What the rows of a body hold."""
+    rows = orjson.loads(body)["rows"]
+    return ReadCallback(
+        tuple(_read_message(row["response"]["response_data"], row["itime"]) for row in rows if "response" in row),
+        tuple(ReadStatus(row["message_id"], row["status"]["message_status"]) for row in rows if "status" in row),
+    )
+
+
+def _read_message(data: dict[str, Any], seconds: int) -> ReadMessage:
+    contact, text = data["contact"], data.get("message", {}).get("text", {}).get("body")
+    customer = contact["wa_id"] or contact.get("user_id", "")
+    return ReadMessage(data["channel_message_id"], customer, text, datetime.fromtimestamp(seconds, UTC))
+
+
+def sign(credentials: Credentials, _url: str, request: CallbackRequest, now: datetime) -> Mapping[str, str]:
+    """No signature, but that of the sibling products where the account has a secret for it."""
+    if not isinstance(credentials, Account) or credentials.callback_secret is None:
+        return {}
+    nonce = hashlib.sha256(request.body).hexdigest()[:16]
+    secret, at = credentials.callback_secret.get_secret_value(), int(now.timestamp())
+    return {"X-CALLBACK-ID": signature_header(secret, credentials.callback_username, at, nonce)}
 
 
 def signature_header(secret: str, username: str, timestamp: int, nonce: str) -> str:

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 from pydantic import JsonValue
 
 from simulation.sandbox.accounts import Account, digits, recipient
-from simulation.sandbox.engagelab.callbacks import MEDIA_TYPES, Json
-from simulation.sandbox.engagelab.errors import ApiError
+from simulation.sandbox.calls import ApiError, Json, Reply, json_reply
+from simulation.sandbox.contract import Asked, SendRequest
+from simulation.sandbox.happenings import MEDIA_TYPES
 
 MAX_TEXT = 4096
 
 TYPES = ("text", *MEDIA_TYPES, "template")
-
-
-@dataclass(frozen=True)
-class SendRequest:
-    """A valid body of POST /v1/messages. contact: digits or a user id; content: the object under the type's name."""
-
-    contact: str
-    type: str
-    content: Json
-    sender: str | None
-    request_id: str | None
-    custom_args: Json | None
-
-    @property
-    def id(self) -> str | None:
-        """custom_args.id, where it is a text."""
-        value = (self.custom_args or {}).get("id")
-        return value if isinstance(value, str) else None
-
-    @property
-    def text(self) -> str | None:
-        """The text or caption."""
-        value = self.content.get("body" if self.type == "text" else "caption")
-        return value if isinstance(value, str) else None
-
-    @property
-    def template(self) -> Json | None:
-        """Name, language and components of a template message."""
-        return self.content if self.type == "template" else None
 
 
 def parse_object(body: bytes) -> Json:
@@ -56,18 +28,38 @@ def parse_object(body: bytes) -> Json:
     return data
 
 
-def parse_send(body: bytes) -> SendRequest:
+def read_send(asked: Asked, _account: Account | None) -> SendRequest:
     """Read a send request. Raises ApiError 3001 (not JSON) or 3002 (names the field)."""
-    data = parse_object(body)
+    data = parse_object(asked.request.body)
     type_, content = _content(data.get("body"))
+    text = content.get("body" if type_ == "text" else "caption")
+    args = _custom_args(data.get("custom_args"))
+    _optional_text(data, "request_id")
     return SendRequest(
         contact=_recipient(data.get("to")),
         type=type_,
         content=content,
+        text=text if isinstance(text, str) else None,
+        template=content if type_ == "template" else None,
         sender=_optional_text(data, "from"),
-        request_id=_optional_text(data, "request_id"),
-        custom_args=_custom_args(data.get("custom_args")),
+        id=_text(args, "id"),
+        conversation=_text(args, "conversation"),
+        echo=args,
+        raw=data,
     )
+
+
+def _text(args: Json | None, name: str) -> str | None:
+    value = (args or {}).get(name)
+    return value if isinstance(value, str) else None
+
+
+def accepted(request: SendRequest, _account: Account, message_id: str, _now: datetime) -> Reply:
+    """The answer to a send that was taken."""
+    answer: Json = {"message_id": message_id}
+    if request.raw.get("request_id") is not None:
+        answer["request_id"] = request.raw["request_id"]
+    return json_reply(answer)
 
 
 def check_permitted(request: SendRequest, account: Account) -> None:

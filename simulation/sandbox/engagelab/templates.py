@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
-from simulation.sandbox.accounts import Account, Accounts, Credentials, Template
-from simulation.sandbox.engagelab.callbacks import Json
-from simulation.sandbox.engagelab.errors import ApiError
+from simulation.sandbox.accounts import Account, Template
+from simulation.sandbox.calls import CUT, ApiError, Json, Reply, json_reply
+from simulation.sandbox.contract import Asked, Route
+from simulation.sandbox.engagelab.authentication import authenticate
 from simulation.sandbox.engagelab.requests import parse_object
 
 SUCCESS: Json = {"code": 0, "message": "success"}
 
-
-class UnreachableError(Exception):
-    """The account's template API drops its connections."""
+Templates = tuple[Template, ...]
 
 
 @dataclass(frozen=True)
@@ -37,60 +38,67 @@ class TemplateFilter:
         )
 
 
-class TemplateApi:
-    """The template calls of every account. All raise ApiError, or UnreachableError."""
+def _reachable(handle: Callable[[Asked, Account, Templates], Reply]) -> Callable[[Asked], Reply]:
+    """A handler that is given the caller's account and its templates, if it reaches them."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def handler(asked: Asked) -> Reply:
+        account = authenticate(asked)
+        return CUT if account.templates == "unreachable" else handle(asked, account, account.templates)
 
-    def list(self, credentials: Credentials | None, wanted: TemplateFilter) -> JsonValue:
-        """GET /v1/templates: an array."""
-        _, templates = self._open(credentials)
-        return [_render(template) for template in templates if wanted.matches(template)]
-
-    def get(self, credentials: Credentials | None, id: str) -> JsonValue:
-        """GET /v1/templates/{id}."""
-        _, templates = self._open(credentials)
-        return _render(_find(templates, id))
-
-    def create(self, credentials: Credentials | None, body: bytes) -> JsonValue:
-        """POST /v1/templates. A new template is PENDING: Meta reviews it."""
-        account, templates = self._open(credentials)
-        template = _template(parse_object(body) | {"status": "PENDING"})
-        if any(known.id == template.id for known in templates):
-            raise ApiError(3003, "a template with this name and language exists")
-        self._save(account, (*templates, template))
-        return {"template_id": template.id}
-
-    def update(self, credentials: Credentials | None, id: str, body: bytes) -> JsonValue:
-        """PUT /v1/templates/{id}: category and components; it is reviewed again."""
-        account, templates = self._open(credentials)
-        known = _find(templates, id)
-        given = {key: value for key, value in parse_object(body).items() if key in ("category", "components")}
-        changed = _template(known.model_dump(mode="json") | given | {"status": "PENDING"})
-        self._save(account, tuple(changed if template is known else template for template in templates))
-        return SUCCESS
-
-    def delete(self, credentials: Credentials | None, name: str) -> JsonValue:
-        """DELETE /v1/templates/{name}: in every language."""
-        account, templates = self._open(credentials)
-        kept = tuple(template for template in templates if template.name != name)
-        if len(kept) == len(templates):
-            raise ApiError(4001, "template not found")
-        self._save(account, kept)
-        return SUCCESS
-
-    def _open(self, credentials: Credentials | None) -> tuple[Account, tuple[Template, ...]]:
-        account = self._accounts.authenticate(credentials)
-        if account.templates == "unreachable":
-            raise UnreachableError
-        return account, account.templates
-
-    def _save(self, account: Account, templates: tuple[Template, ...]) -> None:
-        self._accounts.put(account.model_copy(update={"templates": templates}))
+    return handler
 
 
-def _find(templates: tuple[Template, ...], id: str) -> Template:
+def _list(asked: Asked, _account: Account, templates: Templates) -> Reply:
+    query = asked.request.query
+    wanted = TemplateFilter(query.get("name"), query.get("language_code"), query.get("category"), query.get("status"))
+    return json_reply([_render(template) for template in templates if wanted.matches(template)])
+
+
+def _get(asked: Asked, _account: Account, templates: Templates) -> Reply:
+    return json_reply(_render(_find(templates, asked.match["id"])))
+
+
+def _create(asked: Asked, account: Account, templates: Templates) -> Reply:
+    """A new template is PENDING: Meta reviews it."""
+    template = _template(parse_object(asked.request.body) | {"status": "PENDING"})
+    if any(known.id == template.id for known in templates):
+        raise ApiError(3003, "a template with this name and language exists")
+    _save(asked, account, (*templates, template))
+    return json_reply({"template_id": template.id})
+
+
+def _update(asked: Asked, account: Account, templates: Templates) -> Reply:
+    """Category and components; it is reviewed again."""
+    known = _find(templates, asked.match["id"])
+    given = {k: value for k, value in parse_object(asked.request.body).items() if k in ("category", "components")}
+    changed = _template(known.model_dump(mode="json") | given | {"status": "PENDING"})
+    _save(asked, account, tuple(changed if template is known else template for template in templates))
+    return json_reply(SUCCESS)
+
+
+def _delete(asked: Asked, account: Account, templates: Templates) -> Reply:
+    """In every language."""
+    kept = tuple(template for template in templates if template.name != asked.match["name"])
+    if len(kept) == len(templates):
+        raise ApiError(4001, "template not found")
+    _save(asked, account, kept)
+    return json_reply(SUCCESS)
+
+
+ROUTES = (
+    Route("GET", re.compile(r"/v1/templates"), _reachable(_list)),
+    Route("POST", re.compile(r"/v1/templates"), _reachable(_create)),
+    Route("GET", re.compile(r"/v1/templates/(?P<id>[^/]+)"), _reachable(_get)),
+    Route("PUT", re.compile(r"/v1/templates/(?P<id>[^/]+)"), _reachable(_update)),
+    Route("DELETE", re.compile(r"/v1/templates/(?P<name>[^/]+)"), _reachable(_delete)),
+)
+
+
+def _save(asked: Asked, account: Account, templates: Templates) -> None:
+    asked.state.accounts.put(account.model_copy(update={"templates": templates}))
+
+
+def _find(templates: Templates, id: str) -> Template:
     for template in templates:
         if template.id == id:
             return template

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agents.delivery import DELIVERY
 from agents.queue import KEEP
 from providers.meta import WINDOW_CLOSED
-from schemas.effects import SendRequest, SendResult
+from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult
 from schemas.event import Event
 from schemas.events.conversation import Template
 from schemas.events.inbox import DeliverySent, DeliveryUnsent
@@ -19,13 +19,16 @@ from schemas.events.receipts import SendAccepted, SendQueued, SendRefused, SendU
 from schemas.events.sending import EffectEnded, SendCommand, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
+from schemas.settings.credentials import ProviderName
 from streams.state import Changes, TaskState
 from streams.step import Due, Step, step
 
 KEY = "shop:4915200000042"
 NOON = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
+A_DAY = 24 * 3600
 TEMPLATE = Template(name="come_back", language="de", parameters=("Eva",))
 SHUT = NOON - timedelta(hours=1)
+Answer: TypeAlias = SendResult | SettleResult | Literal["unknown", "postponed"]
 AUTOMATIC: tuple[Literal["greeting", "unavailable", "survey", "goodbye", "ai"], ...] = (
     "greeting",
     "unavailable",
@@ -35,14 +38,12 @@ AUTOMATIC: tuple[Literal["greeting", "unavailable", "survey", "goodbye", "ai"], 
 )
 
 
-def no_settings(channel: str, revision: int) -> ChannelSettings:
-    raise LookupError(channel)
-
-
 class Bench:
-    """The stage on one key. Seconds count from noon and only grow."""
+    """The stage on one key. Seconds count from noon and only grow. asked: what the provider was asked about sends."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: ProviderName = "engagelab") -> None:
+        self.settings = ChannelSettings(id="shop", phone_number="+49301234567", provider=provider)
+        self.asked: list[SettleRequest] = []
         self.state = TaskState()
         self.records = 0
         self.now = NOON
@@ -55,13 +56,17 @@ class Bench:
         self._at(second)
         self.records += 1
         record = Record(f"r{self.records}", "/test", self.now, KEY, event)
-        return self._commit(step(DELIVERY, self.state, record, no_settings))
+        return self._commit(step(DELIVERY, self.state, record, self._lookup))
 
-    def end(self, answer: SendResult | Literal["unknown", "postponed"], second: float | None = None) -> list[Event]:
+    def _lookup(self, channel: str, revision: int) -> ChannelSettings:
+        assert (channel, revision) == ("shop", 0)
+        return self.settings
+
+    def end(self, answer: Answer, second: float | None = None) -> list[Event]:
         """End the attempt in flight."""
         assert self.in_flight is not None
         effect, self.in_flight = self.in_flight, None
-        if isinstance(answer, SendResult):
+        if not isinstance(answer, str):
             result = answer.model_dump(mode="json", exclude_defaults=True)
             return self.take(EffectEnded(effect_id=effect, outcome="done", result=result), second)
         return self.take(EffectEnded(effect_id=effect, outcome=answer), second)
@@ -69,7 +74,7 @@ class Bench:
     def until(self, second: float) -> list[Event]:
         """Let time pass: due timers fire."""
         self._at(second)
-        return self._commit(step(DELIVERY, self.state, Due(KEY, self.now), no_settings))
+        return self._commit(step(DELIVERY, self.state, Due(KEY, self.now), self._lookup))
 
     def _at(self, second: float | None) -> None:
         if second is not None:
@@ -82,9 +87,12 @@ class Bench:
             changes.write(KEY, name, value)
         changes.commit(self.state)
         for effect in (requested.effect for requested in made.effects):
-            assert isinstance(effect.request, SendRequest)
             assert effect.id == effect.request.effect_id
             self.in_flight = effect.id
+            if isinstance(effect.request, SettleRequest):
+                self.asked.append(effect.request)
+                continue
+            assert isinstance(effect.request, SendRequest)
             self.attempts.append(effect.request)
         reported = [outgoing.record.event for outgoing in made.outgoing]
         self.reported += reported
@@ -140,6 +148,7 @@ def confirmed(id: str, provider_id: str = "p7") -> SendConfirmed:
 
 REFUSED = SendResult(answer="refused", code=3003, message="business validation", http_status=400)
 RETRY = SendResult(answer="retry", code=1000, message="internal", http_status=500)
+CROWDED = SendResult(answer="retry", throttled="recipient", code=131056, http_status=400)
 BROKEN = SendResult(answer="credentials", code=2002, message="expired", http_status=401)
 
 
@@ -159,7 +168,7 @@ def test_an_accepted_message_is_reported_to_status_and_to_conversations() -> Non
         not_after=NOON + timedelta(hours=20),
     )
     assert bench.end(accepted(), 1) == [
-        SendAccepted(message_id="r1", provider_message_id="p1", conversation_id="c1", kind="reply"),
+        SendAccepted(message_id="r1", provider_message_id="p1", conversation_id="c1", kind="reply", via="session"),
         DeliverySent(
             message_id="r1",
             provider_message_id="p1",
@@ -335,6 +344,34 @@ def test_the_provider_says_when_to_come_back() -> None:
     assert len(bench.attempts) == 2
 
 
+def test_a_recipient_who_is_sent_too_much_is_tried_again_after_powers_of_four_seconds() -> None:
+    bench = Bench()
+    bench.take(reply())
+    bench.end(RETRY)
+    second = 1.0
+    bench.until(second)
+    for attempt, delay in enumerate((1, 4, 16, 64, 256, 256), start=2):
+        bench.end(CROWDED, second)
+        bench.until(second + delay - 0.001)
+        assert len(bench.attempts) == attempt
+        second += delay
+        bench.until(second)
+        assert len(bench.attempts) == attempt + 1
+    reported = bench.end(CROWDED, A_DAY)
+    assert [event.reason for event in reported if isinstance(event, DeliveryUnsent)] == ["throttled"]
+
+
+def test_a_postponed_send_may_say_when_to_try_it() -> None:
+    bench = Bench()
+    bench.take(reply())
+    effect = bench.attempts[0].effect_id
+    bench.take(EffectEnded(effect_id=effect, outcome="postponed", result={"retry_after_s": 7.5}))
+    bench.until(7.4)
+    assert len(bench.attempts) == 1
+    bench.until(7.5)
+    assert len(bench.attempts) == 2
+
+
 def test_a_command_that_comes_while_one_waits_is_queued() -> None:
     bench = Bench()
     bench.take(reply("r1"))
@@ -429,7 +466,7 @@ def test_the_key_waits_for_the_proof_and_goes_on_with_it() -> None:
     assert len(bench.attempts) == 1
     reported = bench.take(confirmed("g1"), 5)
     assert reported == [
-        SendAccepted(message_id="g1", provider_message_id="p7", conversation_id="c1", kind="greeting"),
+        SendAccepted(message_id="g1", provider_message_id="p7", conversation_id="c1", kind="greeting", via="session"),
         DeliverySent(
             message_id="g1",
             provider_message_id="p7",
@@ -485,7 +522,7 @@ def test_a_repeat_does_not_go_once_the_window_is_closed() -> None:
 
 @pytest.mark.parametrize("end", ["unknown", "postponed", REFUSED, RETRY, BROKEN])
 def test_a_proof_that_comes_while_the_repeat_is_under_way_settles_it_however_it_ends(
-    end: SendResult | Literal["unknown", "postponed"],
+    end: Answer,
 ) -> None:
     bench = Bench()
     bench.take(reply())
@@ -493,7 +530,10 @@ def test_a_proof_that_comes_while_the_repeat_is_under_way_settles_it_however_it_
     bench.until(60)
     assert bench.take(confirmed("r1"), 61) == []
     reported = bench.end(end, 62)
-    assert reported[0] == SendAccepted(message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply")
+    accepted_id = SendAccepted(
+        message_id="r1", provider_message_id="p7", conversation_id="c1", kind="reply", via="session"
+    )
+    assert reported[0] == accepted_id
     assert [type(event) for event in reported] == [SendAccepted, DeliverySent]
     assert bench.in_flight is None
 
@@ -524,6 +564,101 @@ def test_a_proof_of_a_message_nobody_knows_is_ignored() -> None:
     assert Bench().take(confirmed("x1")) == []
 
 
+TAKEN = SettleResult(answer="taken", provider_message_id="p9")
+ABSENT = SettleResult(answer="absent")
+UNCLEAR: list[Answer] = [SettleResult(answer="unclear"), "unknown", "postponed"]
+
+
+def in_doubt(command: SendCommand) -> Bench:
+    """A bench whose provider was just asked whether it took the message."""
+    bench = Bench("twilio")
+    bench.take(command)
+    bench.end("unknown")
+    assert bench.asked == []
+    bench.until(60)
+    assert len(bench.asked) == len(bench.attempts) == 1
+    return bench
+
+
+@pytest.mark.parametrize("command", [reply(), greeting()])
+def test_a_message_that_the_provider_says_it_took_is_not_sent_again(command: SendCommand) -> None:
+    bench = in_doubt(command)
+    reported = bench.end(TAKEN, 61)
+    assert [type(event) for event in reported] == [SendAccepted, DeliverySent]
+    bench.until(A_DAY)
+    assert len(bench.attempts) == 1
+
+
+@pytest.mark.parametrize("command", [reply(), greeting()])
+def test_a_message_that_the_provider_surely_did_not_take_is_tried_again_whatever_it_is(command: SendCommand) -> None:
+    bench = in_doubt(command)
+    assert bench.end(ABSENT, 61) == [SendQueued(message_id=command.message_id)]
+    bench.until(62)
+    assert [attempt.repeat for attempt in bench.attempts] == [False, False]
+    assert [type(event) for event in bench.end(accepted(), 63)] == [SendAccepted, DeliverySent]
+
+
+def test_a_repeat_that_the_provider_did_not_take_either_leaves_no_doubt() -> None:
+    bench = in_doubt(reply())
+    bench.end(SettleResult(answer="unclear"), 61)
+    bench.end("unknown", 62)
+    bench.until(122)
+    assert len(bench.asked) == 2
+    bench.end(ABSENT, 122)
+    bench.until(200)
+    assert [attempt.repeat for attempt in bench.attempts] == [False, True, False]
+    assert [type(event) for event in bench.end(REFUSED, 201)] == [SendRefused, DeliveryUnsent]
+
+
+def test_a_provider_that_never_takes_a_message_is_not_asked_for_ever() -> None:
+    bench = Bench("twilio")
+    bench.take(template_reply())
+    second = 0.0
+    while bench.in_flight is not None:
+        bench.end("unknown", second)
+        second += 60
+        bench.until(second)
+        bench.end(ABSENT, second)
+        second += 60
+        bench.until(second)
+    assert second == pytest.approx(A_DAY, rel=0.01)
+    assert isinstance(bench.reported[-1], DeliveryUnsent)
+
+
+@pytest.mark.parametrize("answer", UNCLEAR)
+def test_where_the_provider_can_not_say_a_reply_is_repeated_and_an_automatic_message_left(answer: Answer) -> None:
+    bench = in_doubt(reply())
+    bench.end(answer, 61)
+    assert [attempt.repeat for attempt in bench.attempts] == [False, True]
+    assert in_doubt(greeting()).end(answer, 61) == [unsent(greeting(), "unknown")]
+
+
+@pytest.mark.parametrize("answer", [ABSENT, *UNCLEAR])
+def test_a_proof_that_comes_while_the_provider_is_asked_settles_it(answer: Answer) -> None:
+    bench = in_doubt(reply())
+    assert bench.take(confirmed("r1"), 60.5) == []
+    assert [type(event) for event in bench.end(answer, 61)] == [SendAccepted, DeliverySent]
+    assert bench.in_flight is None
+
+
+def test_the_provider_is_told_what_else_it_took_of_late() -> None:
+    bench = Bench("twilio")
+    for number in range(3):
+        bench.take(reply(f"r{number}"), number * 1800)
+        bench.end(accepted(f"p{number}"))
+    bench.take(reply("r9"), 5400)
+    bench.end("unknown")
+    bench.until(5460)
+    (request,) = bench.asked
+    assert (request.text, request.since, request.known) == (
+        "Guten Tag",
+        bench.now - timedelta(seconds=60),
+        ("p1", "p2"),
+    )
+    template = in_doubt(template_reply())
+    assert template.asked[0].text is None
+
+
 def test_the_end_of_another_attempt_is_ignored() -> None:
     bench = Bench()
     bench.take(reply())
@@ -545,7 +680,7 @@ def test_everything_is_gone_after_a_week() -> None:
     assert len(bench.state) == 0
 
 
-ENDS: list[SendResult | Literal["unknown", "postponed"]] = [
+ENDS: list[Answer] = [
     accepted(),
     accepted(),
     REFUSED,

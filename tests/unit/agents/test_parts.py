@@ -1,8 +1,16 @@
 """A long text in parts."""
 
+from itertools import accumulate
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.parts import split_text
+
+UNITS = ["a", "b. ", " ", "\n\n", "e\u0301", "한", "क्ष", "1\ufe0f\u20e3", "👍🏽", "👩\u200d👧", "🇪🇸", "。"]
+UNITS += ["🏴\U000e0067\U000e007f", "https://a.example/?b=1 "]
+"""What no cut may go through: letters, characters of several code points, a link."""
 
 
 @pytest.mark.parametrize(
@@ -29,3 +37,12 @@ from agents.parts import split_text
 def test_a_text_is_cut_where_it_hurts_least(text: str, limit: int, parts: list[str]) -> None:
     assert split_text(text, limit) == parts
     assert all(len(part) <= limit for part in parts)
+
+
+@given(st.lists(st.sampled_from(UNITS), max_size=60), st.integers(24, 40))
+def test_no_cut_goes_through_a_character_or_a_link_and_nothing_is_lost(units: list[str], limit: int) -> None:
+    parts = split_text("".join(units), limit)
+    assert all(len(part) <= limit for part in parts)
+    written = [len("".join(unit.split())) for unit in units]
+    assert {len("".join(part.split())) for part in accumulate(parts)} <= set(accumulate(written))
+    assert "".join("".join(parts).split()) == "".join("".join(units).split())

@@ -4,8 +4,15 @@ from collections import Counter
 
 import pytest
 
-from schemas.events.conversation import ConversationMessageReceived, ConversationNoticeReceived, ConversationOpened
-from schemas.events.inbox import MessageReceived
+from schemas.events.conversation import (
+    ConversationCommandRefused,
+    ConversationMessageReceived,
+    ConversationMessageSent,
+    ConversationNoticeReceived,
+    ConversationOpened,
+    Template,
+)
+from schemas.events.inbox import MessageReceived, Reply
 from schemas.events.receipts import MessageStatusChanged
 from tests.support.desk import ACCOUNT_SID, ANA, ANA_ID, TWILIO_NUMBER, Desk, Json, text
 
@@ -146,3 +153,34 @@ def test_twilio_s_receipt_is_found_by_the_address_it_was_asked_to_come_to() -> N
     desk.form(**status, query=f"id=o1&conversation=line%3A{PHONE}")
     assert statuses(desk)["o1"] == "delivered"
     assert not desk.events(ConversationNoticeReceived)
+
+
+def test_a_reply_in_parts_is_one_message_that_is_read_when_its_last_part_is() -> None:
+    desk = Desk()
+    desk.form(**FORM)
+    text = "Word " * 700
+    desk.command(Reply(command_id="o1", by="bea", text=text), PHONE, channel="line")
+    assert [request.message_id for request in desk.sent] == ["o1~1", "o1~2", "o1"]
+    assert max(len(request.text or "") for request in desk.sent) <= 1_600
+    (sent,) = desk.events(ConversationMessageSent)
+    assert (sent.message_id, sent.text) == ("o1", text)
+    found = []
+    for id in ("o1~1", "o1~2", "o1"):
+        status = {"MessageSid": f"wamid.of-{id}", "MessageStatus": "read", "From": FORM["To"], "To": FORM["From"]}
+        desk.form(**status, query=f"id={id}&conversation=line%3A{PHONE}")
+        found.append(statuses(desk)["o1"])
+    assert found == ["accepted", "accepted", "read"]
+
+
+def test_a_customer_who_stops_marketing_gets_no_more_of_it_and_opens_no_window() -> None:
+    desk = Desk()
+    offer = Template(name="offer", language="es", category="marketing")
+    for value, sent in (("stop", 0), ("resume", 1)):
+        chosen = {"wa_id": ANA, "detail": "d", "category": "marketing_messages", "value": value}
+        at = int(desk.driver.now.timestamp())
+        desk.callback({"user_preferences": [{**chosen, "timestamp": at}]}, field="user_preferences")
+        desk.write(Reply(command_id=f"marketing after {value}", by="bea", template=offer), ANA)
+        assert len(desk.sent) == sent
+    assert [refused.code for refused in desk.events(ConversationCommandRefused)] == ["marketing_stopped"]
+    desk.write(Reply(command_id="text", by="bea", text="Hi"), ANA)
+    assert [refused.code for refused in desk.events(ConversationCommandRefused)][1:] == ["window_closed"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.status import DELIVERIES, FAILURES, KEEP, RANKS, STATUS, Message
 from schemas.event import Event
+from schemas.events.inbox import DeliveryFailed
 from schemas.events.receipts import (
     DeliveryError,
     MessageAnomaly,
@@ -184,6 +185,24 @@ def test_a_refusal_is_a_failure_with_its_reason() -> None:
     (changed,) = bench.take(SendRefused(message_id="o1", code=3003, message="business validation"), 1)
     assert isinstance(changed, MessageStatusChanged)
     assert (changed.status, changed.error) == ("refused", DeliveryError(code=3003, message="business validation"))
+
+
+def test_a_failure_is_told_once_as_soon_as_both_it_and_the_acceptance_are_known() -> None:
+    told = DeliveryFailed(
+        message_id="o1", status="delivered_failed", code=131047, conversation_id="c1", kind="greeting", via="session"
+    )
+    accepted = SendAccepted(
+        message_id="o1", provider_message_id="p1", conversation_id="c1", kind="greeting", via="session"
+    )
+    failed = receipt("delivered_failed", code=131047)
+    for first, second in ((accepted, failed), (failed, accepted)):
+        bench = Bench()
+        assert told not in bench.take(first)
+        assert told in bench.take(second, 1)
+        bench.take(receipt("sent_failed", code=1), 2)
+        bench.take(accepted, 3)
+        assert bench.reported.count(told) == 1
+        assert [type(event) for event in bench.reported].count(DeliveryFailed) == 1
 
 
 def test_an_unknown_word_changes_nothing_and_is_reported_once() -> None:

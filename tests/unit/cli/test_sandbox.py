@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from cli.sandbox import load_accounts, one_account, parse_faults
+from cli.sandbox import load_accounts, one_of_each, parse_faults, with_callback_urls
+from simulation.sandbox.stand_in import STAND_INS
 
 RUN = "from cli.sandbox import app; app()"
 
@@ -27,8 +28,9 @@ def test_accounts_are_read_from_a_file(tmp_path: Path) -> None:
     [
         ("[", "neither YAML nor JSON"),
         ("[]", "at least one"),
-        ("- {dev_key: k1}", "dev_secret"),
+        ("- {dev_key: k1, phone_number: '34600700001'}", "dev_secret"),
         ("- &a {dev_key: k1, dev_secret: s, phone_number: '34600700001'}\n- *a", "of its own"),
+        ("- {dev_key: k1, dev_secret: s, phone_number: '12'}", "phone_number"),
     ],
 )
 def test_a_bad_file_says_what_is_wrong(tmp_path: Path, text: str, why: str) -> None:
@@ -38,9 +40,22 @@ def test_a_bad_file_says_what_is_wrong(tmp_path: Path, text: str, why: str) -> N
         load_accounts(file)
 
 
-def test_a_bad_number_is_refused() -> None:
-    with pytest.raises(typer.BadParameter, match="phone_number"):
-        one_account("k1", "s1", "12", None)
+def test_there_is_an_account_at_each_provider() -> None:
+    accounts = one_of_each()
+    assert [account.id for account in accounts] == [account.provider for account in accounts] == list(STAND_INS)
+    assert len({account.phone_number for account in accounts}) == len(accounts)
+
+
+def test_callback_urls_are_given_by_account() -> None:
+    accounts = with_callback_urls(one_of_each(), ["twilio=https://desk.example/webhooks/twilio/t?x=1"])
+    urls = {account.id: account.callback_url for account in accounts if account.callback_url}
+    assert urls == {"twilio": "https://desk.example/webhooks/twilio/t?x=1"}
+
+
+@pytest.mark.parametrize(("given", "why"), [("shop=https://x", "no account 'shop'"), ("twilio=x", "callback_url")])
+def test_a_bad_callback_url_is_refused(given: str, why: str) -> None:
+    with pytest.raises(typer.BadParameter, match=why):
+        with_callback_urls(one_of_each(), [given])
 
 
 def test_faults_are_read() -> None:
@@ -63,3 +78,4 @@ async def test_the_sandbox_starts_and_stops() -> None:
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     assert line.startswith(b"Sandbox on http://127.0.0.1:")
+    assert b"3 account(s)" in line

@@ -14,7 +14,7 @@ AT = "2026-03-09T08:00:00Z"
 GOOD = data(inbound(AT, "in-1"), name="good one", expect={"sent_count": {"greeting": 1}})
 BAD = data(inbound(AT, "in-1"), name="bad one", expect={"sent_count": {"greeting": 3}})
 TWILIO: JsonValue = {"id": "shop", "phone_number": "+34910222333", "provider": "twilio"}
-TOO_NEW = data({"at": AT}, name="one of tomorrow", channels=[TWILIO])
+NOT_DONE = data(inbound(AT, "in-1", type="reaction"), name="one that can't be", channels=[TWILIO])
 
 
 def lines(path: Path, *scenarios: dict[str, JsonValue]) -> str:
@@ -26,8 +26,8 @@ def lines(path: Path, *scenarios: dict[str, JsonValue]) -> str:
     ("scenarios", "code", "last"),
     [
         ([GOOD], 0, "1 passed, 0 failed"),
-        ([GOOD, BAD, TOO_NEW], 1, "1 passed, 1 failed, 1 could not be run"),
-        ([GOOD, TOO_NEW], 2, "1 passed, 0 failed, 1 could not be run"),
+        ([GOOD, BAD, NOT_DONE], 1, "1 passed, 1 failed, 1 could not be run"),
+        ([GOOD, NOT_DONE], 2, "1 passed, 0 failed, 1 could not be run"),
     ],
 )
 def test_exit_code_and_summary(tmp_path: Path, scenarios: list[dict[str, JsonValue]], code: int, last: str) -> None:
@@ -44,14 +44,14 @@ def test_each_difference_is_printed(tmp_path: Path) -> None:
 
 
 def test_json_gives_a_line_a_scenario_and_nothing_else_on_standard_output(tmp_path: Path) -> None:
-    file = lines(tmp_path / "some.jsonl", GOOD, TOO_NEW, BAD)
+    file = lines(tmp_path / "some.jsonl", GOOD, NOT_DONE, BAD)
 
     ran = CliRunner().invoke(app, ["scenario", "run", "--json", "--records", file])
 
     results = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert [result["name"] for result in results] == ["good one", "one of tomorrow", "bad one"]
+    assert [result["name"] for result in results] == ["good one", "one that can't be", "bad one"]
     assert results[0]["records"][0]["topic"] == "directory"
-    assert "the sandbox has no twilio yet" in results[1]["error"]
+    assert "can not be run on twilio: steps[0].inbound.type: it reports no reaction" in results[1]["error"]
     assert "1 passed, 1 failed" in ran.stderr
 
 
@@ -62,6 +62,19 @@ def test_only_the_scenarios_whose_name_fits_are_run(tmp_path: Path) -> None:
 
     assert ran.exit_code == 0
     assert ran.stdout.splitlines()[-1] == "1 passed, 0 failed"
+
+
+def test_scenarios_are_played_at_another_provider(tmp_path: Path) -> None:
+    file = lines(tmp_path / "some.jsonl", GOOD)
+
+    ran = CliRunner().invoke(app, ["scenario", "run", "--json", "--records", "--provider", "whatsapp_cloud", file])
+
+    records = json.loads(ran.stdout)["records"]
+    assert ran.exit_code == 0
+    assert (
+        "whatsapp_business_account"
+        in next(one["event"] for one in records if one["topic"] == "webhooks")["data"]["body"]
+    )
 
 
 def test_a_single_scenario_shows_its_timeline(tmp_path: Path) -> None:

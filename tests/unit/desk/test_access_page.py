@@ -14,7 +14,14 @@ from tests.support.access import Browser
 from tests.support.ingress import running
 
 PAGE = (Path(__file__).parents[3] / "docs" / "access.md").read_text()
-PLACES = {"account": "main", "channel": "desk", "agent": "irene", "contact": "34622333444", "id": "nobody"}
+PLACES = {
+    "account": "main",
+    "channel": "desk",
+    "agent": "irene",
+    "contact": "34622333444",
+    "id": "nobody",
+    "file": "0" * 32,
+}
 NOT_THEIRS = ("the role", "only a person who is signed in")
 """How the refusal of a role begins; a handler may refuse, too, for what it is asked."""
 

@@ -23,6 +23,7 @@ from schemas.events.inbox import (
     Reopen,
     Reply,
     Resolve,
+    Seen,
     Snooze,
     Unblock,
 )
@@ -121,6 +122,7 @@ async def test_a_template_reply_and_a_resolve_get_ids_of_their_own(control: Cont
         ({"type": "block"}, Block(command_id="c", by="irene")),
         ({"type": "unblock"}, Unblock(command_id="c", by="irene")),
         ({"type": "mute"}, Mute(command_id="c", by="irene")),
+        ({"type": "seen"}, Seen(command_id="c", by="irene")),
     ],
 )
 async def test_each_type_becomes_its_command(control: Control, body: Json, command: Command) -> None:
@@ -200,7 +202,8 @@ async def test_a_change_is_the_next_revision_and_stamps_what_follows(control: Co
     status, body = await control.change({"greeting": {"enabled": True, "text": "Hola"}, "human_agents": ["irene"]})
     channel = body["channel"]
     assert isinstance(channel, dict)
-    assert (status, channel["revision"], channel["greeting"]) == (200, 2, {"enabled": True, "text": "Hola"})
+    greeting = {"enabled": True, "text": "Hola", "template": None}
+    assert (status, channel["revision"], channel["greeting"]) == (200, 2, greeting)
     await control.command({"type": "resolve", "by": "irene"})
     assert control.ingress.inbox[-1].settings_revision == 2
 

@@ -11,13 +11,15 @@ from schemas.event import Event
 from schemas.events.assignment import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from schemas.events.callbacks import NotificationReceived
 from schemas.events.channels import ChannelSaved
-from schemas.events.content import Content, Reaction
+from schemas.events.content import Content, Outgoing, Reaction, SentReaction
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationCommandRefused,
     ConversationEvent,
     ConversationLabelled,
+    ConversationMediaFailed,
+    ConversationMediaStored,
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationNoteAdded,
@@ -145,6 +147,27 @@ def test_a_thread_holds_every_event_with_what_it_says() -> None:
     assert (notice["refers_to"], notice["data"]["content"]) == ("m-2", {"reaction": {"emoji": "👍"}})
     words = [text["words"] for text in model.tables["texts"].values()]
     assert words == ["hello rechnung marz pdf m1", "good day m2", "call back"]
+
+
+def test_what_became_of_a_file_and_a_reaction_are_about_their_message_and_move_nothing() -> None:
+    kept = {"file": "k", "mime_type": "image/png", "size": 7, "sha256": "0"}
+    reaction = Outgoing(reaction=SentReaction(message_id="m-1", emoji="👍"))
+    events = [
+        message(),
+        ConversationMediaStored(header=header(), message_id="m-1", index=0, **kept),
+        ConversationMediaFailed(header=header(), message_id="m-1", index=1, reason="too_large", final=True),
+        ConversationMessageSent(header=header(), message_id="r", at=START, kind="reaction", content=reaction),
+    ]
+    model = view(*(logged("conversations", n, event) for n, event in enumerate(events)))
+    rows = model.tables["entries"].values()
+    assert [(row["message"], row["refers_to"]) for row in rows] == [
+        ("m-1", None),
+        (None, "m-1"),
+        (None, "m-1"),
+        ("r", "m-1"),
+    ]
+    found = only(model, "conversations")
+    assert (found["active_at"], found["last_text"]) == (at(0), "Hello")
 
 
 def test_a_label_that_is_taken_off_is_no_longer_there() -> None:

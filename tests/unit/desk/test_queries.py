@@ -40,6 +40,8 @@ Result = TypeVar("Result")
 
 CHANNELS = {"shop": "main", "hotel": "main", "kiosk": "other"}
 TEAMS = {"lucia": ("sales",), "marco": ("sales", "support"), "nina": ("support",), "otto": ()}
+TEAMS_OF: dict[str, dict[str, tuple[str, ...]]] = {"main": TEAMS, "other": {"lucia": ("support",)}, "nobody": {}}
+"""An agent of another account may have the same id."""
 ASSIGNEES = [
     None,
     *(Assignee(kind="human", id=agent) for agent in TEAMS),
@@ -91,8 +93,8 @@ MADE = make()
 VIEWERS = st.builds(
     Viewer,
     role=st.sampled_from(["admin", "supervisor", "agent", "read"]),
-    account=st.sampled_from(["main", "other", "nobody"]),
-    scope=st.sampled_from(["own", "team", "channels", "all"]),
+    account=st.sampled_from(["main", "main", "main", "other", "nobody"]),
+    scope=st.sampled_from(["own", "team", "team", "channels", "all"]),
     channels=st.none() | st.frozensets(st.sampled_from([*CHANNELS, "none"])),
     agent=st.none() | st.sampled_from(list(TEAMS)),
     teams=st.frozensets(st.sampled_from(["sales", "support", "sale"])),
@@ -114,8 +116,9 @@ def messages() -> list[Message]:
     for number, (channel, account) in enumerate(CHANNELS.items()):
         saved = ChannelSaved(settings={"id": channel, "account": account, "phone_number": "+34600123456"})
         found.append(message("channels", number, saved, key=f"{channel}/1"))
-    for number, (agent, teams) in enumerate(TEAMS.items()):
-        found.append(message("directory", number, AgentSaved(agent=agent, teams=teams), key=f"agent/main/{agent}"))
+    people = [(account, *one) for account, agents in TEAMS_OF.items() for one in agents.items()]
+    for number, (account, agent, teams) in enumerate(people):
+        found.append(message("directory", number, AgentSaved(agent=agent, teams=teams), key=f"agent/{account}/{agent}"))
     found.append(message("account-inbox", 0, PresenceChanged(agent="lucia", state="busy"), key="main"))
     found.append(
         message("account-inbox", 1, PresenceChanged(agent="nina", state="online", source="heartbeat"), key="main")
@@ -224,9 +227,8 @@ def may_see(viewer: Viewer, one: Made) -> bool:
             return own
     if holder is None or holder.kind == "ai":
         return False
-    # Agents are the account main's.
-    mates = set(TEAMS[holder.id]) if holder.kind == "human" and viewer.account == "main" else set()
-    return own or bool(viewer.teams & (mates if holder.kind == "human" else {holder.id}))
+    of = TEAMS_OF[viewer.account].get(holder.id, ()) if holder.kind == "human" else (holder.id,)
+    return own or not viewer.teams.isdisjoint(of)
 
 
 def meets(wanted: Filter, one: Made) -> bool:
@@ -284,7 +286,7 @@ def test_no_answer_holds_what_the_viewer_may_not_see(
     assert (len(letters.items) > 0) == (viewer.leads and bool(asked.run(queries.channels(viewer)).items))
     load = {item["id"]: item["load"] for item in asked.run(queries.agents(viewer, START)).items}
     held = [made.assignee.id for made in theirs if made.status is Status.OPEN and made.assignee is not None]
-    assert load == ({agent: held.count(agent) for agent in TEAMS} if viewer.account == "main" else {})
+    assert load == {agent: held.count(agent) for agent in TEAMS_OF[viewer.account]}
 
 
 @pytest.mark.parametrize(
@@ -334,14 +336,14 @@ def test_a_search_that_may_show_little_goes_on_by_pages(asked: Asked, monkeypatc
     assert pages > 5
 
 
-def test_a_thread_has_receipts_and_the_notices_about_each_message(asked: Asked) -> None:
+def test_a_thread_has_receipts_and_what_is_about_each_message(asked: Asked) -> None:
     one = next(made for made in MADE if CHANNELS[made.channel] == "main")
     first = asked.run(asked.queries.thread(ADMIN, one.id, limit=3))
     notice, sent, received = first.items
     assert (received["text"], received["receipt_status"]) == (" ".join(one.words), None)
     assert (sent["text"], sent["receipt_status"]) == ("Good day", "read")
-    notices = cast(list[dict[str, object]], sent["notices"])
-    assert [about["id"] for about in notices] == [notice["id"]]
+    about = cast(list[dict[str, object]], sent["about"])
+    assert [one["id"] for one in about] == [notice["id"]]
     rest = asked.run(asked.queries.thread(ADMIN, one.id, cursor=first.cursor))
     assert [item["type"] for item in rest.items] == ["conversation.opened"]
     assert rest.cursor is None

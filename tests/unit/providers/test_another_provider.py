@@ -19,13 +19,13 @@ from providers.provider import (
     Provider,
     Screened,
     SetUp,
+    TemplatePage,
     WebhookAnswer,
     WebhookRequest,
 )
 from providers.registry import PROVIDERS
 from schemas.effects import SendRequest, SendResult
 from schemas.events.callbacks import WebhookReceived
-from schemas.events.conversation import Template
 from schemas.events.inbox import MessageReceived
 from schemas.settings.channel import ChannelSettings
 from streams.clock import wall_clock
@@ -59,7 +59,7 @@ def read_send(answer: Answer) -> SendResult | None:
     return SendResult(answer="accepted", provider_message_id=answer.body.decode(), http_status=answer.status)
 
 
-def plan_lookup(_template: Template, _settings: ChannelSettings) -> Call | SendResult:
+def plan_templates(_settings: ChannelSettings, _cursor: str | None) -> Call | SendResult:
     return SendResult(answer="template_unavailable", message="a pigeon carries no templates")
 
 
@@ -77,8 +77,9 @@ PIGEON = Provider(
     parse=parse,
     plan_send=plan_send,
     read_send=read_send,
-    plan_lookup=plan_lookup,
-    read_lookup=lambda _template, _answer: None,
+    classify=lambda _code: "request",
+    plan_templates=plan_templates,
+    read_templates=lambda _answer: TemplatePage(()),
     check=check,
     set_up=lambda _settings, url: SetUp(("flights",), (f"Tell the pigeons of {url}.",)),
     acknowledgement=WebhookAnswer(202, b"coo"),
@@ -96,7 +97,7 @@ def known() -> Iterator[None]:
 
 async def test_ingress_stores_what_it_accepts_and_answers_as_it_wants() -> None:
     async with running() as (ingress, client):
-        ingress.directory.add(CHANNEL)
+        ingress.channels.add(CHANNEL)
         url = ingress.webhook("loft", "pigeon")
         for ring, status, text in (("gold", 202, "coo"), ("tin", 401, "no ring")):
             headers = {"X-Ring": ring, "Content-Type": "text/plain"}

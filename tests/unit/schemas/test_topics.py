@@ -94,7 +94,7 @@ def test_an_event_topic_is_deleted_by_age() -> None:
     assert spec.config == {
         "cleanup.policy": "delete",
         "retention.ms": "604800000",
-        "max.message.bytes": "4194304",
+        "max.message.bytes": "5242880",
         "min.insync.replicas": "1",
     }
 
@@ -139,9 +139,11 @@ def test_every_difference_is_reported() -> None:
         Difference(spec.name, REPLICATION, "2", "1"),
         Difference(spec.name, "cleanup.policy", "compact", "delete"),
         Difference(spec.name, "retention.ms", "1000", "604800000"),
-        Difference(spec.name, "max.message.bytes", "2000", "4194304"),
+        Difference(spec.name, "max.message.bytes", "2000", "5242880"),
     }
     assert {d.setting for d in plan.differences if not d.fixable} == {PARTITIONS, REPLICATION}
+    assert [d.setting for d in plan.to_fix(fix_config=False)] == ["max.message.bytes"]
+    assert len(plan.to_fix(fix_config=True)) == 3
 
 
 def test_copies_in_sync_are_judged_by_the_copies_that_there_are() -> None:

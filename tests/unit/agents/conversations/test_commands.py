@@ -2,25 +2,42 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Literal
 
 import pytest
 
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import AssignmentRequested, ConversationChanged, ProposalAnswered
+from schemas.events.content import (
+    Attachment,
+    Button,
+    ContactCard,
+    ListMenu,
+    ListRow,
+    Location,
+    Outgoing,
+    SentReaction,
+)
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
     ConversationBlockChanged,
+    ConversationCommandRefused,
     ConversationEvent,
     ConversationLabelled,
     ConversationMessageReceived,
+    ConversationMessageSent,
     ConversationMuted,
     ConversationNoteAdded,
+    ConversationNoticeReceived,
     ConversationOpened,
     ConversationRouted,
     ConversationStatusChanged,
     Status,
+    Template,
+    TemplateHeader,
 )
+from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED, NoticeReceived, Reply
 from schemas.events.sending import SendMessage
 from tests.support.conversation import (
     ANA,
@@ -321,12 +338,35 @@ def test_a_blocked_contact_s_messages_are_kept_and_trigger_nothing(status: Statu
     assert bench.latest == before.model_copy(update={"messages_in": 2})
 
 
-def test_a_reply_that_is_longer_than_the_provider_takes_is_refused_before_it_is_sent() -> None:
-    for provider, limit in (("engagelab", 4_096), ("twilio", 1_600)):
+def test_a_reply_that_is_too_long_for_one_message_goes_in_parts_and_is_one_message_of_the_thread() -> None:
+    bench = ConversationBench(channel(provider="twilio"))
+    bench.message("m1")
+    link = "https://kiosk.example/" + "x" * 60
+    text = "x" * 1_599 + "👩\u200d👧 " + "y" * 1_550 + f" {link} and so on"
+    sent = all_of(SendMessage, bench.reply("o1", text=text))
+    texts = [one.text or "" for one in sent]
+    assert [one.message_id for one in sent] == ["o1~1", "o1~2", "o1"]
+    assert max(map(len, texts)) <= 1_600
+    assert "".join(texts).replace(" ", "") == text.replace(" ", "")
+    assert any(link in part for part in texts)
+    assert any("👩\u200d👧" in part for part in texts)
+    assert bench.latest.messages_out == 1
+    assert types([*bench.sent("o1~1"), *bench.sent("o1~2")]) == []
+    assert the(ConversationMessageSent, bench.sent("o1")).text == text
+    assert bench.stage.row_names(KEY, "whole/") == []
+
+
+def test_a_file_that_the_provider_would_not_take_is_refused_before_it_is_sent() -> None:
+    for provider in ("engagelab", "twilio", "whatsapp_cloud"):
         bench = ConversationBench(channel().model_copy(update={"provider": provider}))
         bench.message("m1")
-        assert refusals(bench.reply("o1", text="x" * (limit + 1))) == ["invalid_settings"]
-        assert the(SendMessage, bench.reply("o1", text="x" * limit)).text == "x" * limit
+        photo = Attachment(kind="image", file="out/kiosk/a.jpg", mime_type="image/jpeg", size=7 << 20)
+        refused = bench.feed(Reply(command_id="o1", by="ana", content=Outgoing(media=photo)))
+        assert refusals(refused) == ["media_not_supported"]
+        assert "image: it has 7,340,032 bytes" in the(ConversationCommandRefused, refused).reason
+        small = Outgoing(media=photo.model_copy(update={"size": 1 << 20}))
+        sent = the(SendMessage, bench.feed(Reply(command_id="o1", by="ana", text="Look", content=small)))
+        assert (sent.text, sent.content) == ("Look", small)
 
 
 def test_a_blocked_contact_is_not_written_to_until_unblocked() -> None:
@@ -388,6 +428,85 @@ def test_a_blocked_contact_without_a_conversation_is_dropped_silently() -> None:
     bench.stage.state.write(KEY, bench.stage.row_names(KEY, "conversation/")[0], None)
     assert bench.message("m1") == []
     assert bench.message("m1") == []
+
+
+# --- other contents than texts -------------------------------------------------------------------------------------
+
+MESSAGE = "wamid.1"
+THUMB = Outgoing(reaction=SentReaction(message_id=MESSAGE, emoji="👍"))
+CONTENTS = {
+    "buttons": Outgoing(buttons=(Button(id="b", title="Yes"),)),
+    "list": Outgoing(list=ListMenu(button="See", rows=(ListRow(id="r", title="Bills"),))),
+    "location": Outgoing(location=Location(latitude=1, longitude=2)),
+    "contacts": Outgoing(contacts=(ContactCard(name="Jo"),)),
+    "reaction": THUMB,
+    "contact_request": Outgoing(contact_request=True),
+    "quotes": Outgoing(quotes=MESSAGE),
+}
+HEADED = Template(name="hello", language="de", header=TemplateHeader(text="Jo"))
+OFFER = Template(name="offer", language="de", category="marketing")
+
+
+def on(provider: Literal["engagelab", "whatsapp_cloud", "twilio"]) -> ConversationBench:
+    bench = ConversationBench(channel(provider=provider))
+    bench.message(MESSAGE)
+    bench.propose(ANA)
+    return bench
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_what_the_provider_can_not_send_is_refused_and_named(kind: str) -> None:
+    assert the(SendMessage, on("whatsapp_cloud").reply("o1", content=CONTENTS[kind])).content == CONTENTS[kind]
+    for provider in ("engagelab", "twilio"):
+        (emitted,) = on(provider).reply("o1", content=CONTENTS[kind])
+        assert isinstance(emitted.event, ConversationCommandRefused)
+        assert (emitted.event.code, emitted.event.reason) == ("not_supported", f"{provider} can't send it: {kind}")
+
+
+def test_a_template_s_header_and_buttons_are_variables_at_twilio() -> None:
+    assert types(on("engagelab").reply("o1", text=None, template=HEADED)) == [SendMessage.type]
+    assert refusals(on("twilio").reply("o1", text=None, template=HEADED)) == ["not_supported"]
+
+
+def test_a_reaction_is_no_answer() -> None:
+    bench = on("whatsapp_cloud")
+    before = bench.latest
+    (sent,) = bench.reply("o1", text=None, content=THUMB)
+    assert isinstance(sent.event, SendMessage)
+    assert (sent.event.kind, bench.latest) == ("reaction", before)
+    published = the(ConversationMessageSent, bench.sent("o1", "reaction"))
+    assert (published.kind, published.header.messages_out, published.header.messages_automatic) == ("reaction", 0, 0)
+    assert (published.header.unread, published.header.waiting_since) == (1, START)
+    assert bench.latest == before
+    assert the(ConversationNoteAdded, bench.unsent("o2", "reaction", "refused")).text.startswith("The reaction")
+
+
+@pytest.mark.parametrize("status", [AI, RESOLVED])
+def test_a_reaction_takes_nothing_over_and_reopens_nothing(status: Status) -> None:
+    bench = bench_with(status)
+    bench.stage.settings = channel(provider="whatsapp_cloud", single=True)
+    before = bench.latest
+    assert types(bench.reply("o1", text=None, content=THUMB)) == [SendMessage.type]
+    assert bench.latest == before
+
+
+def test_marketing_that_the_customer_stopped_is_refused_until_they_resume_it() -> None:
+    bench = on("whatsapp_cloud")
+    assert types(bench.notice("n1", MARKETING_STOPPED)) == [ConversationNoticeReceived.type]
+    assert refusals(bench.reply("o1", text=None, template=OFFER)) == ["marketing_stopped"]
+    utility = OFFER.model_copy(update={"category": "utility"})
+    assert types(bench.reply("o2", text=None, template=utility)) == [SendMessage.type]
+    bench.wait(minutes(1))
+    bench.notice("n2", MARKETING_RESUMED)
+    assert types(bench.reply("o3", text=None, template=OFFER)) == [SendMessage.type]
+
+
+def test_the_customer_s_latest_choice_counts_and_opens_no_window() -> None:
+    bench = ConversationBench(channel(provider="whatsapp_cloud"))
+    for kind, at in ((MARKETING_STOPPED, START), (MARKETING_RESUMED, START - minutes(1))):
+        assert bench.feed(NoticeReceived(kind=kind, message_id=str(at), sent_at=at)) == []
+    assert refusals(bench.reply("o1", text=None, template=OFFER)) == ["marketing_stopped"]
+    assert refusals(bench.reply("o2")) == ["window_closed"]
 
 
 # --- what the header says ------------------------------------------------------------------------------------------

@@ -236,7 +236,7 @@ def test_an_end_of_a_send_without_any_conversation_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("kind", "reason", "code", "text"),
     [
-        ("reply", "refused", 2002, "The reply was not sent: the provider refused it (code 2002)."),
+        ("reply", "refused", 3002, "The reply was not sent: the provider refused it (code 3002)."),
         ("greeting", "provider_unavailable", None, "The greeting was not sent: the provider could not be reached."),
     ],
 )

@@ -19,7 +19,7 @@ from schemas.events.conversation import (
 )
 from schemas.events.sending import SendMessage
 from schemas.settings.channel import Csat
-from schemas.settings.channel import Template as ChannelTemplate
+from schemas.settings.types import Template as ChannelTemplate
 from tests.support.conversation import ANA, BOT, HELLO, KEY, START, ConversationBench, channel, minutes
 from tests.support.stage import Emitted, all_of, the, types
 

@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 from deploy.kafka.config import CLUSTER_ID, java_options, render_properties, server_properties
+from deploy.kafka.topics import MAX_MESSAGE_BYTES
 
 
 def test_the_broker_listens_on_this_machine_alone() -> None:
@@ -23,7 +24,7 @@ def test_a_single_node_keeps_one_copy_of_everything() -> None:
 
 def test_a_record_that_is_accepted_can_be_replicated() -> None:
     properties = server_properties(port=7001, controller_port=7002, log_dir=Path("/data/log"))
-    assert int(properties["replica.fetch.max.bytes"]) >= int(properties["message.max.bytes"]) == 4 * 2**20
+    assert int(properties["replica.fetch.max.bytes"]) >= int(properties["message.max.bytes"]) == MAX_MESSAGE_BYTES
 
 
 def test_properties_are_escaped_as_java_reads_them() -> None:

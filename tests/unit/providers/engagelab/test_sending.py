@@ -6,21 +6,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from providers.engagelab import ENGAGELAB
 from providers.engagelab.sending import (
     MAX_TEXT,
     Accepted,
     Envelope,
-    ListedTemplate,
     MediaKind,
     Refused,
     Unreadable,
     classify,
     read_send_response,
+    read_templates,
     read_templates_response,
     render_media,
     render_template,
     render_text,
 )
+from providers.provider import Answer, ListedTemplate, TemplatePage
+from schemas.effects import SendResult
+from schemas.events.conversation import Template
 
 ENVELOPE = Envelope(sender="0034 910 000 777", to="+34611222333", message_id="m-1", conversation="wa1:34611222333")
 ADDRESS = {
@@ -65,7 +69,7 @@ def test_an_envelope_without_our_ids_is_refused(field: str) -> None:
 
 
 def test_a_template_names_its_language_as_plain_text_and_fills_the_body_in_order() -> None:
-    assert render_template(ENVELOPE, "csat_es", "es", parameters=["Lucía", "A-7"])["body"] == {
+    assert render_template(ENVELOPE, Template(name="csat_es", language="es", parameters=("Lucía", "A-7")))["body"] == {
         "type": "template",
         "template": {
             "name": "csat_es",
@@ -78,7 +82,7 @@ def test_a_template_names_its_language_as_plain_text_and_fills_the_body_in_order
 
 
 def test_a_template_without_parameters_has_no_components() -> None:
-    body = render_template(ENVELOPE, "hello", "en")["body"]
+    body = render_template(ENVELOPE, Template(name="hello", language="en"))["body"]
     assert body == {"type": "template", "template": {"name": "hello", "language": "en", "components": []}}
 
 
@@ -88,7 +92,7 @@ def test_a_template_without_parameters_has_no_components() -> None:
 )
 def test_a_template_with_a_blank_part_is_refused(name: str, language: str, parameter: str, field: str) -> None:
     with pytest.raises(ValueError, match=f"^{field}: empty"):
-        render_template(ENVELOPE, name, language, parameters=[parameter])
+        render_template(ENVELOPE, Template(name=name, language=language, parameters=(parameter,)))
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "audio", "document", "sticker"])
@@ -214,6 +218,26 @@ def test_a_template_list_that_is_refused_or_no_list_says_so() -> None:
     assert classify(refused) == "credentials"
     assert read_templates_response(200, b'{"code":2001,"message":"token"}') == Refused(2001, "token", 200)
     assert read_templates_response(200, b"{}") == Unreadable(200)
+
+
+def test_a_list_that_can_not_be_read_pauses_a_channel_only_for_credentials_that_are_those_of_its_sends() -> None:
+    assert read_templates(Answer(200, b"[]")) == TemplatePage(())
+    for status, body, answer in (
+        (401, b'{"code":2001}', "credentials"),
+        (500, b'{"code":1000}', "template_unavailable"),
+        (200, b"<html>", "template_unavailable"),
+    ):
+        refused = read_templates(Answer(status, body))
+        assert isinstance(refused, SendResult)
+        assert refused.answer == answer
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [(1000, "retry"), (2002, "credentials"), (4001, "template"), (3003, "request"), (131047, "window_closed")],
+)
+def test_a_receipt_s_code_is_ours_or_meta_s(code: int, meaning: str) -> None:
+    assert ENGAGELAB.classify(code) == meaning
 
 
 JSON = st.recursive(

@@ -93,6 +93,15 @@ def test_a_form_s_answers() -> None:
     assert content(Body="", FlowData='{"rating": "5"}').form == Form(answers={"rating": "5"})
 
 
+def test_a_message_keeps_all_its_files() -> None:
+    files = {f"MediaUrl{number}": f"https://api.twilio.com/ME{number}" for number in range(10)}
+    row = received(NumMedia="10", Body="two", MediaContentType0="image/jpeg", MediaContentType9="video/mp4", **files)
+    assert (row.type, row.text) == ("image", "two")
+    assert row.media == Media("https://api.twilio.com/ME0", None, "image/jpeg", None)
+    assert [one.link for one in row.more_media] == [f"https://api.twilio.com/ME{number}" for number in range(1, 10)]
+    assert row.more_media[-1].mime_type == "video/mp4"
+
+
 def test_an_ad_and_a_quote() -> None:
     assert content(ReferralSourceId="6", ReferralCtwaClid="k").referral == Referral(source_id="6", click_id="k")
     row = received(OriginalRepliedMessageSid="SM0")

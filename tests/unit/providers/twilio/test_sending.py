@@ -8,7 +8,7 @@ import pytest
 
 from providers.provider import Answer, Call
 from providers.twilio.codes import CLASSES, CODES
-from providers.twilio.sending import CONTENT, plan_lookup, plan_send, read_lookup, read_send
+from providers.twilio.sending import plan_send, read_send
 from schemas.effects import SendResult
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
@@ -78,6 +78,7 @@ def test_an_api_key_signs_in_where_there_is_one() -> None:
         (400, 21656, "template_unavailable"),
         (429, 20429, "retry"),
         (429, 0, "retry"),
+        (400, 63018, "retry"),
         (503, 20503, "retry"),
         (400, 99999, "refused"),
     ],
@@ -86,6 +87,7 @@ def test_the_code_decides(status: int, code: int, answer: str) -> None:
     result = read_send(Answer(status, orjson.dumps({"code": code, "message": "no"}), "7"))
     assert result is not None
     assert (result.answer, result.code, result.retry_after_s) == (answer, code, 7 if answer == "retry" else None)
+    assert result.throttled == ("number" if status == 429 or code == 63018 else None)
 
 
 @pytest.mark.parametrize("answer", [Answer(500, b""), Answer(201, b"{}"), Answer(201, b"<html>")])
@@ -97,17 +99,6 @@ def test_an_accepted_message() -> None:
     assert read_send(Answer(201, b'{"sid":"SM5","status":"queued"}')) == SendResult(
         answer="accepted", provider_message_id="SM5", http_status=201
     )
-
-
-def test_a_template_s_approval_is_asked_for() -> None:
-    call = plan_lookup(TEMPLATE, CHANNEL)
-    assert isinstance(call, Call)
-    assert (call.service, call.path) == (CONTENT, f"/v1/Content/{CONTENT_SID}/ApprovalRequests")
-    assert read_lookup(TEMPLATE, Answer(200, b'{"whatsapp":{"status":"approved"}}')) is None
-    for answer in (Answer(200, b'{"whatsapp":{"status":"paused"}}'), Answer(404, b""), Answer(200, b"[]")):
-        refused = read_lookup(TEMPLATE, answer)
-        assert refused is not None
-        assert refused.answer == "template_unavailable"
 
 
 def test_each_code_has_one_class() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from providers.provider import Answer, Call
 from providers.whatsapp_cloud.codes import CLASSES, CODES, classify
-from providers.whatsapp_cloud.sending import plan_lookup, plan_send, read_lookup, read_send
+from providers.whatsapp_cloud.sending import plan_send, read_send
 from schemas.effects import SendRequest, SendResult
 from schemas.events.conversation import Template
 from schemas.settings.channel import ChannelSettings
-from tests.unit.providers.whatsapp_cloud.test_callbacks import ACCOUNT, CHANNEL, NUMBER
+from tests.unit.providers.whatsapp_cloud.test_callbacks import CHANNEL, NUMBER
 
 TEMPLATE = Template(name="hours", language="es", parameters=("Ida", "9"))
 
@@ -96,6 +96,16 @@ def test_the_code_decides(status: int, error: dict[str, Any], answer: str) -> No
     assert (result.answer, result.code, result.http_status) == (answer, error.get("code", 0), status)
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "throttled"),
+    [(400, 131056, "recipient"), (400, 130429, "number"), (400, 80007, "number"), (400, 4, "number")],
+)
+def test_throttling_says_whom_it_holds(status: int, code: int, throttled: str) -> None:
+    result = read_send(Answer(status, orjson.dumps({"error": {"code": code}})))
+    assert result is not None
+    assert (result.answer, result.throttled, result.retry_after_s) == ("retry", throttled, None)
+
+
 @pytest.mark.parametrize("answer", [Answer(200, b"<html>"), Answer(200, b'{"messages":[]}'), Answer(504, b"")])
 def test_an_answer_that_proves_nothing_is_unknown(answer: Answer) -> None:
     assert read_send(answer) is None
@@ -112,26 +122,5 @@ def test_each_code_has_one_class() -> None:
     assert classify(-1, 401) == "credentials"
 
 
-def test_a_template_is_looked_up_in_its_account() -> None:
-    call = plan_lookup(TEMPLATE, CHANNEL)
-    assert isinstance(call, Call)
-    assert call.path == f"/v25.0/{ACCOUNT}/message_templates"
-    listed = [{"name": "hours", "language": "es", "status": "APPROVED"}, {"name": "hours", "language": "en"}]
-    assert read_lookup(TEMPLATE, Answer(200, orjson.dumps({"data": listed}))) is None
-    paused = read_lookup(TEMPLATE, Answer(200, orjson.dumps({"data": [{**listed[0], "status": "PAUSED"}]})))
-    assert paused is not None
-    assert paused.answer == "template_unavailable"
-
-
-def test_a_refused_list_says_nothing_of_the_channel_s_sends() -> None:
-    refused = read_lookup(TEMPLATE, Answer(403, b'{"error":{"code":200}}'))
-    assert refused is not None
-    assert refused.answer == "template_unavailable"
-
-
-def test_a_channel_that_does_not_say_its_account_sends_texts_and_looks_nothing_up() -> None:
-    channel = CHANNEL.model_copy(update={"business_account_id": None})
-    assert isinstance(plan_send(request(), channel, None), Call)
-    refused = plan_lookup(TEMPLATE, channel)
-    assert isinstance(refused, SendResult)
-    assert refused.answer == "template_unavailable"
+def test_a_channel_that_does_not_say_its_account_sends_texts() -> None:
+    assert isinstance(plan_send(request(), CHANNEL.model_copy(update={"business_account_id": None}), None), Call)

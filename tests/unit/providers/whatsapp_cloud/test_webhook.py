@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from providers.provider import WebhookRequest
 from providers.whatsapp_cloud.webhook import accepts, screen
+from tests.unit.providers.twilio.test_webhook import flipped
 from tests.unit.providers.whatsapp_cloud.test_callbacks import CHANNEL
 
 BODY = '{"entry": "ñ \\ud83c"}'.encode()
@@ -41,13 +42,10 @@ def test_what_is_not_is_refused(signature: str | None) -> None:
 
 
 def test_a_flipped_bit_anywhere_is_refused() -> None:
-    for index in range(len(BODY)):
-        flipped = bytearray(BODY)
-        flipped[index] ^= 1
-        assert screen(post(bytes(flipped), SIGNATURE), CHANNEL) is not None
-    for index in range(len("sha256="), len(SIGNATURE)):
-        other = SIGNATURE[:index] + ("0" if SIGNATURE[index] != "0" else "1") + SIGNATURE[index + 1 :]
-        assert screen(post(BODY, other), CHANNEL) is not None
+    for body in flipped(BODY):
+        assert screen(post(body, SIGNATURE), CHANNEL) is not None, body
+    for other in flipped(SIGNATURE.encode()):
+        assert screen(post(BODY, other.decode(errors="surrogateescape")), CHANNEL) is not None, other
 
 
 @pytest.mark.parametrize(

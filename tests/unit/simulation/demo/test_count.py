@@ -254,7 +254,7 @@ def test_the_story_is_of_the_richest_conversation(run: Run) -> None:
     assert sorted(moments, key=lambda moment: moment.after) == moments
 
 
-AGENTS = {"shop": ("ana", "ben"), "support": ("caro",)}
+AGENTS = {"shop": ("ana", "ben"), "orders": ("ana",), "support": ("caro",)}
 
 
 def test_the_seed_decides_the_plan() -> None:

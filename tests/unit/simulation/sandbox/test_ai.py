@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from schemas.effects import AiMessage, AiQuestion, AiRequest
 from simulation.sandbox.ai import CANNED, AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
-from simulation.sandbox.engagelab.provider import Provider
+from simulation.sandbox.providers import Providers
 from streams.effects.ai import AiClient, read_answer
 from streams.effects.contract import Done, Outcome
 from streams.effects.http import HttpTransport
@@ -51,7 +51,7 @@ class Sandbox:
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     ai = AiStandIn()
-    app = build_app(Provider(), lambda: datetime.now(UTC), ai=ai)
+    app = build_app(Providers(), lambda: datetime.now(UTC), ai=ai)
     async with serve(app) as url, ClientSession() as http:
         yield Sandbox(ai, url, http)
 

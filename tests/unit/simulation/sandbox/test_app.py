@@ -16,10 +16,13 @@ import pytest
 from aiohttp import web
 from pydantic import JsonValue, SecretStr
 
+from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account, Behaviour, Template
 from simulation.sandbox.app import SENDER, build_app, serve
-from simulation.sandbox.engagelab.provider import Provider
-from simulation.sandbox.engagelab.receipts import Faults
+from simulation.sandbox.providers import Providers
+from simulation.sandbox.receipts import Faults
+from simulation.sandbox.stand_in import STAND_INS
+from tests.support.sandbox import channel_at
 
 NUMBER = "+34600700001"
 AUTH = {"Authorization": "Basic " + base64.b64encode(b"k1:s1").decode()}
@@ -60,7 +63,7 @@ class Receiver:
 
 @dataclass
 class Sandbox:
-    provider: Provider
+    provider: Providers
     app: web.Application
     url: str
     http: aiohttp.ClientSession
@@ -88,6 +91,7 @@ def account(callback_url: str | None = None) -> Account:
         Template(name="csat", language="es", category="MARKETING", status="PENDING"),
     )
     return Account(
+        id="k1",
         dev_key="k1",
         dev_secret=SecretStr("s1"),
         phone_number=NUMBER,
@@ -98,7 +102,7 @@ def account(callback_url: str | None = None) -> Account:
 
 
 @asynccontextmanager
-async def running(provider: Provider, options: Options | None = None) -> AsyncIterator[Sandbox]:
+async def running(provider: Providers, options: Options | None = None) -> AsyncIterator[Sandbox]:
     app = build_app(provider, lambda: datetime.now(UTC), **(options or {}))
     async with serve(app) as url, aiohttp.ClientSession() as http:
         yield Sandbox(provider, app, url, http)
@@ -111,14 +115,14 @@ async def pair(
     target = web.Application()
     target.router.add_post("/hook", receiver.handle)
     async with serve(target) as url:
-        provider = Provider([account(f"{url}/hook")], faults=faults or Faults(pace=0))
+        provider = Providers([account(f"{url}/hook")], faults=faults or Faults(pace=0))
         async with running(provider, options) as sandbox:
             yield sandbox
 
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with running(Provider([account()], auto_receipts=False)) as started:
+    async with running(Providers([account()], auto_receipts=False)) as started:
         yield started
 
 
@@ -170,7 +174,7 @@ async def test_a_timeout_hangs_until_the_client_gives_up(sandbox: Sandbox) -> No
 
 
 async def test_a_hanging_send_does_not_hold_up_the_shutdown() -> None:
-    provider = Provider([account()])
+    provider = Providers([account()])
     provider.set_behaviour(Behaviour(answer="timeout"))
     async with asyncio.timeout(5):
         async with running(provider) as sandbox:
@@ -200,6 +204,85 @@ async def test_a_callback_is_repeated_where_asked() -> None:
     assert receiver.bodies[0] == receiver.bodies[1]
 
 
+@asynccontextmanager
+async def pair_at(name: ProviderName, receiver: Receiver, address: str | None = None) -> AsyncIterator[Sandbox]:
+    """A provider's account whose callbacks go to the receiver, or to another address."""
+    target = web.Application()
+    target.router.add_post("/hook", receiver.handle)
+    async with serve(target) as url:
+        own = Account.of(channel_at(name), callback_url=address or f"{url}/hook")
+        async with running(Providers([own])) as sandbox:
+            yield sandbox
+
+
+async def test_meta_repeats_what_is_not_taken() -> None:
+    receiver = Receiver(answers=[503])
+    async with pair_at("whatsapp_cloud", receiver) as sandbox:
+        await sandbox.control("customers/write", {"contact": "34611222333", "text": "hola"})
+        await until(lambda: sandbox.app[SENDER].counts.delivered == 1)
+        assert [attempt.status for attempt in sandbox.app[SENDER].attempts] == [503, 200]
+
+
+async def test_twilio_takes_no_text_for_an_answer_and_does_not_ask_again() -> None:
+    async with pair_at("twilio", Receiver()) as sandbox:
+        await sandbox.control("customers/write", {"contact": "34611222333", "text": "hola"})
+        await until(lambda: sandbox.app[SENDER].counts.failed == 1)
+        (attempt,) = sandbox.app[SENDER].attempts
+        assert (attempt.status, attempt.error, sandbox.app[SENDER].counts.pending) == (200, "NotTaken", 0)
+
+
+async def test_twilio_asks_once_more_where_nobody_listens() -> None:
+    async with pair_at("twilio", Receiver(), "http://127.0.0.1:1/hook") as sandbox:
+        await sandbox.control("customers/write", {"contact": "34611222333", "text": "hola"})
+        await until(lambda: sandbox.app[SENDER].counts.failed == 2)
+        assert sandbox.app[SENDER].counts.pending == 0
+
+
+def test_each_provider_repeats_callbacks_in_its_way() -> None:
+    day = 86_400
+    after = {
+        name: [
+            stand_in.retry_after_s(*attempt)
+            for attempt in ((1, "refused", 0), (1, "unconnected", 0), (9, "refused", 8 * day))
+        ]
+        for name, stand_in in STAND_INS.items()
+    }
+    assert after == {
+        "engagelab": [None, None, None],
+        "whatsapp_cloud": [2, 2, None],
+        "twilio": [None, 0.5, None],
+    }
+    gaps = [STAND_INS["whatsapp_cloud"].retry_after_s(attempt, "silent", 3 * day) for attempt in (1, 5, 99)]
+    assert gaps == [2, 32, 3_600]
+
+
+async def test_customers_send_files_that_anybody_can_fetch_by_their_link(sandbox: Sandbox) -> None:
+    async with sandbox.http.post(
+        f"{sandbox.url}/sandbox/files?filename=a.jpg", data=b"JPEG", headers={"Content-Type": "image/jpeg"}
+    ) as response:
+        kept = await response.json()
+    message: JsonValue = {"contact": "34611222333", "type": "image", "file": kept["id"]}
+    _, bodies = await sandbox.control("customers/write", message)
+    assert isinstance(bodies, list)
+    link = orjson.loads(str(bodies[0]))["rows"][0]["response"]["response_data"]["message"]["image"]["link"]
+    async with sandbox.http.get(link) as response:
+        assert (await response.read(), response.content_type) == (b"JPEG", "image/jpeg")
+    status, refused = await sandbox.control("files?fault=nonsense", None)
+    assert status == 400
+    assert "lying" in str(refused)
+
+
+async def test_a_file_that_is_too_large_does_not_end(sandbox: Sandbox) -> None:
+    file = sandbox.provider.state.files.put(b"JPEG", "image/jpeg", fault="too_large")
+    async with sandbox.http.get(f"{sandbox.url}/sandbox-files/{file.id}") as response:
+        assert (await response.content.readexactly(1 << 20))[:5] == b"JPEG\0"
+
+
+async def test_what_no_provider_has_is_404(sandbox: Sandbox) -> None:
+    assert (await sandbox.get("/v3/nothing"))[0] == 404
+    assert await sandbox.get("/sandbox/marks") == (200, [])
+
+
 async def test_a_receiver_that_is_too_slow_has_failed() -> None:
     receiver = Receiver(hang=asyncio.Event())
     async with pair(receiver, Faults(pace=0, batch=1), {"callback_timeout": 0.1}) as sandbox:
@@ -226,7 +309,7 @@ async def test_customers_write_and_a_callback_may_come_twice() -> None:
         await until(lambda: len(receiver.bodies) == 2)
     assert status == 202
     assert receiver.bodies[0] == receiver.bodies[1]
-    assert orjson.loads(receiver.bodies[0]) == body
+    assert body == [receiver.bodies[0].decode()]
     assert orjson.loads(receiver.bodies[0])["total"] == 2
 
 
@@ -254,10 +337,11 @@ async def test_the_log_can_be_narrowed(sandbox: Sandbox) -> None:
 
 
 async def test_accounts_are_added_and_changed_and_keep_their_secrets(sandbox: Sandbox) -> None:
-    changed = await sandbox.control("accounts", {"dev_key": "k1", "callback_url": "http://127.0.0.1:1/tok3n"})
-    added = await sandbox.control("accounts", {"dev_key": "k2", "dev_secret": "s2", "phone_number": "+34600700002"})
+    new: JsonValue = {"id": "k2", "dev_key": "k2", "dev_secret": "s2", "phone_number": "+34600700002"}
+    changed = await sandbox.control("accounts", {"id": "k1", "callback_url": "http://127.0.0.1:1/tok3n"})
+    added = await sandbox.control("accounts", new)
     assert (changed[0], added[0]) == (200, 200)
-    assert sandbox.provider.accounts.get("k1").dev_secret.get_secret_value() == "s1"
+    assert sandbox.provider.state.accounts.get("k1").dev_secret == SecretStr("s1")
     _, shown = await sandbox.get("/sandbox/accounts")
     assert b"s2" not in orjson.dumps(shown)
     assert b"tok3n" not in orjson.dumps(shown)
@@ -266,10 +350,10 @@ async def test_accounts_are_added_and_changed_and_keep_their_secrets(sandbox: Sa
 @pytest.mark.parametrize(
     ("path", "body", "names"),
     [
-        ("accounts", {"dev_key": "k9"}, "dev_secret"),
+        ("accounts", {"id": "k9", "dev_key": "k9", "phone_number": NUMBER}, "dev_secret"),
         ("accounts", [], "object"),
         ("behaviour", {"answer": "shrug"}, "answer"),
-        ("behaviour", {"dev_key": "k9"}, "k9"),
+        ("behaviour", {"account": "k9"}, "k9"),
         ("customers/write", {"text": "x"}, "contact"),
         ("customers/write", [], "nothing"),
         ("customers/write?copies=x", {"contact": "1"}, "x"),
@@ -324,7 +408,7 @@ async def test_a_bad_template_names_its_field(sandbox: Sandbox) -> None:
 
 
 async def test_an_unreachable_template_list_drops_the_connection(sandbox: Sandbox) -> None:
-    await sandbox.control("accounts", {"dev_key": "k1", "templates": "unreachable"})
+    await sandbox.control("accounts", {"id": "k1", "templates": "unreachable"})
     with pytest.raises(aiohttp.ClientConnectionError):
         await sandbox.get("/v1/templates")
     assert (await sandbox.send())[0] == 200
@@ -340,7 +424,7 @@ async def test_a_moved_clock_is_looked_at_when_woken() -> None:
     target = web.Application()
     target.router.add_post("/hook", receiver.handle)
     async with serve(target) as hook:
-        provider = Provider([account(f"{hook}/hook")], faults=Faults(pace=3600, batch=1))
+        provider = Providers([account(f"{hook}/hook")], faults=Faults(pace=3600, batch=1))
         app = build_app(provider, lambda: now)
         async with serve(app) as url, aiohttp.ClientSession() as http:
             await Sandbox(provider, app, url, http).send()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import orjson
 import pytest
 
-from simulation.sandbox.customers import CustomerMessage, render, script
-from simulation.sandbox.engagelab.callbacks import Business, channel_message_id, provider_message_id
+from simulation.sandbox.customers import CustomerMessage, script, written
+from simulation.sandbox.happenings import Quote
+from simulation.sandbox.media import Files
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
-BUSINESS = Business("+34600700001")
 
 
 def test_a_script_repeats() -> None:
@@ -45,13 +44,20 @@ def test_a_script_of_nobody_is_refused(customers: int, rate: float) -> None:
 
 
 def test_a_quote_names_the_message_of_that_id() -> None:
-    row = render(CustomerMessage(contact="34611222333", text="5", quotes="o1"), BUSINESS, "wamid.A", NOW)
-    context = orjson.loads(orjson.dumps(row))["response"]["response_data"]["message_context"]
-    assert context["origin_message_id"] == provider_message_id(BUSINESS.phone_number, "o1")
-    assert context["origin_channel_message_id"] == channel_message_id(BUSINESS.phone_number, "o1")
+    said = written(CustomerMessage(contact="34611222333", text="5", quotes="o1"), "wamid.A", NOW, Files(), "")
+    assert (said.id, said.quotes) == ("wamid.A", Quote("o1"))
 
 
 def test_deleting_names_the_deleted_message() -> None:
     message = CustomerMessage(contact="34611222333", type="deleted", target="wamid.A")
-    row = render(message, BUSINESS, "wamid.B", NOW)
-    assert orjson.loads(orjson.dumps(row))["response"]["response_data"]["channel_message_id"] == "wamid.A"
+    assert written(message, "wamid.B", NOW, Files(), "").target == "wamid.A"
+
+
+def test_a_file_is_one_that_the_sandbox_keeps() -> None:
+    files = Files()
+    kept = files.put(b"%PDF", "application/pdf", "bill.pdf")
+    message = CustomerMessage(contact="34611222333", type="document", file=kept.id)
+    said = written(message, "wamid.A", NOW, files, "http://sandbox")
+    assert (said.file, said.filename, said.base_url) == (kept, "bill.pdf", "http://sandbox")
+    with pytest.raises(ValueError, match="file: the sandbox has no '1'"):
+        written(message.model_copy(update={"file": "1"}), "wamid.A", NOW, files, "")

@@ -158,9 +158,6 @@ def test_an_account_that_the_sandbox_can_not_have_is_named() -> None:
     assert problems({"at": AT}, channels=[base, base | {"id": "help", "dev_key": "k2"}]) == (
         "a.yaml: channels[1].phone_number: channel 'shop' has it already: a number belongs to one channel",
     )
-    assert problems({"at": AT}, channels=[base | {"dev_key": "a:b"}])[0].startswith(
-        "a.yaml: channels[0].dev_key: the s"
-    )
     assert problems({"at": AT}, channels=[base | {"dev_secret": None}]) == (
         "a.yaml: channels[0].dev_secret: dev_key and dev_secret go together: give both or neither",
     )

@@ -22,14 +22,6 @@ def of(value: JsonValue, *path: str | int) -> JsonValue:
     return value
 
 
-async def test_another_provider_is_not_supported_yet() -> None:
-    channel: JsonValue = {"id": "shop", "phone_number": "+34910222333", "provider": "twilio"}
-
-    played = await outcome({"at": AT}, channels=[channel])
-
-    assert played.problems == ("a.yaml: channels[0].provider: the sandbox has no twilio yet",)
-
-
 async def test_a_message_that_was_not_sent_can_not_be_meant() -> None:
     sent: JsonValue = {"contact": CONTACT, "kind": "greeting", "nth": 2}
     played = await outcome(inbound(AT, "in-1"), {"at": AT, "status": {"message": sent, "status": "read"}})

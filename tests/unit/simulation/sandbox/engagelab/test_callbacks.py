@@ -10,7 +10,6 @@ from pydantic import JsonValue
 
 from simulation.sandbox.engagelab.callbacks import (
     Business,
-    Customer,
     Quote,
     callback_body,
     content,
@@ -21,6 +20,7 @@ from simulation.sandbox.engagelab.callbacks import (
     signature_header,
     status_row,
 )
+from simulation.sandbox.happenings import Customer
 
 AT = datetime(2026, 6, 1, 10, 0, 0, 700_000, tzinfo=UTC)
 SECONDS = 1780308000

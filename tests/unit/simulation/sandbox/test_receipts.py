@@ -9,23 +9,20 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from simulation.sandbox.engagelab.callbacks import Business, Customer
-from simulation.sandbox.engagelab.receipts import AcceptedMessage, Faults, ScheduledCallback, plan_receipts
+from simulation.sandbox.accounts import Account
+from simulation.sandbox.calls import ScheduledCallback
+from simulation.sandbox.happenings import Customer, SentMessage
+from simulation.sandbox.receipts import Faults, plan_life
+from simulation.sandbox.stand_in import STAND_INS
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 WHOLE = ["plan", "target_valid", "sent", "delivered", "read"]
 
 
 def plan(faults: Faults, number: int = 0, seed: int = 1) -> tuple[ScheduledCallback, ...]:
-    message = AcceptedMessage(
-        business=Business("+34600700001"),
-        customer=Customer("34611222333"),
-        message_id=f"el{number}",
-        channel_message_id=f"wamid.{number}",
-        custom_args={"id": f"o{number}"},
-        accepted_at=NOW,
-    )
-    return plan_receipts(message, "k1", faults, seed)
+    message = SentMessage(f"o{number}", Customer("34611222333"), echo={"id": f"o{number}"})
+    account = Account.model_validate({"dev_key": "k1", "dev_secret": "s1", "phone_number": "+34600700001"})
+    return plan_life(STAND_INS["engagelab"], account, message, NOW, faults, seed).callbacks
 
 
 def statuses(callbacks: tuple[ScheduledCallback, ...]) -> list[str]:
