@@ -30,8 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
-    help="People who sign in: create, list, disable, set a password. "
-    "They are written to Kafka, so no process of the pipeline needs to run. A password comes from a prompt or a file, never from an argument, which others could read.",
+    help="People who sign in: create, list, disable, set a password. They are written to Kafka, so no process of the "
+    "pipeline needs to run. A password comes from a prompt or a file, never from an argument, which others could read.",
 )
 
 LoginArgument = Annotated[str, typer.Argument(help="Their email address.")]

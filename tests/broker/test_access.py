@@ -2,12 +2,14 @@
 
 import asyncio
 import stat
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from aiohttp import ClientSession
 from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
@@ -17,12 +19,16 @@ from deploy.access import Access, first_admin_token, open_access, terminal
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import committed_reader
 from deploy.kafka.topics import apply
+from deploy.processes.control import ControlServer
 from deploy.settings import Settings
 from desk.access.passwords import Passwords
+from desk.access.tables import TableStore
+from desk.database import Database, sqlite_url
 from schemas.events.access import AuditRecorded, Grant, Role
 from schemas.record import decode
-from schemas.topics import ACCESS, AUDIT
+from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX
 from streams.clock import wall_clock
+from tests.support.access import Browser
 
 PASSWORD = "planted password"
 
@@ -132,6 +138,47 @@ def test_the_first_administrator_s_token_is_made_once(settings: Settings, tmp_pa
     assert actor is not None
     assert actor.grant == Grant(role=Role.ADMIN)
     assert asyncio.run(first()) is None
+
+
+async def soon(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(2):
+        while not await holds():  # noqa: ASYNC110 - another process is asked
+            await asyncio.sleep(0.02)
+
+
+async def test_two_processes_know_the_same_people_and_sessions(settings: Settings, tmp_path: Path) -> None:
+    topics = (CHANNELS, DIRECTORY, CONVERSATIONS, INBOX, ACCOUNT_INBOX)
+    await apply(settings.kafka, settings.topic_prefix, topics, partitions=1, replication_factor=1)
+    database = Database(sqlite_url(tmp_path / "desk.db"))
+    await database.migrate()
+    async with (
+        ControlServer(settings, store=TableStore(database)) as one,
+        ControlServer(settings, store=TableStore(database)) as other,
+        ClientSession() as client,
+    ):
+        admin = Browser(client, one.url)
+        admin.headers |= one.headers
+        form: Any = {"login": "marta@example.com", "name": "Marta", "grant": {"role": "read"}, "password": PASSWORD}
+        assert (await admin.call("POST", "/v1/users", form))[0] == 201
+        marta, again = Browser(client, other.url), Browser(client, one.url)
+
+        there = Browser(client, other.url)
+        there.headers |= other.headers
+
+        async def known() -> bool:
+            return bool((await there.call("GET", "/v1/users"))[1]["users"])
+
+        await soon(known)
+        assert (await marta.sign_in("marta@example.com", PASSWORD))[0] == 201
+        again.cookies = dict(marta.cookies)
+        assert (await again.call("GET", "/v1/session"))[1]["name"] == "Marta"
+        assert (await again.call("DELETE", "/v1/sessions"))[0] == 200
+
+        async def signed_out() -> bool:
+            return (await marta.call("GET", "/v1/session"))[0] == 401
+
+        await soon(signed_out)
+    await database.close()
 
 
 def test_without_topics_or_the_key_it_is_said_what_to_do(
