@@ -23,6 +23,8 @@ COMMANDS: Final = (
     "channel",
     "agent",
     "hours",
+    "token",
+    "user",
     "explain",
     "reports",
     "up",

@@ -5,14 +5,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from pydantic import BaseModel
+
+from desk.access.audit import shown
 from schemas.codec import Headers, to_kafka
 from schemas.event import Event
+from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved, UserDeleted, UserSaved
 from schemas.events.channels import ChannelChanged, ChannelSaved
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged, PresenceState
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings, to_stored
 from schemas.settings.channels_file import Agent
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, Topic
 
 SOURCE = "/livedesk/desk"
 
@@ -65,6 +69,35 @@ class Change:
     ) -> None:
         """An agent's state."""
         self._add(ACCOUNT_INBOX, account, PresenceChanged(agent=agent, state=state, source=source))
+
+    def save_token(self, token: TokenSaved) -> None:
+        """A new token."""
+        self._add(ACCESS, f"token/{token.id}", token)
+
+    def revoke_token(self, id: str) -> None:
+        """A token that counts no more."""
+        self._add(ACCESS, f"token/{id}", TokenRevoked(id=id))
+
+    def save_user(self, user: UserSaved) -> None:
+        """A user, new or as they are from now on."""
+        self._add(ACCESS, f"user/{user.id}", user)
+
+    def delete_user(self, id: str) -> None:
+        """A user who is gone."""
+        self._add(ACCESS, f"user/{id}", UserDeleted(id=id))
+
+    def audit(
+        self,
+        actor: str,
+        action: str,
+        target: str,
+        before: BaseModel | None,
+        after: BaseModel | None,
+        account: str | None,
+    ) -> None:
+        """What was done, for the audit topic. account: None: it concerns all. See AuditRecorded for the rest."""
+        event = AuditRecorded(actor=actor, action=action, target=target, before=shown(before), after=shown(after))
+        self._add(AUDIT, account or "*", event)
 
     def _add_person(self, account: str, agent: str, event: Event) -> None:
         self._add(DIRECTORY, agent_key(account, agent), event)

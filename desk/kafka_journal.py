@@ -75,7 +75,7 @@ class KafkaJournal:
                         await self._transact(fill, id)
                     except (ProducerFenced, IllegalOperation):  # the latter where it learned that before it sent
                         # Longer each time: two processes that fence each other in turns must come apart.
-                        await asyncio.sleep(random.uniform(0, pause))
+                        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
                         pause = min(2 * pause, _MAX_PAUSE_SECONDS)
                         await self._read_on()
                     else:

@@ -1,5 +1,6 @@
 """The control API, composed with Kafka, the settings, the secret key and the providers."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -12,6 +13,7 @@ from aiohttp import ClientSession, DummyCookieJar, web
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
 from bus.publisher import NotDurable, Publisher
+from deploy.access import oidc
 from deploy.errors import LiveDeskError
 from deploy.kafka.waiting import when_kafka_is_there
 from deploy.media import open_store
@@ -19,12 +21,16 @@ from deploy.ports import listen
 from deploy.processes.ingress import SHUTDOWN_SECONDS, random_id
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
-from desk.access.tokens import AccessDirectory
-from desk.api.app import build_api, by_token
+from desk.access.directory import AccessDirectory
+from desk.access.passwords import Passwords
+from desk.access.store import AccessStore, MemoryStore
+from desk.api.app import build_api
+from desk.api.callers import Callers
 from desk.api.table import all_routes
 from desk.channel_writer import ChannelWriter
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
+from desk.front_door import FrontDoor, Means
 from desk.kafka_journal import KafkaJournal
 from desk.office import Office
 from desk.outcomes import Outcomes
@@ -48,9 +54,9 @@ class ControlServer:
     """The control API, running inside `async with`: Kafka connected, settings and people read, the file's saved.
 
     Port 0: any free one. channels: agents and channels, saved where new or different. ingress_url: where ingress
-    listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. pages: of its own, beside the API. clock and
-    new_id give the time and the ids of whatever is written. While Kafka is not there `async with` waits for it. Raises
-    LiveDeskError from `async with`.
+    listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. pages: of its own, beside the API. store: of
+    sessions; without it they end with this process. clock and new_id give the time and the ids of whatever is written.
+    While Kafka is not there `async with` waits for it. Raises LiveDeskError from `async with`.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class ControlServer:
         port: int = 0,
         ingress_url: str = "http://127.0.0.1:8080",
         pages: Iterable[web.RouteDef] = (),
+        store: AccessStore | None = None,
         clock: Clock = wall_clock,
         new_id: Callable[[], str] = random_id,
     ) -> None:
@@ -70,6 +77,7 @@ class ControlServer:
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
+        self._store = store or MemoryStore()
         self._outcomes = Outcomes()
         self._stack = AsyncExitStack()
         self._writer: ChannelWriter | None = None
@@ -164,8 +172,18 @@ class ControlServer:
             clock=self._clock,
             new_id=self._new_id,
         )
-        authenticate = by_token(self._access, self._secrets.own_token)
-        app = build_api(all_routes(office, self._outcomes), authenticate, office.visible, self._clock)
+        key = self._secrets.key.encode()
+        door = FrontDoor(
+            self._access,
+            journal,
+            self._store,
+            Means(key, self._secrets.encrypt, self._secrets.decrypt, os.urandom, self._new_id, self._clock),
+            passwords=Passwords(),
+            oidc=oidc(settings, session),
+            require_second_factor=settings.require_second_factor,
+        )
+        callers = Callers(door, self._secrets.own_token)
+        app = build_api(all_routes(office, self._outcomes, door), callers.authenticate, office.visible, self._clock)
         app.add_routes(self._pages)
         # Without aiohttp's access log, for paths name customers.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -173,7 +191,7 @@ class ControlServer:
         stack.push_async_callback(runner.cleanup)
         await listen(runner, "The control API", self._host, self._port, "Choose another --control-port.")
         bound: int = runner.addresses[0][1]
-        self.url = f"http://{'127.0.0.1' if self._host in ('0.0.0.0', '') else self._host}:{bound}"
+        self.url = f"http://{'127.0.0.1' if self._host in ('0.0.0.0', '') else self._host}:{bound}"  # noqa: S104 - no binding
 
     async def _connect(self, stack: AsyncExitStack, publisher: Publisher) -> None:
         stack.push_async_callback(publisher.stop)

@@ -20,6 +20,7 @@ from deploy.errors import LiveDeskError
 from deploy.folders import DATA, make_folder
 from deploy.processes.control import ControlServer
 from deploy.settings import Settings
+from desk.access.tables import TableStore
 from desk.applier import Applier
 from desk.database import Database, InvalidDatabase, database_url, is_outage, sqlite_url
 from desk.follower import Follower, MissingTopic
@@ -145,6 +146,7 @@ async def _serve(settings: Settings, options: DeskOptions, until: asyncio.Event)
             port=options.port,
             ingress_url=options.ingress_url,
             pages=health_routes(view),
+            store=TableStore(view.database),
         )
         async with server:
             logger.info("the view is kept in %r; the control API is on %s", view.database.url, server.url)

@@ -216,4 +216,4 @@ async def _listen(
     stack.push_async_callback(runner.cleanup)
     await listen(runner, what, host, port, hint, shared=shared)
     bound: int = runner.addresses[0][1]
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"  # noqa: S104 - no binding

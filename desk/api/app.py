@@ -1,6 +1,5 @@
 """The control API as an aiohttp application, made from its table of routes."""
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
@@ -12,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 
 from bus.publisher import NotDurable
 from desk.access.permissions import Actor, Permission
-from desk.access.tokens import AccessDirectory, token_hash
 from desk.api.problems import Problem, not_found, not_valid
 from desk.api.route import PATTERNS, Answer, Call, Nothing, Route
 from media.store import StoreUnavailable
@@ -30,30 +28,14 @@ Visible = Callable[[Actor, "dict[str, str]"], bool]
 """Whether the actor may know of what the parts of the path name."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-INSTALLATION: Final = Actor("token/installation", "installation", Grant(role=Role.ADMIN))
-"""Whoever has the installation's key."""
 _NOBODY: Final = Actor("nobody", "", Grant(role=Role.READ, channels=()))
 _SAFE: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
     "Referrer-Policy": "no-referrer",
 }
-
-
-def by_token(directory: AccessDirectory, own_token: str | None = None) -> Authenticate:
-    """Who calls, by the token in the Authorization header. own_token: the installation's, which may do everything."""
-    own = None if own_token is None else token_hash(own_token)
-
-    async def authenticate(request: web.Request, now: datetime) -> Actor | None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        if own is not None and hmac.compare_digest(own, token_hash(token.strip())):
-            return INSTALLATION
-        return directory.find(token.strip(), now)
-
-    return authenticate
 
 
 def build_api(
@@ -92,18 +74,20 @@ class _Endpoint:
     async def _admit(self, request: web.Request, permission: Permission, path: dict[str, str]) -> Actor:
         actor = await self._authenticate(request, self._clock())
         if actor is None:
-            raise Problem(
-                401,
-                "unknown_caller",
-                "send a token that counts: Authorization: Bearer ldk_…",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+            detail = "sign in, or send a token that counts: Authorization: Bearer ldk_…"
+            raise self._refused(None, Problem(401, "unknown_caller", detail, headers={"WWW-Authenticate": "Bearer"}))
         # First, so that a refusal does not tell that it is there.
         if not self._visible(actor, path):
-            raise not_found()
-        if not actor.may(permission):
-            raise Problem(403, "not_allowed", f"the role {actor.grant.role} may not {permission}")
+            raise self._refused(actor, not_found())
+        reason = actor.why_not(permission)
+        if reason is not None:
+            raise self._refused(actor, Problem(403, "not_allowed", reason))
         return actor
+
+    def _refused(self, actor: Actor | None, problem: Problem) -> Problem:
+        who = "nobody who is known" if actor is None else actor.id
+        logger.info("refused to %s: %s %s (%s)", who, self._route.method, self._route.path, problem.status)
+        return problem
 
     async def _body(self, request: web.Request) -> object:
         model = self._route.body

@@ -6,6 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from desk.access.sessions import COOKIE
 from desk.api.problems import TITLES, ProblemDetails
 from desk.api.route import PATTERNS, Route
 
@@ -28,7 +29,10 @@ def openapi(routes: Iterable[Route], version: str) -> Json:
         "paths": paths,
         "components": {
             "schemas": definitions,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            },
         },
     }
 
@@ -58,7 +62,7 @@ def _operation(route: Route, answer: Json, body: Json | None, problem: Json) -> 
         "summary": route.summary,
         "parameters": [*_path(route), *_query(route.query), *(_CONDITION if route.conditional else ())],
         "responses": responses,
-        "security": [] if route.permission is None else [{"token": []}],
+        "security": [] if route.permission is None else [{"token": []}, {"session": []}],
     }
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from schemas.event import Event
 
@@ -43,7 +43,7 @@ class TokenSaved(Event):
 
     id: str
     name: str
-    hash: str
+    hash: str = Field(repr=False)
     grant: Grant
     created_at: datetime
     created_by: str
@@ -58,11 +58,53 @@ class TokenRevoked(Event):
     id: str
 
 
-class AuditRecorded(Event):
-    """Something was changed over the control API. Key: account id. Written by desk.
+class SecondFactor(BaseModel):
+    """What a user shows beside the password: an authenticator's code (RFC 6238) or a recovery code, which counts once.
 
-    actor: `token/{id}` or `user/{id}`. action: the route's name. target: what was changed, by its path. before, after:
-    without secrets; None: there was nothing, or nothing is shown of it.
+    secret: the authenticator's, encrypted with the installation's key. recovery: hex SHA-256 of each code that is left.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    secret: str = Field(repr=False)
+    recovery: tuple[str, ...] = Field(default=(), repr=False)
+
+
+class UserSaved(Event):
+    """A person who may call, new or as they are from now on. Key: user / id. Written by desk.
+
+    login: their email address, in lower case. password: its Argon2id hash; None: they have none. subject: who they are
+    at the OIDC provider. epoch: a session that began under a lower one counts no more.
+    """
+
+    type: ClassVar[str] = "user.saved"
+
+    id: str
+    login: str
+    name: str
+    grant: Grant
+    created_at: datetime
+    created_by: str
+    password: str | None = Field(default=None, repr=False)
+    second_factor: SecondFactor | None = None
+    subject: str | None = None
+    disabled: bool = False
+    epoch: int = 0
+
+
+class UserDeleted(Event):
+    """A person who calls no more. Key: user / id. Written by desk."""
+
+    type: ClassVar[str] = "user.deleted"
+
+    id: str
+
+
+class AuditRecorded(Event):
+    """Something was changed over the control API or in the terminal. Key: account id; `*`: all. Written by desk.
+
+    actor: `token/{id}`, `user/{id}`, `terminal/{login}` or `oidc`. action: the route's name. target: what was changed,
+    by its path. before, after: without secrets; None: there was nothing, or nothing is shown of it.
     """
 
     type: ClassVar[str] = "audit.recorded"

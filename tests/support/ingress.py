@@ -1,5 +1,6 @@
 """Ingress and the control API over real HTTP, with a list in place of Kafka."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,12 +11,18 @@ from uuid import uuid4
 from aiohttp import ClientSession, web
 
 from bus.publisher import NotDurable
-from desk.access.tokens import AccessDirectory, new_token, token_hash
-from desk.api.app import build_api, by_token
+from desk.access.admission import AdmissionRules
+from desk.access.directory import AccessDirectory
+from desk.access.oidc import OidcClient
+from desk.access.store import MemoryStore
+from desk.access.tokens import new_token, token_hash
+from desk.api.app import build_api
+from desk.api.callers import Callers
 from desk.api.table import all_routes
 from desk.channel_writer import ChannelWriter
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
+from desk.front_door import FrontDoor, Means
 from desk.journal import Change, Fill
 from desk.office import Office
 from desk.outcomes import Outcomes
@@ -34,7 +41,8 @@ from schemas.events.callbacks import WebhookReceived
 from schemas.record import Record, encode
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import parse_channels_file
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
+from tests.support.access import cheap_passwords, scramble, unscramble
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)
 MAX_BODY = 64 * 1024
@@ -77,21 +85,20 @@ class Written:
         self.records.append((topic, key, value, headers))
 
 
-def scramble(text: str) -> str:
-    return "enc:" + text[::-1]
-
-
-def unscramble(text: str) -> str:
-    return text.removeprefix("enc:")[::-1]
-
-
 class Ingress:
     """Both applications; `catch_up` lets the directory read what was written to its topics."""
 
-    def __init__(self, public_url: str | None = None) -> None:
+    def __init__(
+        self,
+        public_url: str | None = None,
+        oidc: tuple[OidcClient, AdmissionRules] | None = None,
+        *,
+        require_second_factor: bool = False,
+    ) -> None:
         self.kafka = Written()
         self.links = Links(b"unit")
         self.store = MediaStore("memory:///")
+        self.now = NOW
         self.lookups = 0
         self._applied = 0
         self.channels = ChannelDirectory(unscramble, lambda id, rotation: webhook_token(b"unit", id, rotation))
@@ -105,19 +112,18 @@ class Ingress:
         def new_id() -> str:
             return next(ids)
 
-        self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), NOW, scramble)
+        self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), self.now, scramble)
         self.writer = ChannelWriter(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.new_change)
         media = FileServer(self.store, self.links, lambda: self.now)
         files = DeskFiles(self.store, media, lambda: uuid4().hex, public=public_url is not None, max_bytes=MAX_FILE)
-        self.now = NOW
         self.public = build_server(
             self.channels,
             self.kafka,
             Recheck(self.catch_up, interval=0.01),
             ready=lambda: self.kafka.connected,
             prefix="t.",
-            clock=lambda: NOW,
+            clock=lambda: self.now,
             new_id=new_id,
             max_body_bytes=MAX_BODY,
             metrics=Metrics(),
@@ -133,11 +139,22 @@ class Ingress:
             call=self._call,
             files=files,
             prefix="t.",
-            clock=lambda: NOW,
+            clock=lambda: self.now,
             new_id=new_id,
         )
-        routes = all_routes(office, self.outcomes)
-        self.control_app = build_api(routes, by_token(self.access), office.visible, lambda: NOW)
+        means = Means(b"unit", scramble, unscramble, os.urandom, new_id, lambda: self.now)
+        self.door = FrontDoor(
+            self.access,
+            self,
+            MemoryStore(),
+            means,
+            passwords=cheap_passwords(),
+            oidc=oidc,
+            require_second_factor=require_second_factor,
+        )
+        self.routes = all_routes(office, self.outcomes, self.door)
+        callers = Callers(self.door)
+        self.control_app = build_api(self.routes, callers.authenticate, office.visible, lambda: self.now)
         self.url = ""
         self.control_url = ""
 
@@ -174,6 +191,7 @@ class Ingress:
         fed = {
             CHANNELS.full_name("t."): (self.directory.apply, self.channels.apply),
             DIRECTORY.full_name("t."): (self.directory.apply_person,),
+            ACCESS.full_name("t."): (self.access.apply,),
         }
         for topic, key, value, _ in self.kafka.records[self._applied :]:
             for apply in fed.get(topic, ()):
@@ -212,9 +230,14 @@ class Ingress:
 
 
 @asynccontextmanager
-async def running(public_url: str | None = None) -> AsyncIterator[tuple[Ingress, ClientSession]]:
+async def running(
+    public_url: str | None = None,
+    oidc: tuple[OidcClient, AdmissionRules] | None = None,
+    *,
+    require_second_factor: bool = False,
+) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress(public_url)
+    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor)
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)
