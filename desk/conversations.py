@@ -126,8 +126,8 @@ def _of_event(event: ConversationEvent, time: datetime) -> dict[str, object]:
             preview = None if event.text is None else event.text[:MAX_PREVIEW]
             return moved | {"last_text": preview, "last_kind": event.kind}
         case ConversationStatusChanged():
-            reopened = event.header.status is Status.OPEN and _is_queued(event.header)
-            changed: dict[str, object] = {"status_since": time, "unassigned_since": time if reopened else None}
+            since = time if _is_queued(event.header) else None
+            changed: dict[str, object] = {"status_since": time, "unassigned_since": since}
             return changed if event.header.status is Status.CLOSED else moved | changed
         case ConversationAssigned():
             if not _is_queued(event.header):
@@ -140,7 +140,7 @@ def _of_event(event: ConversationEvent, time: datetime) -> dict[str, object]:
 
 
 def _is_queued(header: Header) -> bool:
-    return _is_nobody(header.assignee)
+    return header.status is Status.OPEN and _is_nobody(header.assignee)
 
 
 def _is_nobody(assignee: Assignee | None) -> bool:

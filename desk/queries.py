@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, literal, select
+from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.database import Database
@@ -54,7 +54,8 @@ _LETTERS: Final = Order((DEAD_LETTER.c.at, DEAD_LETTER.c.id))
 class Filter:
     """Which conversations are meant: those for which all that is given holds.
 
-    unassigned: no human or AI agent has it. waiting: its customer waits for an answer. key: of a contact on a channel.
+    unassigned: it is Open, and no human or AI agent has it. waiting: its customer waits for an answer. key: of a
+    contact on a channel.
     """
 
     status: Status | None = None
@@ -70,7 +71,7 @@ class Filter:
         conversation = CONVERSATION.c
         wanted: list[ColumnElement[bool]] = []
         if self.status is not None:
-            wanted.append(conversation.status == self.status.value)
+            wanted.append(_has_status(self.status))
         if self.assignee is not None:
             wanted.append(conversation.assignee == held_by(self.assignee))
         if self.unassigned:
@@ -164,7 +165,7 @@ class Queries:
 
     async def queue(self, viewer: Viewer, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """Open conversations that nobody has, those first that have waited longest for somebody."""
-        wanted = Filter(status=Status.OPEN, unassigned=True).holds(), CONVERSATION.c.routed
+        wanted = Filter(unassigned=True).holds(), CONVERSATION.c.routed
         return await self._page(select(*_SHOWN).where(visible(viewer), *wanted), _QUEUE, cursor, limit)
 
     async def find(
@@ -192,7 +193,7 @@ class Queries:
         Of these the ones that the viewer may see count. A state from before account-inbox's retention is not known.
         """
         load = select(CONVERSATION.c.assignee, func.count().label("load")).where(visible(viewer))
-        held = load.where(CONVERSATION.c.status == Status.OPEN.value).group_by(CONVERSATION.c.assignee).subquery()
+        held = load.where(_has_status(Status.OPEN)).group_by(CONVERSATION.c.assignee).subquery()
         beats = and_(PRESENCE.c.heartbeat.is_not(None), PRESENCE.c.heartbeat_at > now - HEARTBEAT_HOLDS)
         state = case(
             (PRESENCE.c.chosen.is_not(None), PRESENCE.c.chosen), (beats, PRESENCE.c.heartbeat), else_="offline"
@@ -261,6 +262,11 @@ class Queries:
 
 
 _RECEIPT: Final = frozenset({"status", "timestamps", "error_code", "error_message", "provider_message", "anomaly"})
+
+
+def _has_status(status: Status) -> ColumnElement[bool]:
+    # Not as a parameter, so that SQLite sees that the index of the Open ones has it.
+    return CONVERSATION.c.status == literal_column(f"'{status.value}'")
 
 
 def _of_conversation(table: Table, viewer: Viewer, id: str) -> Select[Any]:

@@ -21,9 +21,11 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.types import JSON, TypeDecorator
 
+from schemas.events.conversation import Status
 from schemas.topics import (
     ACCOUNT_INBOX,
     ASSIGNMENTS,
@@ -101,7 +103,7 @@ CONVERSATION: Final = Table(
     # What the header does not say. active_at: of the last message, note, notice or opening: lists are in this order.
     Column("active_at", Instant, nullable=False),
     Column("status_since", Instant, nullable=False),
-    # Since when it has neither a human agent nor an AI agent: its place in the waiting queue.
+    # Since when it is Open and has neither a human agent nor an AI agent: its place in the waiting queue.
     Column("unassigned_since", Instant),
     Column("last_text", Text),
     Column("last_kind", Text),
@@ -116,6 +118,10 @@ Index(None, CONVERSATION.c.assignee, CONVERSATION.c.active_at, CONVERSATION.c.id
 Index(None, CONVERSATION.c.channel, CONVERSATION.c.active_at, CONVERSATION.c.id)
 Index(None, CONVERSATION.c.key)
 Index(None, CONVERSATION.c.doc, unique=True)
+# Those that people work on are few: an agent's, and how many they hold.
+_open = text(f"status = '{Status.OPEN}'")
+_OF_OPEN = CONVERSATION.c.assignee, CONVERSATION.c.active_at, CONVERSATION.c.id, CONVERSATION.c.channel
+Index("ix_conversations_open", *_OF_OPEN, sqlite_where=_open, postgresql_where=_open)
 _waits = CONVERSATION.c.waiting_since.is_not(None)
 Index(None, CONVERSATION.c.waiting_since, CONVERSATION.c.id, sqlite_where=_waits, postgresql_where=_waits)
 _queued = CONVERSATION.c.unassigned_since.is_not(None)
