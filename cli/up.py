@@ -56,10 +56,10 @@ def up(
 ) -> None:
     """Run all of LiveDesk on this machine until Ctrl-C.
 
-    That is Kafka, ingress, workers, and a sandbox in the providers' place. The embedded Kafka keeps its data in
-    LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead. A process that ends by itself is
-    started again. The channels' credentials are the sandbox's, which also plays the AI agent: nothing leaves this
-    machine.
+    That is Kafka, ingress, workers, the desk, and a sandbox in the providers' place. The embedded Kafka and the desk
+    keep their data in LIVEDESK_DATA_DIR; with KAFKA_BOOTSTRAP_SERVERS that cluster is used instead. A process that ends
+    by itself is started again. The channels' credentials are the sandbox's, which also plays the AI agent: nothing
+    leaves this machine.
     """
     settings = context.ensure_object(Settings)
     path = channels or CHANNELS
@@ -93,7 +93,7 @@ def _run(settings: Settings, file: ChannelsFile, path: Path, ports: Ports, conso
 
     folder = settings.data_dir.absolute() / "up"
     with local_kafka(settings, say) as kafka:
-        say("Starting sandbox, ingress and workers")
+        say("Starting sandbox, ingress, workers and the desk")
         # It numbers customers' messages by its seed: with the one of the last run they would be taken for repetitions.
         seed = ("--seed", str(time.time_ns()))
         secrets = load_secrets(settings)
@@ -139,7 +139,8 @@ def describe(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path) 
         "",
         f"Kafka        {where}; topics {stack.settings.topic_prefix}*",
         f"callbacks    {stack.ingress_url}/webhooks/…   metrics: {stack.ingress_url}/metrics",
-        f"control API  {stack.control_url}/v1/channels",
+        f"control API  {stack.control_url}/v1/channels   metrics: {stack.control_url}/metrics",
+        f"API token    {stack.token_file}; for people and programs of yours: livedesk token create",
         f"sandbox      {stack.sandbox_url}, in place of the providers and of the AI agent",
         *(f"{worker.name:<12} metrics: http://127.0.0.1:{port}/metrics" for worker, port in workers),
         f"logs         {folder}",
@@ -158,7 +159,8 @@ def _examples(stack: Stack, channel: ChannelSettings) -> Iterator[str]:
     yield f"\nA customer writes to {channel.id}:"
     yield f"  {_post(f'{stack.sandbox_url}/sandbox/customers/write?account={channel.id}', message)}"
     yield "An agent replies:"
-    yield f"  {_post(f'{stack.control_url}/v1/channels/{channel.id}/conversations/{contact}/commands', reply)}"
+    commands = f"{stack.control_url}/v1/channels/{channel.id}/conversations/{contact}/commands"
+    yield f"  {_post(commands, reply, stack.token_file)}"
     yield "What the customer was sent:"
     yield f"  curl -s {shlex.quote(f'{stack.sandbox_url}/sandbox/log?contact={contact}')}"
     yield "Thirty customers, one a second:"
@@ -166,9 +168,10 @@ def _examples(stack: Stack, channel: ChannelSettings) -> Iterator[str]:
     yield f"  {_post(f'{stack.sandbox_url}/sandbox/customers/script', script)}"
 
 
-def _post(url: str, body: Mapping[str, object]) -> str:
+def _post(url: str, body: Mapping[str, object], token_file: Path | None = None) -> str:
     data = shlex.quote(json.dumps(body, ensure_ascii=False))
-    return f"curl -s {shlex.quote(url)} -H 'Content-Type: application/json' -d {data}"
+    token = "" if token_file is None else f'-H "Authorization: Bearer $(cat {shlex.quote(str(token_file))})" '
+    return f"curl -s {shlex.quote(url)} {token}-H 'Content-Type: application/json' -d {data}"
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from bus.publisher import NotDurable, Publish
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.listener import BODY_SECONDS, CONNECTIONS, Listener, ReadyAnswer
-from ingress.media import MediaFiles
 from ingress.metrics import Metrics
 from ingress.rate import RateLimit
 from media.links import MEDIA_PATH
+from media.serving import FileServer
 from media.store import StoreUnavailable
 from providers.address import WEBHOOKS_PATH
 from providers.provider import Provider, WebhookAnswer, WebhookRequest
@@ -41,7 +41,7 @@ def build_server(
     metrics: Metrics,
     connections: int = CONNECTIONS,
     public_url: str | None = None,
-    media: MediaFiles | None = None,
+    media: FileServer | None = None,
 ) -> web.Server:
     """The public listener's server, for the running loop. ready: whether /readyz says so. prefix: of the topics' names.
 
@@ -89,7 +89,7 @@ def build_server(
     return Listener(answer, count=count, max_body_bytes=max_body_bytes, connections=connections)
 
 
-async def _give(media: MediaFiles, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+async def _give(media: FileServer, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
     """The file behind a link. Whether a link is forged, expired or of a file that is gone, it leads nowhere."""
     if request.method not in ("GET", "HEAD"):
         return _not_allowed("GET, HEAD")

@@ -16,8 +16,8 @@ class Guard:
 
     def __init__(self, pid: int) -> None:
         # A session of its own: what ends this process, such as Ctrl-C at the terminal, is not to end it.
-        self._shell = subprocess.Popen(
-            ["sh", "-c", _WATCH, str(pid), str(GRACE_SECONDS)],
+        self._shell = subprocess.Popen(  # noqa: S603 - our own command
+            ["sh", "-c", _WATCH, str(pid), str(GRACE_SECONDS)],  # noqa: S607 - wherever the system has it
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -64,7 +64,7 @@ class ManagedProcess:
         """Start it. Does not wait until it is ready."""
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C at the terminal is for the parent, which stops the children in order.
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own command, without a shell
                 self._command, env=self._env, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
         self._release()

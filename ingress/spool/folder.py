@@ -102,7 +102,7 @@ class SpoolFolder:
         if self._file is None or self._segments[-1].end >= self._segment_bytes:
             self._begin_segment()
         segment, file = self._segments[-1], self._file
-        assert file is not None
+        assert file is not None  # noqa: S101 - _begin_segment has opened one
         data = b"".join(map(encode, records))
         try:
             os.lseek(file, segment.end, os.SEEK_SET)

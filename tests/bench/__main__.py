@@ -18,6 +18,7 @@ from deploy.errors import LiveDeskError
 from deploy.processes.signals import Interrupted, run_until_signal
 from deploy.settings import load_settings
 from tests.bench import (
+    desk,
     failover,
     fuzz,
     growth,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Session], Coroutine[object, object, Sequence[Rep
     "idle": idle.run,
     "failover": failover.run,
     "fuzz": fuzz.run,
+    "desk": desk.run,
 }
 
 

@@ -26,11 +26,11 @@ from bus.publisher import NotDurable
 from deploy.errors import LiveDeskError
 from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.kafka.topics import apply
-from deploy.processes.ingress import IngressServer
+from deploy.secrets import load_secrets
 from deploy.settings import Settings
-from ingress.directory import ChannelDirectory
-from ingress.journal import Change
-from ingress.kafka_journal import KafkaJournal
+from desk.directory import DeskDirectory
+from desk.journal import Change
+from desk.kafka_journal import KafkaJournal
 from schemas.codec import from_kafka
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.channels import ChannelChanged, ChannelSaved
@@ -38,9 +38,10 @@ from schemas.events.inbox import Reply
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.record import Record
 from schemas.settings.channels_file import Agent, parse_channels_file
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TOPICS, WEBHOOKS, Topic
 from streams.clock import wall_clock
 from tests.support.reading import committed_messages, committed_records, until
+from tests.support.servers import Servers
 
 JSON = {"Content-Type": "application/json"}
 FILE = parse_channels_file(
@@ -57,7 +58,7 @@ def settings_for(kafka: KafkaConnection, prefix: str, data_dir: Path) -> Setting
 
 
 async def make_topics(kafka: KafkaConnection, prefix: str) -> None:
-    await apply(kafka, prefix, (WEBHOOKS, CHANNELS, DIRECTORY, INBOX, ACCOUNT_INBOX), 2, 1)
+    await apply(kafka, prefix, TOPICS, 2, 1)
 
 
 @pytest.fixture
@@ -67,8 +68,9 @@ async def settings(kafka: KafkaConnection, topic_prefix: str, tmp_path: Path) ->
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[ClientSession]:
-    async with ClientSession(timeout=ClientTimeout(total=10)) as session:
+async def client(settings: Settings) -> AsyncIterator[ClientSession]:
+    headers = {"Authorization": f"Bearer {load_secrets(settings).own_token}"}
+    async with ClientSession(timeout=ClientTimeout(total=10), headers=headers) as session:
         yield session
 
 
@@ -86,7 +88,7 @@ async def records(settings: Settings, topic: Topic) -> list[Record]:
     return await committed_records(settings.kafka, settings.topic_prefix, topic)
 
 
-def webhook(server: IngressServer) -> str:
+def webhook(server: Servers) -> str:
     return server.webhook_url(server.channels[0])
 
 
@@ -105,7 +107,7 @@ async def test_callbacks_answered_with_200_are_on_kafka_byte_for_byte_in_order(
         b"\x00\xff",
         b"[" + b" " * (3 * 2**20 - 2) + b"]",
     ]
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         answers = [await post(client, webhook(server), body) for body in sent]
         refused = [
             await post(client, webhook(server), b" " * (3 * 2**20 + 1)),
@@ -120,13 +122,14 @@ async def test_callbacks_answered_with_200_are_on_kafka_byte_for_byte_in_order(
 async def test_the_next_callback_and_command_carry_the_revision_that_was_just_saved(
     settings: Settings, client: ClientSession
 ) -> None:
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         for name in ("One", "Two"):
             url = f"{server.control_url}/v1/channels/orders/settings"
             async with client.patch(url, json={"name": name}) as answer:
                 assert answer.status == 200
+            await server.ingress.caught_up()
             assert await post(client, webhook(server), name.encode()) == 200
-        url = f"{server.control_url}/v1/channels/orders/conversations/34699888777/commands"
+        url = f"{server.control_url}/v1/channels/orders/conversations/34699888777/commands?wait=0"
         async with client.post(url, json={"type": "reply", "id": "c1", "by": "nadia", "text": "Hello"}) as answer:
             assert answer.status == 202
     assert [record.settings_revision for record in await callbacks(settings)] == [2, 3]
@@ -138,9 +141,9 @@ async def test_the_next_callback_and_command_carry_the_revision_that_was_just_sa
 async def test_a_restart_finds_the_channels_and_writes_only_what_differs(
     settings: Settings, client: ClientSession
 ) -> None:
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         url = webhook(server)
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         assert webhook(server).partition("/webhooks")[2] == url.partition("/webhooks")[2]
         assert server.channels[0] == FILE.channels[0]
     stored = await records(settings, CHANNELS)
@@ -150,11 +153,11 @@ async def test_a_restart_finds_the_channels_and_writes_only_what_differs(
 
 
 async def test_with_another_key_it_does_not_start_and_touches_no_channel(settings: Settings) -> None:
-    async with IngressServer(settings, channels=FILE):
+    async with Servers(settings, channels=FILE):
         pass
     key = SecretStr("YW5vdGhlci1rZXktYW5vdGhlci1rZXktYW5vdGhlci0=")
     with pytest.raises(LiveDeskError, match="another key"):
-        async with IngressServer(settings.model_copy(update={"secret_key": key}), channels=FILE):
+        async with Servers(settings.model_copy(update={"secret_key": key}), channels=FILE):
             pass
     assert len(await records(settings, CHANNELS)) == 1
 
@@ -162,14 +165,14 @@ async def test_with_another_key_it_does_not_start_and_touches_no_channel(setting
 async def test_an_ingress_knows_at_once_the_channel_that_another_saved(
     settings: Settings, client: ClientSession
 ) -> None:
-    async with IngressServer(settings) as first, IngressServer(settings, channels=FILE) as second:
+    async with Servers(settings) as first, Servers(settings, channels=FILE) as second:
         url = first.url + webhook(second).removeprefix(second.url)
         assert await post(client, url, b"{}") == 200
 
 
 async def test_without_topics_it_says_what_to_do(kafka: KafkaConnection, topic_prefix: str, tmp_path: Path) -> None:
     with pytest.raises(LiveDeskError, match="livedesk topics apply"):
-        async with IngressServer(settings_for(kafka, topic_prefix, tmp_path)):
+        async with Servers(settings_for(kafka, topic_prefix, tmp_path)):
             pass
 
 
@@ -180,7 +183,7 @@ async def test_a_taken_port_names_the_option(settings: Settings, option: str, wh
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LiveDeskError, match=f"{who} 127.0.0.1:{port}: the port is in use by") as caught:
-            async with IngressServer(settings, **{option: port}):
+            async with Servers(settings, **{option: port}):
                 pass
     assert f"--{option.replace('_', '-')}" in caught.value.hint
 
@@ -200,7 +203,7 @@ async def test_requests_in_flight_are_answered_when_it_stops(settings: Settings,
             acknowledged.append(body)
             number += 1
 
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         posting = [asyncio.create_task(keep_posting(webhook(server), worker)) for worker in range(8)]
         deadline = time.monotonic() + 20
         while len(acknowledged) < 200:
@@ -214,7 +217,7 @@ async def test_requests_in_flight_are_answered_when_it_stops(settings: Settings,
 async def test_an_agent_s_life_is_on_the_directory_and_the_account_inbox(
     settings: Settings, client: ClientSession
 ) -> None:
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         url = f"{server.control_url}/v1/accounts/main/agents/omar"
         assert await put(client, url, {"teams": ["late"]}) == 200
         assert await put(client, f"{url}/presence", {"state": "idle"}) == 202
@@ -244,9 +247,9 @@ async def put(client: ClientSession, url: str, body: JsonValue) -> int:
 async def test_two_processes_that_save_at_once_make_one_revision_each(
     settings: Settings, client: ClientSession
 ) -> None:
-    async with IngressServer(settings, channels=FILE) as first, IngressServer(settings) as second:
+    async with Servers(settings, channels=FILE) as first, Servers(settings) as second:
 
-        async def change(server: IngressServer, name: str) -> int:
+        async def change(server: Servers, name: str) -> int:
             url = f"{server.control_url}/v1/channels/orders/settings"
             async with client.patch(url, json={"name": name}) as answer:
                 return answer.status
@@ -264,7 +267,7 @@ async def test_two_processes_that_save_at_once_make_one_revision_each(
 @asynccontextmanager
 async def journal(settings: Settings) -> AsyncIterator[KafkaJournal]:
     """The journal of an ingress process."""
-    directory = ChannelDirectory(str, str)
+    directory = DeskDirectory(str)
     topic = DIRECTORY.full_name(settings.topic_prefix)
     follower = TopicFollower(settings.kafka, topic, directory.apply_person)
     await follower.start()
@@ -333,7 +336,7 @@ async def test_what_kafka_does_not_acknowledge_is_200_in_time_and_on_kafka_after
     kafka = KafkaConnection(bootstrap_servers=own_broker.bootstrap_servers)
     await make_topics(kafka, "own.")
     settings = settings_for(kafka, "own.", tmp_path)
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         url = webhook(server)
         await taken_in_time(client, url, b"before")
         async with frozen(own_broker):
@@ -360,11 +363,11 @@ async def test_what_is_spooled_when_ingress_stops_is_published_by_the_next_one(
     kafka = KafkaConnection(bootstrap_servers=own_broker.bootstrap_servers)
     await make_topics(kafka, "own.")
     settings = settings_for(kafka, "own.", tmp_path)
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         await asyncio.to_thread(own_broker.kill)
         await taken_in_time(client, webhook(server), b"first", b"second")
     await asyncio.to_thread(own_broker.start)
-    async with IngressServer(settings) as server:
+    async with Servers(settings) as server:
         await taken_in_time(client, webhook(server), b"third")
         await emptied(client, server)
     assert list(dict.fromkeys(await bodies(settings))) == [b"first", b"second", b"third"]
@@ -377,7 +380,7 @@ async def test_a_full_spool_is_503_and_keeps_what_it_has(
     await make_topics(kafka, "own.")
     settings = settings_for(kafka, "own.", tmp_path).model_copy(update={"spool_max_bytes": 2**20})
     acknowledged: list[bytes] = []
-    async with IngressServer(settings, channels=FILE) as server:
+    async with Servers(settings, channels=FILE) as server:
         await asyncio.to_thread(own_broker.kill)
         statuses = set()
         for number in range(30):
@@ -393,13 +396,13 @@ async def test_a_full_spool_is_503_and_keeps_what_it_has(
     assert list(dict.fromkeys(await bodies(settings))) == [*acknowledged, b"small"]
 
 
-async def metric(client: ClientSession, server: IngressServer, name: str) -> float:
+async def metric(client: ClientSession, server: Servers, name: str) -> float:
     async with client.get(server.url + "/metrics") as answer:
         lines = (await answer.text()).splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"livedesk_ingress_{name} "))
 
 
-async def emptied(client: ClientSession, server: IngressServer) -> None:
+async def emptied(client: ClientSession, server: Servers) -> None:
     """Wait until everything spooled is on Kafka."""
     deadline = time.monotonic() + 60
     while await metric(client, server, "spool_records"):
@@ -407,7 +410,7 @@ async def emptied(client: ClientSession, server: IngressServer) -> None:
         await asyncio.sleep(0.05)
 
 
-async def rename(client: ClientSession, server: IngressServer) -> None:
+async def rename(client: ClientSession, server: Servers) -> None:
     """Change settings, which takes the reader of the channels, too."""
     deadline = time.monotonic() + 60
     while True:

@@ -25,6 +25,7 @@ from tests.chaos.checks.ai import check_ai_answers, check_questions
 from tests.chaos.checks.assignment import check_limits, check_places, check_proposals, check_waiting
 from tests.chaos.checks.csat import check_books, check_ratings, check_surveys
 from tests.chaos.checks.hours import check_greetings, check_unavailable
+from tests.chaos.checks.media import check_media
 from tests.chaos.checks.reports import check_reports
 from tests.chaos.checks.sending import check_failures, check_receipts, check_sends, check_statuses, check_windows
 from tests.chaos.checks.settings import check_settings
@@ -255,6 +256,7 @@ AT_REST: tuple[Check, ...] = (
     check_unavailable,
     check_questions,
     check_ai_answers,
+    check_media,
     check_surveys,
     check_ratings,
     check_books,

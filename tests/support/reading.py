@@ -12,13 +12,13 @@ from schemas.record import Record, decode
 from schemas.topics import Topic
 
 
-async def committed_messages(connection: KafkaConnection, topic: str) -> list[ConsumerRecord]:
-    """Every committed message of a topic, in order within a partition."""
+async def committed_messages(connection: KafkaConnection, *topics: str) -> list[ConsumerRecord]:
+    """Every committed message of some topics, in order within a partition."""
     found: list[ConsumerRecord] = []
     options = {**client_options(connection), "auto_offset_reset": "earliest", "enable_auto_commit": False}
     async with (
-        AIOKafkaConsumer(topic, **options, isolation_level="read_committed") as consumer,
-        AIOKafkaConsumer(topic, **options, isolation_level="read_uncommitted") as watermarks,
+        AIOKafkaConsumer(*topics, **options, isolation_level="read_committed") as consumer,
+        AIOKafkaConsumer(*topics, **options, isolation_level="read_uncommitted") as watermarks,
     ):
         # Up to the high watermark: a commit returns before its markers are written, and what it committed shows.
         ends = await watermarks.end_offsets(list(consumer.assignment()))

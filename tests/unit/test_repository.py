@@ -22,7 +22,19 @@ from deploy.settings import Settings
 from streams.topology import TOPOLOGY
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "providers", "agents", "bus", "media", "streams", "ingress", "deploy", "simulation", "cli")
+PACKAGES = (
+    "schemas",
+    "providers",
+    "agents",
+    "bus",
+    "media",
+    "streams",
+    "ingress",
+    "desk",
+    "deploy",
+    "simulation",
+    "cli",
+)
 README = (ROOT / "README.md").read_text()
 TEXT = {".py", ".md", ".toml", ".lock", ".yml", ".yaml", ".json", ".properties", ".sh", ""}
 

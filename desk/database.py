@@ -1,0 +1,138 @@
+"""The database of the view: SQLite or PostgreSQL by its URL, opened, and brought to this version's schema."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, event, func, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+READERS: Final = 4
+"""Queries at a time."""
+_BUSY_MS: Final = 10_000
+_MIGRATING: Final = 7_240_117
+"""PostgreSQL's advisory lock, so that of two processes one migrates."""
+_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+
+class InvalidDatabase(ValueError):
+    """The database's URL names none that the view can be kept in. The message holds no password."""
+
+
+def database_url(text: str) -> URL:
+    """The URL of a database, with the driver that we use. Raises InvalidDatabase."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise InvalidDatabase("is no URL of a database, such as postgresql://user:password@host/name") from None
+    driver = _DRIVERS.get(url.get_backend_name())
+    if driver is None:
+        raise InvalidDatabase(f"{url.get_backend_name()} is neither sqlite nor postgresql")
+    if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
+        raise InvalidDatabase("SQLite needs a file: sqlite:////path/to/desk.db")
+    return url.set(drivername=driver)
+
+
+def sqlite_url(file: Path) -> URL:
+    """The URL of a database in a file."""
+    return URL.create(_DRIVERS["sqlite"], database=str(file))
+
+
+class Database:
+    """Two engines for one database: one connection that writes, and some that only read.
+
+    What is written last may be lost when the machine loses its power, never a part of it: the positions go with the
+    rows, so it is read again.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.writer = self._engine(1, writes=True)
+        self.readers = self._engine(READERS, writes=False)
+
+    def _engine(self, connections: int, *, writes: bool) -> AsyncEngine:
+        # Without the parameters: an error's text may be logged.
+        options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "hide_parameters": True}
+        if not self.is_sqlite:
+            settings = {"application_name": "livedesk desk", "timezone": "UTC"}
+            settings |= {"synchronous_commit": "off"} if writes else {"default_transaction_read_only": "on"}
+            options |= {"connect_args": {"server_settings": settings}, "pool_pre_ping": True}
+        engine = create_async_engine(self.url, json_serializer=_to_json, json_deserializer=orjson.loads, **options)
+        if self.is_sqlite:
+            _prepare_sqlite(engine, writes=writes)
+        return engine
+
+    async def migrate(self) -> None:
+        """Bring the database to this version's schema: alembic's migrations, in one transaction.
+
+        Raises InvalidDatabase: it is of a later version.
+        """
+        async with self.writer.begin() as connection:
+            if not self.is_sqlite:
+                await connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
+            try:
+                await connection.run_sync(_upgrade)
+            except CommandError:
+                raise InvalidDatabase("names a database of a later version of LiveDesk") from None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for queries that belong together: in SQLite they see one state of the view."""
+        async with self.readers.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self.readers.dispose()
+        await self.writer.dispose()
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database, not what was asked of it, is the matter: to be tried again."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return isinstance(error, OSError | TimeoutError)
+
+
+def _to_json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: sqlite3.Connection, _: object) -> None:
+        # The driver's own BEGIN comes too late for a reader's snapshot, and does not take the writer's lock.
+        connection.isolation_level = None
+        pragmas = [f"busy_timeout={_BUSY_MS}", "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"]
+        pragmas += [] if writes else ["query_only=1"]
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration: our migrations, on the connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    command.upgrade(alembic_config(connection), "head")

@@ -1,0 +1,400 @@
+"""The read model's tables, and those of who signs in: one schema for SQLite and PostgreSQL.
+
+Nothing but the applier writes to the former, and desk.access.tables to the latter. Each row of the read model is of one
+partition of one topic, so that it is a function of that partition alone. Where two topics say something of one thing (a
+message and its receipts, an agent and their presence) there are two tables.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.types import JSON, TypeDecorator
+
+from schemas.topics import (
+    ACCOUNT_INBOX,
+    ASSIGNMENTS,
+    CHANNELS,
+    CONVERSATIONS,
+    CSAT,
+    DEAD_LETTERS,
+    DIRECTORY,
+    NOTIFICATIONS,
+    REPORTS,
+    STATUSES,
+    Topic,
+)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A UTC instant as unix time in microseconds: exact, and ordered alike in both databases."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        """See SQLAlchemy."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """See SQLAlchemy."""
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+METADATA: Final = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"})
+
+_ROWID: Final = BigInteger().with_variant(Integer, "sqlite")
+"""A key that SQLite takes for the row's own number."""
+
+
+def _origin() -> tuple[Column[int], Column[int]]:
+    """Where the record is that made the row; of a compacted topic, the one that changed it last."""
+    return Column("partition", Integer, nullable=False), Column("offset", BigInteger, nullable=False)
+
+
+CONVERSATION: Final = Table(
+    "conversations",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("phone", Text),
+    Column("user_id", Text),
+    Column("contact_name", Text),
+    Column("opened_at", Instant, nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    # `human/lucia`, `team/sales`, `ai/helper`.
+    Column("assignee", Text),
+    Column("routed", Boolean, nullable=False),
+    Column("messages_in", Integer, nullable=False),
+    Column("messages_out", Integer, nullable=False),
+    Column("messages_automatic", Integer, nullable=False),
+    Column("last_customer_at", Instant),
+    Column("last_human_at", Instant),
+    Column("unread", Integer, nullable=False),
+    Column("waiting_since", Instant),
+    Column("labels", JSON, nullable=False),
+    Column("resolution", Integer, nullable=False),
+    Column("surveys", Integer, nullable=False),
+    Column("returned", Boolean, nullable=False),
+    Column("blocked", Boolean, nullable=False),
+    Column("muted", Boolean, nullable=False),
+    # What the header does not say. active_at: of the last message, note, notice or opening: lists are in this order.
+    Column("active_at", Instant, nullable=False),
+    Column("status_since", Instant, nullable=False),
+    # Since when it has neither a human agent nor an AI agent: its place in the waiting queue.
+    Column("unassigned_since", Instant),
+    Column("last_text", Text),
+    Column("last_kind", Text),
+    Column("doc", BigInteger, nullable=False),
+    Column("words", Text, nullable=False),
+    *_origin(),
+    info={"topic": CONVERSATIONS},
+)
+Index(None, CONVERSATION.c.active_at, CONVERSATION.c.id)
+Index(None, CONVERSATION.c.status, CONVERSATION.c.active_at, CONVERSATION.c.id)
+Index(None, CONVERSATION.c.assignee, CONVERSATION.c.active_at, CONVERSATION.c.id)
+Index(None, CONVERSATION.c.channel, CONVERSATION.c.active_at, CONVERSATION.c.id)
+Index(None, CONVERSATION.c.key)
+Index(None, CONVERSATION.c.doc, unique=True)
+_waits = CONVERSATION.c.waiting_since.is_not(None)
+Index(None, CONVERSATION.c.waiting_since, CONVERSATION.c.id, sqlite_where=_waits, postgresql_where=_waits)
+_queued = CONVERSATION.c.unassigned_since.is_not(None)
+Index(None, CONVERSATION.c.unassigned_since, CONVERSATION.c.id, sqlite_where=_queued, postgresql_where=_queued)
+
+LABEL: Final = Table(
+    "labels",
+    METADATA,
+    Column("label", Text, primary_key=True),
+    Column("conversation", Text, primary_key=True),
+    Column("present", Boolean, nullable=False),
+    # The conversation's, so that a label's conversations are read in order.
+    Column("active_at", Instant, nullable=False),
+    *_origin(),
+    info={"topic": CONVERSATIONS},
+)
+Index(None, LABEL.c.label, LABEL.c.present, LABEL.c.active_at, LABEL.c.conversation)
+
+ENTRY: Final = Table(
+    "entries",
+    METADATA,
+    Column("conversation", Text, primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("id", Text, nullable=False),
+    # The record that led to it: of a command's, the command's.
+    Column("cause", Text),
+    Column("type", Text, nullable=False),
+    Column("time", Instant, nullable=False),
+    Column("message", Text),
+    Column("refers_to", Text),
+    Column("by", Text),
+    Column("text", Text),
+    # What else the event says.
+    Column("data", JSON, nullable=False),
+    info={"topic": CONVERSATIONS},
+    sqlite_with_rowid=False,
+)
+_refers = ENTRY.c.refers_to.is_not(None)
+Index(None, ENTRY.c.conversation, ENTRY.c.refers_to, sqlite_where=_refers, postgresql_where=_refers)
+
+TEXT: Final = Table(
+    "texts",
+    METADATA,
+    Column("doc", _ROWID, primary_key=True, autoincrement=False),
+    Column("conversation", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("words", Text, nullable=False),
+    *_origin(),
+    info={"topic": CONVERSATIONS},
+)
+
+WORD: Final = Table("words", METADATA, Column("word", Text, primary_key=True), sqlite_with_rowid=False)
+"""Every word that a text has had, so that SQLite can look for the words that begin so, instead of for a beginning."""
+
+REFUSAL: Final = Table(
+    "refusals",
+    METADATA,
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("command", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    info={"topic": CONVERSATIONS},
+)
+Index(None, REFUSAL.c.command)
+
+RECEIPT: Final = Table(
+    "receipts",
+    METADATA,
+    # A message of another contact may have the same id at another provider.
+    Column("key", Text, primary_key=True),
+    Column("message", Text, primary_key=True),
+    Column("provider_message", Text),
+    Column("status", Text),
+    Column("timestamps", JSON),
+    Column("error_code", Integer),
+    Column("error_message", Text),
+    # The last report that contradicted what stands.
+    Column("anomaly", Text),
+    Column("changed_at", Instant, nullable=False),
+    *_origin(),
+    info={"topic": STATUSES},
+)
+
+DECISION: Final = Table(
+    "decisions",
+    METADATA,
+    Column("conversation", Text, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("revision", Integer),
+    Column("assignee", Text),
+    Column("reason", Text),
+    Column("explanation", JSON, nullable=False),
+    info={"topic": ASSIGNMENTS},
+)
+
+SURVEY: Final = Table(
+    "surveys",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("conversation", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("resolution", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("agent", Text),
+    Column("asked_at", Instant),
+    Column("rating", SmallInteger),
+    Column("comment", Text),
+    Column("reason", Text),
+    Column("changed_at", Instant, nullable=False),
+    *_origin(),
+    info={"topic": CSAT},
+)
+Index(None, SURVEY.c.conversation)
+
+REPORT: Final = Table(
+    "reports",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("agent", Text),
+    Column("counts", JSON, nullable=False),
+    *_origin(),
+    info={"topic": REPORTS},
+)
+Index(None, REPORT.c.channel, REPORT.c.day)
+
+CHANNEL: Final = Table(
+    "channels",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("phone_number", Text, nullable=False),
+    # Without credentials.
+    Column("settings", JSON, nullable=False),
+    Column("saved_at", Instant, nullable=False),
+    *_origin(),
+    info={"topic": CHANNELS},
+)
+
+AGENT: Final = Table(
+    "agents",
+    METADATA,
+    Column("account", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    # A number, "default" (the channel's), or null: no limit.
+    Column("workload", Text),
+    # Each between two line feeds, so that one is found as a part of the text.
+    Column("teams", Text, nullable=False),
+    # Kept, as threads say who wrote; without a name, as the topic keeps none.
+    Column("deleted", Boolean, nullable=False),
+    *_origin(),
+    info={"topic": DIRECTORY},
+)
+
+PRESENCE: Final = Table(
+    "presence",
+    METADATA,
+    Column("account", Text, primary_key=True),
+    Column("agent", Text, primary_key=True),
+    Column("chosen", Text),
+    Column("chosen_at", Instant),
+    Column("heartbeat", Text),
+    Column("heartbeat_at", Instant),
+    *_origin(),
+    info={"topic": ACCOUNT_INBOX},
+)
+
+NOTIFICATION: Final = Table(
+    "notifications",
+    METADATA,
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("at", Instant, nullable=False),
+    info={"topic": NOTIFICATIONS},
+)
+
+DEAD_LETTER: Final = Table(
+    "dead_letters",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    # Null where only its replay is known.
+    Column("stage", Text),
+    Column("key", Text, nullable=False),
+    # Whose it is: a channel's or, of assignment's, an account's.
+    Column("channel", Text),
+    Column("account", Text),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("source_topic", Text),
+    Column("source_partition", Integer),
+    Column("source_offset", BigInteger),
+    Column("at", Instant),
+    Column("replayed", Boolean, nullable=False),
+    *_origin(),
+    info={"topic": DEAD_LETTERS},
+)
+
+FAILURE: Final = Table(
+    "failures",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("type", Text),
+    # What went wrong, never the data.
+    Column("error", Text, nullable=False),
+)
+"""Records that could not be applied: bugs of ours, or what Kafka had deleted before it was read."""
+
+POSITION: Final = Table(
+    "positions",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    # Of the last record that was applied.
+    Column("time", Instant),
+)
+"""How far the view has read: the offset of the next record. Written in the transaction of the rows that it led to."""
+
+SESSION: Final = Table(
+    "sessions",
+    METADATA,
+    Column("hash", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("began_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("strong", Boolean, nullable=False),
+)
+"""People who are signed in (desk.access.store). No record leads to this table and the next three: they may be lost."""
+
+TRIES: Final = Table(
+    "tries",
+    METADATA,
+    Column("subject", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("again_at", Instant, nullable=False),
+)
+"""How often somebody has tried to sign in."""
+
+CODE_STEP: Final = Table(
+    "code_steps", METADATA, Column("user", Text, primary_key=True), Column("step", BigInteger, nullable=False)
+)
+"""The last code that each authenticator showed."""
+
+LAST_USE: Final = Table(
+    "last_uses", METADATA, Column("actor", Text, primary_key=True), Column("at", Instant, nullable=False)
+)
+"""When each actor called last."""
+
+VIEW: Final = tuple(table for table in METADATA.sorted_tables if "topic" in table.info)
+"""The tables that records lead to."""
+
+
+def topic_of(table: Table) -> Topic:
+    """The one topic that a table of the view is made of."""
+    topic: Topic = table.info["topic"]
+    return topic
+
+
+FOLLOWED: Final[Mapping[str, Topic]] = {topic.name: topic for topic in map(topic_of, VIEW)}
+"""The topics that the view is made of, by their bare names."""
