@@ -2,6 +2,7 @@
 
 from desk.api.channels import ChannelRoutes
 from desk.api.conversations import ConversationRoutes
+from desk.api.document import DocumentRoutes
 from desk.api.files import FileRoutes
 from desk.api.oidc import OidcRoutes
 from desk.api.people import PeopleRoutes
@@ -29,4 +30,5 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
         FileRoutes(office),
         ReadingRoutes(office),
     )
-    return tuple(route for part in parts for route in part.routes())
+    routes = tuple(route for part in parts for route in part.routes())
+    return (*routes, *DocumentRoutes(routes).routes())
