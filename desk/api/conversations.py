@@ -29,12 +29,13 @@ from schemas.topics import INBOX
 class CommandAnswer(BaseModel):
     """What became of a command.
 
-    state: done: `event` is what it led to; pending: it is durable, and not decided yet: the thread will show it.
+    state: done: `event` is what it led to; pending: it is durable, and not decided yet: the thread will show it;
+    repeated: the same command was carried out before, under this id.
     """
 
     command_id: str
     conversation_key: str
-    state: Literal["done", "pending"]
+    state: Literal["done", "pending", "repeated"]
     event: str | None = None
     at: datetime | None = None
 
@@ -137,6 +138,8 @@ def _contact(text: str) -> str:
 def _answer(command_id: str, key: str, found: Outcome | None) -> Answer:
     if found is None:
         return Answer(CommandAnswer(command_id=command_id, conversation_key=key, state="pending"), 202)
+    if found.refused is not None and found.refused.code == "duplicate_command":
+        return Answer(CommandAnswer(command_id=command_id, conversation_key=key, state="repeated"))
     if found.refused is not None:
         raise Problem(409, found.refused.code, found.refused.reason)
     done = CommandAnswer(command_id=command_id, conversation_key=key, state="done", event=found.event, at=found.at)
