@@ -39,12 +39,12 @@ class ChannelWriter:
 
     def check_new(self, settings: ChannelSettings) -> None:
         """Refuse what can't be a new channel, as things are known now. Raises InvalidSettings."""
-        if self._directory.find(settings.id) is not None:
-            raise InvalidSettings((FieldError("id", "there is, or was, a channel of that id: choose another"),))
         check_channel(settings, self._directory.people(settings.account))
-        taken = tuple(taken_number(settings, self._directory.channels()))
-        if taken:
-            raise InvalidSettings(taken)
+        errors = [*taken_number(settings, self._directory.channels())]
+        if self._directory.find(settings.id) is not None:
+            errors.append(FieldError("id", "there is, or was, a channel of that id: choose another"))
+        if errors:
+            raise InvalidSettings(tuple(errors))
 
     async def manage(self, channel_id: str, manage: Managed) -> ChannelSettings:
         """Save the next revision with other managed fields. Raises UnknownChannel."""
