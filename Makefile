@@ -24,13 +24,14 @@ define find_python
 	exit 1
 endef
 
-.PHONY: help demo test quick check contract bench chaos lock clean
+.PHONY: help demo test quick check audit contract bench chaos lock clean
 
 help:
 	@echo "make demo      customers, agents and an AI agent on the whole pipeline, on a Kafka of its own, counted and checked"
 	@echo "make test      all tests, those against a real Kafka included"
 	@echo "make quick     the tests that need no Kafka, in parallel: under a minute"
-	@echo "make check     linter, formatting, types, import rules"
+	@echo "make check     linter, security rules, formatting, types, import rules, and make audit"
+	@echo "make audit     known vulnerabilities of the locked packages, by pip-audit; says so where it can't look"
 	@echo "make contract  write the models' JSON Schemas and AsyncAPI document to schemas/generated"
 	@echo "make bench     measure on this machine, beside what people would use instead; a quarter of an hour"
 	@echo "               make bench BENCH=--help, BENCH='idle restore --full' (docs/performance.md)"
@@ -55,6 +56,19 @@ check: $(INSTALLED)
 	@echo "ruff format --check"; $(PY) -m ruff format --check .
 	@echo "mypy";                $(PY) -m mypy
 	@echo "lint-imports";        .venv/bin/lint-imports
+	@$(MAKE) --no-print-directory audit
+
+REACHES_ADVISORIES := import http.client; http.client.HTTPSConnection("api.osv.dev", timeout=10).request("HEAD", "/")
+
+# In an environment of its own: it is a tool, and its packages are none of ours.
+audit: $(INSTALLED)
+	@if $(PY) -c '$(REACHES_ADVISORIES)' 2>/dev/null; then \
+	    $(PY) -m venv build/audit && build/audit/bin/python $(PIP) install pip-audit && \
+	    build/audit/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes -r requirements.lock; \
+	else \
+	    echo "pip-audit"; \
+	    echo "!!! SKIPPED: api.osv.dev can't be reached. Nobody has looked for known vulnerabilities of the packages. !!!"; \
+	fi
 
 contract: $(INSTALLED)
 	@$(PY) -m deploy.contract

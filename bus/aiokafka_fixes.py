@@ -158,7 +158,10 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
         while not sending.done():
             await asyncio.wait([sending], timeout=1)
             sending.cancel()
-        producer._message_accumulator.fail_all(KafkaError("the producer was replaced"))
+        accumulator = producer._message_accumulator
+        # What was to be sent again (producer/message_accumulator.py l. 464) is taken out of this set again (l. 459).
+        accumulator._pending_batches.update(chain(*accumulator._batches.values()))
+        accumulator.fail_all(KafkaError("the producer was replaced"))
     for future in _failures(producer):
         if future.done() and not future.cancelled():
             # Whoever has to know that it failed does: asyncio would log that nobody asked.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from bus.connection import KafkaConnection, client_options
 
@@ -35,14 +35,19 @@ class TopicFollower:
         )
         try:
             await consumer.start()
-        except KafkaError as error:
+        except UnknownTopicOrPartitionError:
             await consumer.stop()
-            if not isinstance(error, UnknownTopicOrPartitionError):
-                raise
             raise LookupError(f"topic {self._topic} does not exist: run `livedesk topics apply`") from None
+        except BaseException:
+            await consumer.stop()
+            raise
         self._consumer = consumer
         self._task = asyncio.create_task(self._follow(consumer))
-        await self.caught_up()
+        try:
+            await self.caught_up()
+        except BaseException:
+            await self.stop()
+            raise
 
     def check(self) -> None:
         """Raises what made the following stop."""

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -24,8 +24,10 @@ MAX_BATCH_BYTES = 512 * 1024
 """A larger record travels in a batch of its own."""
 
 CONNECT_SECONDS = 10.0
+DEADLINE_SECONDS = 2.5
 _REQUEST_TIMEOUT_MS = 2000
 _RECONNECT_SECONDS = 0.5
+_SAY_EVERY_SECONDS = 60.0
 
 
 class NotDurable(Exception):
@@ -41,7 +43,9 @@ class Publish(Protocol):
 
 
 @dataclass(slots=True)
-class _Message:
+class Message:
+    """A record on its way. due: when its time is over, by the loop's clock."""
+
     key: bytes
     value: bytes
     headers: Headers
@@ -55,20 +59,38 @@ class _Lane:
 
     topic: str
     partition: int
-    waiting: deque[_Message] = field(default_factory=deque)
+    sending: list[Message] = field(default_factory=list)
+    waiting: deque[Message] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
+
+
+def fail(messages: Iterable[Message], reason: str) -> None:
+    """Tell those who wait for the messages that they are not durable."""
+    for message in messages:
+        if not message.acknowledged.done():
+            message.acknowledged.set_exception(NotDurable(reason))
 
 
 class Publisher:
     """Publishes to `topics` (full names), in the order of the calls within a partition.
 
-    deadline: seconds until publish gives up. Providers want their 200 within 3 s (docs, confirmed).
+    deadline: seconds until it gives up. Providers want their 200 within 3 s (docs, confirmed).
+    given_up: what to do with all that is pending once Kafka has not acknowledged one message in time, and why; each
+    partition's in order. The batches under way may be written all the same. It is called before any later publish().
     """
 
     # Batches are built here, one future each: aiokafka's send() takes twice the CPU time for each record.
 
-    def __init__(self, connection: KafkaConnection, topics: Iterable[str], *, deadline: float = 2.5) -> None:
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topics: Iterable[str],
+        *,
+        deadline: float = DEADLINE_SECONDS,
+        given_up: Callable[[Sequence[Message], str], None] = fail,
+    ) -> None:
         self._connection, self._topics, self._deadline = connection, tuple(topics), deadline
+        self._given_up, self._rounds = given_up, 0
         self._partitioner = DefaultPartitioner()
         self._partitions: dict[str, list[int]] = {}
         self._lanes: dict[tuple[str, int], _Lane] = {}
@@ -77,6 +99,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._reopened = asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None
+        self._discarding: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -87,19 +110,28 @@ class Publisher:
     async def start(self) -> None:
         """Connect. Raises KafkaError, or TimeoutError; LookupError when a topic is missing."""
         self._producer = await self._open()
+        self._reopened.set()
+
+    async def until_connected(self) -> None:
+        """Wait until there is a producer that is not in doubt."""
+        await self._next_producer()
 
     async def publish(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """Returns when every in-sync replica has the record. Raises NotDurable."""
+        await self.put(topic, key, value, headers)
+
+    def put(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> asyncio.Future[None]:
+        """As publish, for whoever has more to hand over before the first is acknowledged. Raises NotDurable."""
         if self._closed:
             raise NotDurable("the publisher is closed")
         loop = asyncio.get_running_loop()
         lane = self._lane(topic, key)
-        message = _Message(key, value, headers, loop.time() + self._deadline, loop.create_future())
+        message = Message(key, value, headers, loop.time() + self._deadline, loop.create_future())
         lane.waiting.append(message)
         if lane.task is None:
             # Runs in the loop's next round: its batch holds whatever else comes in during this one.
             lane.task = loop.create_task(self._send(lane))
-        await message.acknowledged
+        return message.acknowledged
 
     async def stop(self) -> None:
         """Write what is under way, within the deadline, and disconnect."""
@@ -109,6 +141,8 @@ class Publisher:
         if self._reopening is not None:
             self._reopening.cancel()
             await asyncio.gather(self._reopening, return_exceptions=True)
+        if self._discarding is not None:
+            await self._discarding
         producer, self._producer = self._producer, None
         if producer is not None:
             await discard_producer(producer)
@@ -122,26 +156,37 @@ class Publisher:
     async def _send(self, lane: _Lane) -> None:
         while lane.waiting:
             producer: AIOKafkaProducer | None = None
-            messages: list[_Message] = []
+            rounds = self._rounds
             try:
                 async with asyncio.timeout_at(lane.waiting[0].due):
                     producer = self._producer or await self._next_producer()
+                    if not lane.waiting:
+                        break
                     batch = producer.create_batch()
-                    messages = _fill(batch, lane.waiting)
+                    _fill(batch, lane)
                     await (await producer.send_batch(batch, lane.topic, partition=lane.partition))
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for an answer for ever
                 # An idempotent producer never gives up a batch: left alone, it would deliver it at any later time.
                 # And one that failed leaves a gap in the sequence numbers: all that follow would be refused.
                 self._replace(producer)
-                now = asyncio.get_running_loop().time()
-                while lane.waiting and lane.waiting[0].due <= now:
-                    messages.append(lane.waiting.popleft())
-                _fail(messages, type(error).__name__)
+                if rounds == self._rounds:  # else another lane has given up what this one had
+                    self._give_up(type(error).__name__)
             else:
-                for message in messages:
+                sent, lane.sending = lane.sending, []
+                for message in sent:
                     if not message.acknowledged.done():
                         message.acknowledged.set_result(None)
         lane.task = None
+
+    def _give_up(self, reason: str) -> None:
+        # All of it, also what is not yet due: sent after what was given up, it would overtake that.
+        self._rounds += 1
+        pending: list[Message] = []
+        for lane in self._lanes.values():
+            pending += (*lane.sending, *lane.waiting)
+            lane.sending = []
+            lane.waiting.clear()
+        self._given_up(pending, reason)
 
     async def _next_producer(self) -> AIOKafkaProducer:
         while self._producer is None:
@@ -154,15 +199,19 @@ class Publisher:
         logger.warning("Kafka does not acknowledge: the producer is replaced")
         self._producer = None
         self._reopened.clear()
-        self._reopening = asyncio.create_task(self._reopen(doubtful))
+        self._discarding = asyncio.create_task(discard_producer(doubtful))
+        self._reopening = asyncio.create_task(self._reopen(self._discarding))
 
-    async def _reopen(self, doubtful: AIOKafkaProducer) -> None:
-        await discard_producer(doubtful)
+    async def _reopen(self, discarding: asyncio.Task[None]) -> None:
+        await asyncio.shield(discarding)
+        say_next = time.monotonic()
         while True:
             try:
                 self._producer = await self._open()
             except (KafkaError, OSError, TimeoutError, LookupError) as error:
-                logger.warning("no producer yet: %s", type(error).__name__)
+                if time.monotonic() >= say_next:
+                    logger.warning("no producer yet: %s", type(error).__name__)
+                    say_next = time.monotonic() + _SAY_EVERY_SECONDS
                 await asyncio.sleep(_RECONNECT_SECONDS)
             else:
                 logger.info("the producer is connected again")
@@ -180,13 +229,21 @@ class Publisher:
         )
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await producer.start()
+                await _start(producer)
                 for topic in self._topics:
                     self._partitions[topic] = await _partitions(producer, topic)
         except BaseException:
             await discard_producer(producer)
             raise
         return producer
+
+
+async def _start(producer: AIOKafkaProducer) -> None:
+    try:
+        await producer.start()
+    except AssertionError as error:
+        # aiokafka asserts that a broker names itself (client.py l. 532): one that just came back may not yet.
+        raise KafkaConnectionError("Kafka is starting") from error
 
 
 async def _partitions(producer: AIOKafkaProducer, topic: str) -> list[int]:
@@ -196,19 +253,11 @@ async def _partitions(producer: AIOKafkaProducer, topic: str) -> list[int]:
         raise LookupError(f"topic {topic} does not exist: run `livedesk topics apply`") from None
 
 
-def _fill(batch: BatchBuilder, waiting: deque[_Message]) -> list[_Message]:
+def _fill(batch: BatchBuilder, lane: _Lane) -> None:
     now = int(time.time() * 1000)
-    messages: list[_Message] = []
-    while waiting:
-        first = waiting[0]
+    while lane.waiting:
+        first = lane.waiting[0]
         if batch.append(timestamp=now, key=first.key, value=first.value, headers=first.headers) is None:
             break
-        messages.append(waiting.popleft())
+        lane.sending.append(lane.waiting.popleft())
     batch.close()
-    return messages
-
-
-def _fail(messages: Iterable[_Message], reason: str) -> None:
-    for message in messages:
-        if not message.acknowledged.done():
-            message.acknowledged.set_exception(NotDurable(reason))

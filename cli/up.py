@@ -18,6 +18,7 @@ from deploy.channels_file import load_channels_file
 from deploy.errors import LiveDeskError
 from deploy.folders import DATA, open_lock
 from deploy.kafka.local import LocalKafka, local_kafka
+from deploy.kafka.waiting import until_kafka_answers
 from deploy.ports import check_port_free
 from deploy.processes.logs import configure_logging
 from deploy.processes.signals import Interrupted, raise_at_sigterm, run_until_signal
@@ -52,7 +53,6 @@ def up(
         int, typer.Option(min=1, max=65000, help="Port of the first worker's health page; the others follow.")
     ] = 8090,
     sandbox_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the sandbox.")] = 8900,
-    desk_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the desk's health page.")] = 8070,
 ) -> None:
     """Run all of LiveDesk on this machine until Ctrl-C.
 
@@ -64,7 +64,7 @@ def up(
     settings = context.ensure_object(Settings)
     path = channels or CHANNELS
     file = load_channels_file(path)
-    ports = Ports(port, control_port, sandbox_port, tuple(range(worker_port, worker_port + workers)), desk_port)
+    ports = Ports(port, control_port, sandbox_port, tuple(range(worker_port, worker_port + workers)))
     console = Console()
     configure_logging()
     try:
@@ -77,7 +77,6 @@ def up(
 
 def _check_ports(ports: Ports) -> None:
     wanted = [("--port", ports.ingress), ("--control-port", ports.control), ("--sandbox-port", ports.sandbox)]
-    wanted += [] if ports.desk is None else [("--desk-port", ports.desk)]
     wanted += [("--worker-port", port) for port in ports.workers]
     by_port = {port: option for option, port in reversed(wanted)}
     for option, port in wanted:
@@ -105,6 +104,7 @@ def _run(settings: Settings, file: ChannelsFile, path: Path, ports: Ports, conso
 async def _serve(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path, console: Console) -> Never:
     news = DeadLetterNews()
     try:
+        await until_kafka_answers(stack.settings.kafka)
         async with stack:
             console.print(describe(stack, file, kafka, folder), markup=False, highlight=False, soft_wrap=True)
             while True:
@@ -139,10 +139,10 @@ def describe(stack: Stack, file: ChannelsFile, kafka: LocalKafka, folder: Path) 
         "",
         f"Kafka        {where}; topics {stack.settings.topic_prefix}*",
         f"callbacks    {stack.ingress_url}/webhooks/…   metrics: {stack.ingress_url}/metrics",
-        f"control API  {stack.control_url}/v1/channels",
+        f"control API  {stack.control_url}/v1/channels   metrics: {stack.control_url}/metrics",
+        f"API token    {stack.token_file}; for people and programs of yours: livedesk token create",
         f"sandbox      {stack.sandbox_url}, in place of the providers and of the AI agent",
         *(f"{worker.name:<12} metrics: http://127.0.0.1:{port}/metrics" for worker, port in workers),
-        f"desk         metrics: http://127.0.0.1:{stack.ports.desk}/metrics",
         f"logs         {folder}",
         "",
         "Webhook URLs, which the providers would be given (keep them secret):",
@@ -159,7 +159,8 @@ def _examples(stack: Stack, channel: ChannelSettings) -> Iterator[str]:
     yield f"\nA customer writes to {channel.id}:"
     yield f"  {_post(f'{stack.sandbox_url}/sandbox/customers/write?account={channel.id}', message)}"
     yield "An agent replies:"
-    yield f"  {_post(f'{stack.control_url}/v1/channels/{channel.id}/conversations/{contact}/commands', reply)}"
+    commands = f"{stack.control_url}/v1/channels/{channel.id}/conversations/{contact}/commands"
+    yield f"  {_post(commands, reply, stack.token_file)}"
     yield "What the customer was sent:"
     yield f"  curl -s {shlex.quote(f'{stack.sandbox_url}/sandbox/log?contact={contact}')}"
     yield "Thirty customers, one a second:"
@@ -167,9 +168,10 @@ def _examples(stack: Stack, channel: ChannelSettings) -> Iterator[str]:
     yield f"  {_post(f'{stack.sandbox_url}/sandbox/customers/script', script)}"
 
 
-def _post(url: str, body: Mapping[str, object]) -> str:
+def _post(url: str, body: Mapping[str, object], token_file: Path | None = None) -> str:
     data = shlex.quote(json.dumps(body, ensure_ascii=False))
-    return f"curl -s {shlex.quote(url)} -H 'Content-Type: application/json' -d {data}"
+    token = "" if token_file is None else f'-H "Authorization: Bearer $(cat {shlex.quote(str(token_file))})" '
+    return f"curl -s {shlex.quote(url)} {token}-H 'Content-Type: application/json' -d {data}"
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 import uvloop
-from aiokafka.errors import KafkaConnectionError
 
 from agents.stage import Stage
 from deploy.errors import LiveDeskError
@@ -53,7 +52,7 @@ def worker(
         int, typer.Option(min=0, max=65535, help="Port of /healthz, /readyz and /metrics; 0 takes any free one.")
     ] = 8090,
 ) -> None:
-    """Run stages of the pipeline until SIGTERM or Ctrl-C.
+    """Run stages of the pipeline until SIGTERM or Ctrl-C. While Kafka is not there it waits.
 
     Several workers share the partitions of a stage: as many can work as it has partitions. A worker that can't be sure
     whether its transaction was committed ends with exit code 70: have its supervisor start it again.
@@ -66,11 +65,6 @@ def worker(
     except StageCrashed as error:
         raise LiveDeskError(
             f"A stage gave up: {error}", "Look at the log above, then start the worker again."
-        ) from error
-    except KafkaConnectionError as error:
-        raise LiveDeskError(
-            f"Kafka can't be reached at {settings.kafka.bootstrap_servers}.",
-            "Start it (on a laptop: livedesk broker start), or set KAFKA_BOOTSTRAP_SERVERS.",
         ) from error
     except LookupError as error:
         raise LiveDeskError(str(error), "livedesk topics apply") from error

@@ -40,7 +40,7 @@ def parse_data(text: str, *, source: str, is_json: bool = False) -> object:
     data: object
     try:
         # YAML's parser refuses JSON that is indented with tabs.
-        data = json.loads(text) if is_json else yaml.load(text, Loader=_Loader)
+        data = json.loads(text) if is_json else yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except json.JSONDecodeError as exc:
         raise LiveDeskError(f"{source}, line {exc.lineno}: not valid JSON: {exc.msg}") from None
     except yaml.MarkedYAMLError as exc:

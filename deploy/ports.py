@@ -2,7 +2,10 @@
 
 import errno
 import os
+import resource
 import socket
+import sys
+from contextlib import suppress
 
 import psutil
 from aiohttp import web
@@ -26,12 +29,24 @@ def check_port_free(what: str, port: int, hint: str) -> None:
             raise _cannot_listen(what, "127.0.0.1", port, error, hint) from error
 
 
-async def listen(runner: web.BaseRunner, what: str, host: str, port: int, hint: str) -> None:
-    """Have the runner listen there. Raises LiveDeskError, with the hint. what: who wants to."""
+async def listen(runner: web.BaseRunner, what: str, host: str, port: int, hint: str, *, shared: bool = False) -> None:
+    """Have the runner listen there. Raises LiveDeskError, with the hint. what: who wants to.
+
+    shared: with other processes that want so, too; the kernel gives each connection to one of them.
+    """
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
     except OSError as error:
         raise _cannot_listen(what, host, port, error, hint) from error
+
+
+def open_files() -> int:
+    """How many files and connections this process may have open: as many as it is allowed to ask for."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError):  # macOS says that there is no limit, and allows less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed
 
 
 def _cannot_listen(what: str, host: str, port: int, error: OSError, hint: str) -> LiveDeskError:

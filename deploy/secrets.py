@@ -1,5 +1,7 @@
 """The installation's one secret key: encrypts credentials at rest and gives channels their webhook tokens."""
 
+import base64
+import hmac
 import os
 import tempfile
 from pathlib import Path
@@ -44,17 +46,25 @@ class Secrets:
             ) from None
 
     @property
+    def own_token(self) -> str:
+        """The API token of whoever has the key: they could read and write everything anyway. It goes with the key."""
+        digest = hmac.digest(self._key, b"api token", "sha256")
+        return "ldk_" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+    def webhook_token(self, channel_id: str, rotation: int = 0) -> str:
+        """The channel's webhook token, after so many replacements."""
+        return webhook_token(self._key, channel_id, rotation)
+
+    @property
     def media_links(self) -> Links:
         """Makes and checks links to stored files."""
         return Links(self._key)
 
-    def webhook_token(self, channel_id: str) -> str:
-        """The channel's webhook token."""
-        return webhook_token(self._key, channel_id)
-
     def webhook_url(self, base_url: str, channel: ChannelSettings) -> str:
         """Where the provider posts the channel's callbacks, below a base URL of ingress."""
-        return base_url.rstrip("/") + webhook_path(channel.provider, self.webhook_token(channel.id))
+        return base_url.rstrip("/") + webhook_path(
+            channel.provider, self.webhook_token(channel.id, channel.webhook_rotation)
+        )
 
 
 def load_secrets(settings: Settings) -> Secrets:

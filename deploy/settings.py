@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Self
 
+import orjson
 import platformdirs
 from cryptography.fernet import Fernet
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bus.connection import KafkaConnection
 from deploy.errors import LiveDeskError
+from desk.access.permissions import incomplete
 from media.store import folder_url
+from schemas.events.access import Grant
 
 DEFAULT_BROKER_PORT = 19092
 
@@ -37,6 +40,12 @@ PROVIDER_URLS: Final[Mapping[str, str]] = {
     "twilio/messaging": "twilio_messaging_url",
 }
 """The setting that holds each provider's base URL, or that of one of its services."""
+
+
+class MappedGrant(Grant):
+    """A grant as the environment has it: what is mistyped must not pass for what is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Settings(BaseSettings):
@@ -77,6 +86,7 @@ class Settings(BaseSettings):
         description="Fernet key that encrypts channel secrets at rest; "
         "the same for every process, and kept: without it stored secrets can't be read.",
     )
+    token: SecretStr | None = Field(default=None, description="API token that the commands call the control API with.")
     engagelab_url: str = Field(
         default="https://wa.api.engagelab.cc",
         pattern=r"^https?://",
@@ -108,6 +118,36 @@ class Settings(BaseSettings):
         description="Where providers reach ingress from outside. Twilio signs callbacks with it, and reports statuses "
         "to it: without it neither works behind a proxy.",
     )
+    desk_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^?#]+$",
+        description="Where browsers reach the control API from outside: the OIDC provider sends people back there.",
+    )
+    require_second_factor: bool = Field(
+        default=False,
+        description="Whether people who sign in with a password may do nothing before they have set a second factor.",
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])[^?#]+$",
+        description="The OpenID Connect provider where people may sign in; needs LIVEDESK_DESK_URL and a client id.",
+    )
+    oidc_client_id: str | None = Field(default=None, description="The id that the OIDC provider knows us by.")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="The OIDC client's secret; none for a public client."
+    )
+    oidc_domains: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(),
+        description="Only people with a verified email address of these domains may sign in at the OIDC provider.",
+    )
+    oidc_claim: str | None = Field(
+        default=None, description="The claim of the OIDC provider that says what people may, such as groups."
+    )
+    oidc_grants: Annotated[dict[str, MappedGrant], NoDecode] = Field(
+        default={},
+        description="What each value of that claim allows, as JSON, the first match counts: "
+        '{"chiefs": {"role": "supervisor", "account": "main"}}.',
+    )
     ai_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
@@ -131,6 +171,12 @@ class Settings(BaseSettings):
         le=3 * 2**20,
         description="Largest callback that ingress takes: Meta's have up to 3 MB. Topics take records of 5 MiB, "
         "and a callback must still fit as a dead letter, where it may be a third larger.",
+    )
+    spool_max_bytes: int = Field(
+        default=2**30,
+        ge=2**20,
+        description="What each ingress process may keep on its disk, below data_dir, while Kafka takes no callbacks: "
+        "a gigabyte is about ten minutes at 1,000 a second. Then they are answered with 503.",
     )
     media_url: str | None = Field(
         default=None,
@@ -159,6 +205,11 @@ class Settings(BaseSettings):
     )
 
     @property
+    def spool_root(self) -> Path:
+        """Where the ingress processes of this installation have their spools."""
+        return self.data_dir / "spool" / f"{self.topic_prefix}webhooks"
+
+    @property
     def media_store_url(self) -> str:
         """The media store's URL."""
         return self.media_url or folder_url(self.data_dir / "media")
@@ -167,6 +218,35 @@ class Settings(BaseSettings):
     def provider_urls(self) -> Mapping[str, str]:
         """Base URLs of the providers' REST APIs, by name, with its service where it has several."""
         return {provider: getattr(self, name) for provider, name in PROVIDER_URLS.items()}
+
+    @field_validator("oidc_domains", mode="before")
+    @classmethod
+    def _listed(cls, domains: object) -> object:
+        return [one.strip().lower() for one in domains.split(",")] if isinstance(domains, str) else domains
+
+    @field_validator("oidc_grants", mode="before")
+    @classmethod
+    def _from_json(cls, grants: object) -> object:
+        try:
+            return orjson.loads(grants) if isinstance(grants, str) else grants
+        except orjson.JSONDecodeError:
+            raise ValueError('must be JSON, such as {"chiefs": {"role": "supervisor", "account": "main"}}') from None
+
+    @field_validator("oidc_grants")
+    @classmethod
+    def _are_complete(cls, grants: dict[str, MappedGrant]) -> dict[str, MappedGrant]:
+        for value, grant in grants.items():
+            if (missing := incomplete(grant)) is not None:
+                raise ValueError(f"{value}: {missing.field.removeprefix('grant.')} {missing.message}")
+        return grants
+
+    @model_validator(mode="after")
+    def _oidc_is_whole(self) -> Self:
+        if self.oidc_issuer is not None and (self.oidc_client_id is None or self.desk_url is None):
+            raise ValueError("LIVEDESK_OIDC_ISSUER needs LIVEDESK_OIDC_CLIENT_ID and LIVEDESK_DESK_URL")
+        if bool(self.oidc_claim) != bool(self.oidc_grants):
+            raise ValueError("LIVEDESK_OIDC_CLAIM and LIVEDESK_OIDC_GRANTS go together: set both or neither")
+        return self
 
     @field_validator("secret_key")
     @classmethod

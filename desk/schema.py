@@ -1,7 +1,8 @@
-"""The read model's tables: one schema for SQLite and PostgreSQL. Nothing but the applier writes to them.
+"""The read model's tables, and those of who signs in: one schema for SQLite and PostgreSQL.
 
-Each row belongs to one partition of one topic, so that it is a function of that partition alone. Where two topics say
-something of one thing (a message and its receipts, an agent and their presence) there are two tables.
+Nothing but the applier writes to the former, and desk.access.tables to the latter. Each row of the read model is of one
+partition of one topic, so that it is a function of that partition alone. Where two topics say something of one thing (a
+message and its receipts, an agent and their presence) there are two tables.
 """
 
 from collections.abc import Mapping
@@ -359,6 +360,37 @@ POSITION: Final = Table(
     Column("time", Instant),
 )
 """How far the view has read: the offset of the next record. Written in the transaction of the rows that it led to."""
+
+SESSION: Final = Table(
+    "sessions",
+    METADATA,
+    Column("hash", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("began_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("strong", Boolean, nullable=False),
+)
+"""People who are signed in (desk.access.store). No record leads to this table and the next three: they may be lost."""
+
+TRIES: Final = Table(
+    "tries",
+    METADATA,
+    Column("subject", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("again_at", Instant, nullable=False),
+)
+"""How often somebody has tried to sign in."""
+
+CODE_STEP: Final = Table(
+    "code_steps", METADATA, Column("user", Text, primary_key=True), Column("step", BigInteger, nullable=False)
+)
+"""The last code that each authenticator showed."""
+
+LAST_USE: Final = Table(
+    "last_uses", METADATA, Column("actor", Text, primary_key=True), Column("at", Instant, nullable=False)
+)
+"""When each actor called last."""
 
 VIEW: Final = tuple(table for table in METADATA.sorted_tables if "topic" in table.info)
 """The tables that records lead to."""

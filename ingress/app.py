@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from bus.publisher import NotDurable, Publish
 from ingress.directory import ChannelDirectory, Recheck
-from ingress.media import MediaFiles
+from ingress.listener import BODY_SECONDS, CONNECTIONS, Listener, ReadyAnswer
 from ingress.metrics import Metrics
+from ingress.rate import RateLimit
 from media.links import MEDIA_PATH
+from media.serving import FileServer
 from media.store import StoreUnavailable
 from providers.address import WEBHOOKS_PATH
 from providers.provider import Provider, WebhookAnswer, WebhookRequest
@@ -22,6 +23,7 @@ from schemas.settings.channel import ChannelSettings
 from schemas.topics import WEBHOOKS
 
 RETRY_AFTER_SECONDS = 5
+UNPACKED = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
 BELOW = ("/status", "/fallback")
 """Below a channel's address a provider may post statuses, to tell them from messages, and what it could not deliver."""
 
@@ -36,18 +38,22 @@ def build_server(
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
     max_body_bytes: int,
+    metrics: Metrics,
+    connections: int = CONNECTIONS,
     public_url: str | None = None,
-    media: MediaFiles | None = None,
+    media: FileServer | None = None,
 ) -> web.Server:
     """The public listener's server, for the running loop. ready: whether /readyz says so. prefix: of the topics' names.
 
+    connections: how many may be open.
     public_url: where the providers reach it, which some of them sign; a path in it may come with a request, or not.
     media: the files behind links; None: there are none.
 
     aiohttp's low-level server: finding a route and what else an Application does is a tenth of a callback's CPU time.
     """
-    metrics = Metrics()
-    webhooks = _Webhooks(directory, publisher, recheck, WEBHOOKS.full_name(prefix), clock, new_id, metrics)
+    webhooks = _Webhooks(
+        directory, publisher, recheck, WEBHOOKS.full_name(prefix), clock, new_id, metrics, max_body_bytes
+    )
     address = _PublicAddress(public_url)
 
     def show_ready() -> web.Response:
@@ -59,6 +65,8 @@ def build_server(
     pages = {"/healthz": lambda: _answer("ok"), "/readyz": show_ready, "/metrics": show_metrics}
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.version != HttpVersion11 and not _is_http_1_0(request):
+            return _closed(_answer("malformed", 400))
         below = address.below(request)
         path, _, query = below.partition("?")
         if path.startswith(WEBHOOKS_PATH + "/"):
@@ -75,16 +83,13 @@ def build_server(
             return _answer("not_found", 404)
         return page() if request.method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
 
-    loop = asyncio.get_running_loop()
+    def count(why: str) -> None:
+        metrics.callbacks.labels("", why).inc()
 
-    def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=max_body_bytes)
-
-    # No access log: it would hold the webhook tokens.
-    return web.Server(answer, request_factory=request_of, access_log=None)
+    return Listener(answer, count=count, max_body_bytes=max_body_bytes, connections=connections)
 
 
-async def _give(media: MediaFiles, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+async def _give(media: FileServer, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
     """The file behind a link. Whether a link is forged, expired or of a file that is gone, it leads nowhere."""
     if request.method not in ("GET", "HEAD"):
         return _not_allowed("GET, HEAD")
@@ -121,13 +126,21 @@ class _Webhooks:
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
         metrics: Metrics,
+        max_body_bytes: int,
     ) -> None:
         self._directory, self._publisher, self._recheck, self._topic = directory, publisher, recheck, topic
-        self._clock, self._new_id, self._metrics = clock, new_id, metrics
+        self._clock, self._new_id, self._metrics, self._max_body_bytes = clock, new_id, metrics, max_body_bytes
+        self._limit = RateLimit(asyncio.get_running_loop().time)
+        answers = {provider.name: provider.acknowledgement for provider in PROVIDERS.values()}
+        self._ready = {
+            name: ReadyAnswer(answer.body, answer.content_type)
+            for name, answer in answers.items()
+            if answer.status == 200 and answer.content_type != "text/plain"
+        }
 
     async def take(
         self, request: web.BaseRequest, provider: Provider, token: str, url: str, query: str
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """One request. A callback's content is intake's business: a broken one is kept, for nobody sends it again."""
         channel = self._directory.find_by_token(provider.name, token)
         if channel is None:
@@ -137,23 +150,32 @@ class _Webhooks:
                 # While the channels can't be read, nobody knows that the token is wrong.
                 return self._without_record(None, "unknown_token", 404 if current else 503)
         try:
-            body = await request.read()
+            body = await _read(request, self._max_body_bytes)
         except web.HTTPRequestEntityTooLarge:
             return self._without_record(channel, "too_large", 413)
         except (web.RequestPayloadError, ValueError):
-            return self._without_record(channel, "unreadable", 400)
+            return _closed(self._without_record(channel, "unreadable", 400))
+        except TimeoutError:
+            return _closed(self._without_record(channel, "slow_body", 408))
+        except ConnectionError:
+            return self._without_record(channel, "client_left", 400)
+        if not self._limit.allows(channel.id):
+            return self._without_record(channel, "too_many", 429)
         called = WebhookRequest(request.method, url, request.headers, body)
         screened = provider.screen(called, channel)
         if screened is not None:
             self._metrics.callbacks.labels(channel.id, screened.outcome).inc()
             return _response(screened.answer)
         content_type = request.headers.get("Content-Type")
-        if content_type is not None and not provider.accepts(content_type):
+        if (content_type is not None and not provider.accepts(content_type)) or _is_compressed(request):
             return self._without_record(channel, "wrong_type", 415)
         kept = tuple(_kept_headers(request, provider.kept_headers))
         for addressed, elsewhere in self._directory.addressed(provider, channel, called):
             if not await self._record(addressed, provider, body, kept, query, elsewhere):
                 return self._without_record(addressed, "not_durable", 503)
+        ready = self._ready.get(provider.name)
+        if ready is not None and request.keep_alive and request.version == HttpVersion11:
+            return ready
         return _response(provider.acknowledgement)
 
     async def _record(
@@ -189,8 +211,39 @@ class _Webhooks:
         return _answer(outcome, status)
 
 
+def _is_http_1_0(request: web.BaseRequest) -> bool:
+    """Not a request line without a version, or one from the future; nor 1.0 with chunks, which it did not have.
+
+    Whatever stands before the listener may see two requests there where aiohttp sees one.
+    """
+    return request.version == HttpVersion10 and "Transfer-Encoding" not in request.headers
+
+
+def _is_compressed(request: web.BaseRequest) -> bool:
+    """In a way, or so often, that aiohttp does not unpack it."""
+    return request.headers.get("Content-Encoding", "identity").lower() not in UNPACKED
+
+
+async def _read(request: web.BaseRequest, most: int) -> bytes:
+    content = request.content
+    if content.is_eof():  # all of it came with the head, as most do
+        body = content.read_nowait()
+        if len(body) > most:
+            raise web.HTTPRequestEntityTooLarge(most)
+        return body
+    async with asyncio.timeout(BODY_SECONDS):
+        return await request.read()
+
+
+def _closed(answer: web.Response) -> web.Response:
+    answer.force_close()
+    return answer
+
+
 def _above(path: str) -> str:
-    return next((path.removesuffix(below) for below in BELOW if path.endswith(below)), path)
+    if path.endswith(BELOW):
+        return next(path.removesuffix(below) for below in BELOW if path.endswith(below))
+    return path
 
 
 def _kept_headers(request: web.BaseRequest, names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -219,6 +272,6 @@ def _response(answer: WebhookAnswer) -> web.Response:
 
 
 def _answer(message: str, status: int = 200) -> web.Response:
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else None
     body = b'{"status":"%b"}' % message.encode()
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")

@@ -1,78 +1,53 @@
-"""The channels and people that ingress knows: fed from the channels and directory topics."""
+"""The channels that ingress knows: fed from the channels topic."""
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
-from ingress.journal import account_of
 from providers.address import token_hash
 from providers.provider import Provider, WebhookRequest
 from providers.registry import PROVIDERS
-from schemas.events.people import AgentDeleted, AgentSaved
-from schemas.record import UndecodableRecord, decode
-from schemas.settings.channel import ChannelSettings, Directory
-from schemas.settings.channels_file import Agent
+from schemas.settings.channel import ChannelSettings
 from schemas.settings.memory import SettingsMemory
-from schemas.topics import DIRECTORY
 
 logger = logging.getLogger(__name__)
 
-
-class UnknownChannel(LookupError):
-    """There is no channel of that id."""
-
-
-class UnknownAgent(LookupError):
-    """The account has no human agent of that id."""
+SAY_EVERY_SECONDS = 60.0
 
 
 class ChannelDirectory(SettingsMemory):
-    """The newest settings of every channel, and the human agents of every account. token_of: channel id -> token."""
+    """The newest settings of every active channel, by webhook token and by what callbacks are about.
 
-    def __init__(self, decrypt: Callable[[str], str], token_of: Callable[[str], str]) -> None:
+    token_of: the token of a channel after so many replacements.
+    """
+
+    def __init__(self, decrypt: Callable[[str], str], token_of: Callable[[str, int], str]) -> None:
         super().__init__(decrypt)
-        self.token_of = token_of
+        self._token_of = token_of
         self._by_token: dict[bytes, str] = {}
         self._by_address: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        self._agents: defaultdict[str, dict[str, Agent]] = defaultdict(dict)
 
     def add(self, settings: ChannelSettings) -> None:
-        """Store one revision; the channel's token leads to it from its first one on."""
+        """Store one revision; the channel's tokens lead to it from its first one on."""
         before = self.find(settings.id)
         super().add(settings)
-        for address in () if before is None else _addresses(before):
-            self._by_address[address].discard(settings.id)
-        for address in _addresses(self.channel(settings.id)):
-            self._by_address[address].add(settings.id)
-        self._by_token.setdefault(token_hash(self.token_of(settings.id)), settings.id)
+        now = self._newest[settings.id]
+        if before is not None:
+            for address in _addresses(before):
+                self._by_address[address].discard(before.id)
+            for token in self._tokens(before):
+                self._by_token.pop(token, None)
+        if now.state == "active":
+            for address in _addresses(now):
+                self._by_address[address].add(now.id)
+            self._by_token |= dict.fromkeys(self._tokens(now), now.id)
 
-    def apply_person(self, key: bytes, value: bytes | None) -> None:
-        """Take in one record of the directory topic."""
-        if value is None:
-            return
-        try:
-            event = decode(value, DIRECTORY.types).event
-        except UndecodableRecord as error:
-            logger.error("a record of the directory topic was left out (key %s): %s", key.decode(), error)
-            return
-        agents = self._agents[account_of(key.decode())]
-        match event:
-            case AgentSaved():
-                agents[event.agent] = Agent(id=event.agent, name=event.name, workload=event.workload, teams=event.teams)
-            case AgentDeleted():
-                agents.pop(event.agent, None)
-
-    def find(self, channel_id: str) -> ChannelSettings | None:
-        """The channel's newest settings."""
-        return self._newest.get(channel_id)
-
-    def channel(self, channel_id: str) -> ChannelSettings:
-        """The channel's newest settings. Raises UnknownChannel."""
-        channel = self.find(channel_id)
-        if channel is None:
-            raise UnknownChannel(channel_id)
-        return channel
+    def _tokens(self, settings: ChannelSettings) -> Iterator[bytes]:
+        rotation = settings.webhook_rotation
+        yield token_hash(self._token_of(settings.id, rotation))
+        if settings.webhook_previous and rotation:
+            yield token_hash(self._token_of(settings.id, rotation - 1))
 
     def find_by_token(self, provider: str, token: str) -> ChannelSettings | None:
         """The provider's channel that the webhook token belongs to."""
@@ -90,30 +65,10 @@ class ChannelDirectory(SettingsMemory):
         if not named:
             return [(channel, frozenset())]
         ids = set[str]().union(*(self._by_address.get((provider.name, one), ()) for one in named)) - {channel.id}
-        others = [one for id in sorted(ids) if provider.screen(request, one := self.channel(id)) is None]
+        others = [one for id in sorted(ids) if provider.screen(request, one := self._newest[id]) is None]
         known = named & frozenset[str]().union(*map(provider.addresses, others))
         found = [(channel, known - provider.addresses(channel))]
         return found + [(other, named - provider.addresses(other)) for other in others]
-
-    def find_agent(self, account: str, agent_id: str) -> Agent | None:
-        """The account's human agent of that id."""
-        return self._agents[account].get(agent_id)
-
-    def agent(self, account: str, agent_id: str) -> Agent:
-        """The account's human agent of that id. Raises UnknownAgent."""
-        agent = self.find_agent(account, agent_id)
-        if agent is None:
-            raise UnknownAgent(agent_id)
-        return agent
-
-    def agents(self, account: str) -> list[Agent]:
-        """The account's human agents, by id."""
-        return sorted(self._agents[account].values(), key=lambda agent: agent.id)
-
-    def people(self, account: str) -> Directory:
-        """Whom the account's settings and commands may name."""
-        agents = self._agents[account]
-        return Directory(frozenset(agents), frozenset(team for agent in agents.values() for team in agent.teams))
 
 
 def _addresses(settings: ChannelSettings) -> list[tuple[str, str]]:
@@ -130,7 +85,7 @@ class Recheck:
         self, catch_up: Callable[[], Awaitable[None]], *, interval: float = 0.25, deadline: float = 1.0
     ) -> None:
         self._catch_up, self._interval, self._deadline = catch_up, interval, deadline
-        self._last = float("-inf")
+        self._last = self._said = float("-inf")
         self._next: asyncio.Task[bool] | None = None
 
     async def __call__(self) -> bool:
@@ -148,6 +103,8 @@ class Recheck:
             async with asyncio.timeout(self._deadline - self._interval):
                 await self._catch_up()
         except Exception as error:  # noqa: BLE001 - whatever keeps the channels from being read, the token is not known to be wrong
-            logger.warning("the channels can't be read up to their end: %s", type(error).__name__)
+            if loop.time() - self._said >= SAY_EVERY_SECONDS:
+                self._said = loop.time()
+                logger.warning("the channels can't be read up to their end: %s", type(error).__name__)
             return False
         return True

@@ -1,6 +1,6 @@
 """A provider as one value, and the neutral results of reading its callbacks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -287,6 +287,34 @@ class Answer:
     retry_after: str = ""
 
 
+SetUpProblem: TypeAlias = Literal["wrong_credentials", "wrong_number", "not_permitted", "inactive", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of trying a channel's credentials. field: the setting that is wrong; message: what to do about it.
+
+    problem: None: they work. notes: what was not checked, or is still to be done.
+    """
+
+    problem: SetUpProblem | None = None
+    field: str = ""
+    message: str = ""
+    notes: tuple[str, ...] = ()
+
+
+Checking: TypeAlias = Generator[Call, Answer, Checked]
+"""Calls to make one after the other; each is sent its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """What an administrator does at the provider. callbacks: to tick there; steps: in words, with the addresses."""
+
+    callbacks: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ListedTemplate:
     """A message template of the account. status, category, parameter_format: in upper case; empty: not said."""
@@ -376,6 +404,8 @@ class Provider:
     message was read; None: it has none.
     fetching: None: customers' files can't be fetched. media: the kinds of files that can be sent. uploading: None: the
     provider fetches them from a link.
+    check: tries the channel's credentials and number. set_up: what is to be done at the provider, given the channel's
+    webhook address. subscribe: does what of it can be done by calls; None: nothing can.
     """
 
     name: str
@@ -389,6 +419,8 @@ class Provider:
     classify: Callable[[int], ErrorClass]
     plan_templates: Callable[[ChannelSettings, str | None], Call | SendResult]
     read_templates: Callable[[Answer], TemplatePage | SendResult]
+    check: Callable[[ChannelSettings], Checking]
+    set_up: Callable[[ChannelSettings, str], SetUp]
     one_language: bool = False
     settling: Settling | None = None
     plan_signal: Callable[[SignalRequest, ChannelSettings], Call | None] = lambda _request, _settings: None
@@ -400,3 +432,4 @@ class Provider:
     fetching: Fetching | None = None
     media: Mapping[str, MediaRule] = field(default_factory=dict)
     uploading: Uploading | None = None
+    subscribe: Callable[[ChannelSettings, str], Checking] | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from schemas.event import Event
+from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved, UserDeleted, UserSaved
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import (
     AssignmentDecided,
@@ -152,6 +153,22 @@ DIRECTORY = Topic(
     retention=None,
     compacted=True,
     partitions=1,
+)
+ACCESS = Topic(
+    "access",
+    key="kind / id",
+    writers={TokenSaved: "desk", TokenRevoked: "desk", UserSaved: "desk", UserDeleted: "desk"},
+    holds="API tokens and users: hashes of what they show, and their roles",
+    retention=None,
+    compacted=True,
+    partitions=1,
+)
+AUDIT = Topic(
+    "audit",
+    key="account id, or *",
+    writers={AuditRecorded: "desk"},
+    holds="who changed what over the control API",
+    retention=365 * DAY,
 )
 INBOX = Topic(
     "inbox",
@@ -334,6 +351,8 @@ TOPICS: tuple[Topic, ...] = (
     WEBHOOKS,
     CHANNELS,
     DIRECTORY,
+    ACCESS,
+    AUDIT,
     INBOX,
     RECEIPTS,
     NOTIFICATIONS,

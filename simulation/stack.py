@@ -34,13 +34,12 @@ RESTART_AFTER_S = 1.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the processes listen, on 127.0.0.1. desk: None: there is none."""
+    """Where the processes listen, on 127.0.0.1. control: the desk, with the control API."""
 
     ingress: int
     control: int
     sandbox: int
     workers: tuple[int, ...]
-    desk: int | None = None
 
     @classmethod
     def free(cls, workers: int = 1) -> "Ports":
@@ -76,9 +75,11 @@ class Stack:
         accounts = str(folder / "sandbox-accounts.json")
         arguments = ["sandbox", "--port", str(ports.sandbox), "--accounts", accounts, *sandbox_options]
         self.sandbox = self._process("sandbox", arguments, env, f"{self.sandbox_url}/healthz")
-        arguments = ["ingress", "--port", str(ports.ingress), "--control-port", str(ports.control)]
-        arguments += ["--channels", str(channels_path)]
+        arguments = ["ingress", "--port", str(ports.ingress)]
         self.ingress = self._process("ingress", arguments, env, f"{self.ingress_url}/readyz")
+        arguments = ["desk", "--port", str(ports.control), "--ingress-url", self.ingress_url]
+        arguments += ["--channels", str(channels_path)]
+        self.desk = self._process("desk", arguments, env, f"{self.control_url}/readyz")
         self.workers = [
             self._process(
                 f"worker-{number}",
@@ -88,17 +89,22 @@ class Stack:
             )
             for number, port in enumerate(ports.workers, 1)
         ]
-        desk = () if ports.desk is None else (ports.desk,)
-        self.desks = [
-            self._process("desk", ["desk", "--port", str(port)], env, f"http://127.0.0.1:{port}/readyz")
-            for port in desk
-        ]
         self._watcher: asyncio.Task[None] | None = None
 
     @property
     def processes(self) -> list[ManagedProcess]:
         """Every process, in the order of their start."""
-        return [self.sandbox, self.ingress, *self.workers, *self.desks]
+        return [self.sandbox, self.ingress, self.desk, *self.workers]
+
+    @property
+    def token_file(self) -> Path:
+        """A file with the API token of its own, for whoever tries things out."""
+        return self._folder / "api-token"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a call of the control API signs in with."""
+        return {"Authorization": f"Bearer {self._secrets.own_token}"}
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider is to post the channel's callbacks."""
@@ -124,6 +130,8 @@ class Stack:
             replication_factor=self.settings.replication_factor,
         )
         self._write_accounts()
+        self.token_file.touch(mode=0o600)
+        self.token_file.write_text(self._secrets.own_token)
         try:
             for process in self.processes:
                 process.start()
@@ -144,9 +152,9 @@ class Stack:
 
     async def _stop(self) -> None:
         # Whoever writes first stops first, so that what is under way can drain.
-        for process in (self.sandbox, self.ingress):
+        for process in (self.sandbox, self.ingress, self.desk):
             await process.stop()
-        await asyncio.gather(*(process.stop() for process in (*self.workers, *self.desks)))
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
 
     async def _watch(self) -> None:
         while True:

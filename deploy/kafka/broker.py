@@ -215,7 +215,7 @@ class EmbeddedBroker:
     def _format(self, java: list[str]) -> None:
         arguments = ["format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(self._properties)]
         command = [*java, "kafka.tools.StorageTool", *arguments]
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if result.returncode != 0:
             output = _without_stack_trace((result.stdout + result.stderr).splitlines())
             raise LiveDeskError(f"Kafka could not format {self._log_dir}:\n{output}", "Is the disk full or read-only?")
@@ -225,7 +225,7 @@ class EmbeddedBroker:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         with self.log_file.open("wb") as log:
             # Its own session: Ctrl-C at the terminal, and the terminal's end, do not reach it.
-            self._child = subprocess.Popen(
+            self._child = subprocess.Popen(  # noqa: S603 - our own command, without a shell
                 [*java, "kafka.Kafka", str(self._properties)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -42,7 +42,7 @@ def _candidates() -> Iterator[Path]:
 
 def _major_version(java: Path) -> int | None:
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=True)
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - it is on the user's path
     except (OSError, subprocess.SubprocessError):
         return None
     # Up to Java 8 versions are written "1.8.0_292".

@@ -8,6 +8,7 @@ from pathlib import Path
 from deploy.folders import DATA, open_lock
 from deploy.kafka.broker import EmbeddedBroker
 from deploy.kafka.jars import Progress
+from deploy.processes.guard import Guard
 from deploy.processes.signals import ignore_signals
 from deploy.settings import KafkaEnvironment, Settings
 
@@ -23,19 +24,21 @@ def embedded_broker(settings: Settings, port: int | None = None) -> EmbeddedBrok
 
 
 class LocalKafka:
-    """What runs. started: by us, so that it ends with us; memory: bytes, None of a cluster."""
+    """What runs. started: by us, so that it ends with us, also by kill -9; memory: bytes, None of a cluster."""
 
     def __init__(self, settings: Settings) -> None:
         self.address = settings.kafka.bootstrap_servers
         self.embedded = "bootstrap_servers" not in KafkaEnvironment().model_fields_set
         self.started = False
         self._broker = embedded_broker(settings)
+        self._guard: Guard | None = None
 
     def start(self, progress: Progress) -> None:
         """Start the embedded broker, unless it runs or there is a cluster. Raises LiveDeskError."""
         if self.embedded:
             self.started = not self._broker.status().running
             self._broker.start(progress)
+            self._watch()
 
     def ended(self) -> bool:
         """Whether the embedded broker that was started has ended by itself."""
@@ -44,10 +47,23 @@ class LocalKafka:
     def restart(self) -> None:
         """Start the embedded broker again. Raises LiveDeskError."""
         self._broker.start()
+        self._watch()
 
     def stop(self) -> None:
         """Stop the embedded broker."""
         self._broker.stop()
+
+    def release(self) -> None:
+        """Let the broker outlive this process."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.release()
+
+    def _watch(self) -> None:
+        self.release()
+        pid = self._broker.status().pid if self.started else None
+        if pid is not None:
+            self._guard = Guard(pid)
 
     @property
     def memory(self) -> int | None:
@@ -71,6 +87,7 @@ def local_kafka(settings: Settings, progress: Progress) -> Iterator[LocalKafka]:
             # Whoever else has come to use the broker meanwhile keeps it.
             if kafka.started and _is_last(users):
                 kafka.stop()
+            kafka.release()
 
 
 @contextmanager

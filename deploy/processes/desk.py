@@ -1,4 +1,4 @@
-"""The desk process: the view in its database, what follows the topics into it, and the health page."""
+"""The desk process: the view in its database, what follows the topics into it, and the control API."""
 
 import asyncio
 import logging
@@ -18,13 +18,15 @@ from sqlalchemy.exc import DBAPIError
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from deploy.errors import LiveDeskError
 from deploy.folders import DATA, make_folder
-from deploy.ports import listen
+from deploy.processes.control import ControlServer
 from deploy.settings import Settings
+from desk.access.tables import TableStore
 from desk.applier import Applier
 from desk.database import Database, InvalidDatabase, database_url, is_outage, sqlite_url
 from desk.follower import Follower, MissingTopic
 from desk.metrics import Metrics
 from desk.progress import Progress
+from schemas.settings.channels_file import ChannelsFile
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ async def _migrate(database: Database) -> None:
             await asyncio.sleep(_AGAIN_S)
 
 
-def health_app(view: View) -> web.Application:
+def health_routes(view: View) -> list[web.RouteDef]:
     """/healthz: the follower went round of late. /readyz: it reads. /metrics: Prometheus."""
     follower = view.follower
 
@@ -107,17 +109,25 @@ def health_app(view: View) -> web.Application:
         body = generate_latest(view.metrics.registry)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", prometheus)])
-    return app
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", prometheus)]
 
 
-async def run_desk(settings: Settings, *, host: str, port: int) -> None:
-    """Follow the topics until SIGTERM or SIGINT. Raises LiveDeskError."""
+@dataclass(frozen=True)
+class DeskOptions:
+    """Where the control API listens. channels: agents and channels, saved first. ingress_url: for webhook addresses."""
+
+    host: str
+    port: int
+    ingress_url: str
+    channels: ChannelsFile | None = None
+
+
+async def run_desk(settings: Settings, options: DeskOptions) -> None:
+    """Follow the topics and serve the control API until SIGTERM or SIGINT. Raises LiveDeskError."""
     until = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, until.set)
-    serving, stopping = asyncio.create_task(_serve(settings, host, port, until)), asyncio.create_task(until.wait())
+    serving, stopping = asyncio.create_task(_serve(settings, options, until)), asyncio.create_task(until.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     # Where it waits for Kafka or the database it is cut short: what is not committed is read again.
@@ -127,17 +137,21 @@ async def run_desk(settings: Settings, *, host: str, port: int) -> None:
         await serving
 
 
-async def _serve(settings: Settings, host: str, port: int, until: asyncio.Event) -> None:
+async def _serve(settings: Settings, options: DeskOptions, until: asyncio.Event) -> None:
     async with open_view(settings) as view:
-        runner = web.AppRunner(health_app(view), access_log=None)
-        await runner.setup()
-        try:
-            await listen(runner, "The desk's health page", host, port, "Choose another --port or --host.")
-            logger.info("the view is kept in %r; health on http://%s:%d", view.database.url, host, port)
+        server = ControlServer(
+            settings,
+            channels=options.channels,
+            host=options.host,
+            port=options.port,
+            ingress_url=options.ingress_url,
+            pages=health_routes(view),
+            store=TableStore(view.database),
+        )
+        async with server:
+            logger.info("the view is kept in %r; the control API is on %s", view.database.url, server.url)
             with _missing_topics_explained():
                 await view.follower.run(until)
-        finally:
-            await runner.cleanup()
 
 
 async def rebuild(settings: Settings) -> AsyncIterator[int]:

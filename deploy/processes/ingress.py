@@ -1,36 +1,40 @@
-"""The ingress process: both listeners, composed with Kafka, the settings and the secret key."""
+"""The ingress process: the listener for callbacks, composed with Kafka, the spool, the settings and the secret key."""
 
+import asyncio
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
-from aiokafka.errors import KafkaError
 
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
-from bus.publisher import NotDurable, Publisher
 from deploy.errors import LiveDeskError
+from deploy.folders import reason
+from deploy.kafka.waiting import when_kafka_is_there
 from deploy.media import open_store
-from deploy.ports import listen
+from deploy.ports import listen, open_files
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
 from ingress.app import build_server
-from ingress.channel_writer import ChannelWriter
-from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
-from ingress.kafka_journal import KafkaJournal
-from ingress.media import MediaFiles
-from ingress.people import People
+from ingress.listener import CONNECTIONS
+from ingress.metrics import Metrics
+from ingress.spool.channels import KeptChannels
+from ingress.spool.folder import SpoolFolder
+from ingress.spool.publisher import SpooledPublisher
+from media.serving import FileServer
 from schemas.settings.channel import ChannelSettings
-from schemas.settings.channels_file import ChannelsFile
-from schemas.settings.errors import InvalidSettings
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
+from schemas.topics import CHANNELS, WEBHOOKS
 from streams.clock import Clock, wall_clock
 
-CONTROL_HOST = "127.0.0.1"
+PAGES_HOST = "127.0.0.1"
+FILES_OF_OURS = 100
+"""Of the files that may be open: for Kafka, the spool and Python. The rest can be connections."""
 SHUTDOWN_SECONDS = 5.0
 """For requests in flight: longer than any of them waits for Kafka."""
 
@@ -41,43 +45,42 @@ def random_id() -> str:
 
 
 class IngressServer:
-    """Ingress, running inside `async with`: Kafka connected, channels and agents read, the file's saved.
+    """Ingress, running inside `async with`: Kafka connected, channels read.
 
-    Port 0: any free one. channels: agents and channels, saved where new or different. clock and new_id give the
-    time and the ids of whatever is written. Raises LiveDeskError from `async with`.
+    Port 0: any free one. pages_port: on 127.0.0.1, for this process' own /healthz, /readyz and /metrics, where several
+    share `port`. clock and new_id give the time and the ids of whatever is written. While Kafka is not there
+    `async with` waits for it, and callbacks are taken meanwhile, if the channels are known from the last run. Raises
+    LiveDeskError from `async with`.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        channels: ChannelsFile | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        control_port: int = 0,
+        pages_port: int | None = None,
         clock: Clock = wall_clock,
         new_id: Callable[[], str] = random_id,
     ) -> None:
-        self._settings, self._channels = settings, channels
-        self._host, self._port, self._control_port = host, port, control_port
+        self._settings = settings
+        self._host, self._port, self._pages_port = host, port, pages_port
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token)
         self._stack = AsyncExitStack()
-        self._writer: ChannelWriter | None = None
+        self._started = self._waits = False
+        self._caught_up: Callable[[], Awaitable[None]] = _nothing
         self.url = ""
-        self.control_url = ""
 
     @property
     def channels(self) -> list[ChannelSettings]:
         """The newest settings of every channel."""
         return self._directory.channels()
 
-    async def save(self, channels: ChannelsFile) -> None:
-        """Save the agents and channels that are new or different."""
-        if self._writer is None:
-            raise RuntimeError("not started")
-        await _save(self._writer, channels)
+    async def caught_up(self) -> None:
+        """Wait until every change of a channel that was saved before the call is known."""
+        await self._caught_up()
 
     def webhook_url(self, channel: ChannelSettings) -> str:
         """Where the provider posts the channel's callbacks, as seen from this machine."""
@@ -102,81 +105,93 @@ class IngressServer:
     async def _start(self, stack: AsyncExitStack) -> None:
         quiet_loggers()
         calm_reconnects()
-        prefix = self._settings.topic_prefix
-        publisher, channels, people = await self._connect(stack)
-        journal = KafkaJournal(
-            self._settings.kafka,
-            {CHANNELS.full_name(prefix): channels, DIRECTORY.full_name(prefix): people},
-            prefix=prefix,
-            encrypt=self._secrets.encrypt,
-            clock=self._clock,
-            new_id=self._new_id,
-        )
-        writer = ChannelWriter(self._directory, journal)
-        self._writer = writer
-        if self._channels is not None:
-            await self.save(self._channels)
-        media = MediaFiles(
-            open_store(self._settings),
-            self._secrets.media_links,
-            self._clock,
-            random_id,
-            public=self._settings.public_url is not None,
-            max_bytes=self._settings.media_max_bytes,
-        )
+        settings, prefix = self._settings, self._settings.topic_prefix
+        callbacks = self._open_spool()
+        stack.push_async_callback(callbacks.stop)
+        callbacks.start()
+        kept = KeptChannels(settings.spool_root / "channels.json")
+        stack.push_async_callback(kept.stop)
+        knows_channels = await asyncio.to_thread(kept.load, self._directory.apply)
+
+        def apply(key: bytes, value: bytes | None) -> None:
+            self._directory.apply(key, value)
+            kept.keep(key, value)
+
+        channels = TopicFollower(settings.kafka, CHANNELS.full_name(prefix), apply)
+        self._caught_up = channels.caught_up
+        metrics = Metrics()
+        metrics.watch_spool(callbacks)
+
+        def ready() -> bool:
+            """Whether callbacks can be taken: to Kafka, or to the spool by the channels of the last run."""
+            knows = _follows(channels) if self._started else self._waits and knows_channels
+            return knows and (callbacks.connected or callbacks.size_bytes < settings.spool_max_bytes)
+
+        media = FileServer(open_store(settings), self._secrets.media_links, self._clock)
         public = build_server(
             self._directory,
-            publisher,
+            callbacks,
             Recheck(channels.caught_up),
-            ready=lambda: publisher.connected and _follows(channels) and _follows(people),
+            ready=ready,
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,
-            max_body_bytes=self._settings.max_body_bytes,
-            public_url=self._settings.public_url,
+            max_body_bytes=settings.max_body_bytes,
+            metrics=metrics,
+            connections=min(CONNECTIONS, open_files() - FILES_OF_OURS),
+            public_url=settings.public_url,
             media=media,
         )
-        control = build_control_app(
-            self._directory,
-            publisher,
-            writer,
-            People(self._directory, journal, publisher, journal.new_change),
-            media,
-            prefix=prefix,
-            clock=self._clock,
-            new_id=self._new_id,
-        )
-        callbacks = web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS)
+        listener = web.ServerRunner(public, shutdown_timeout=SHUTDOWN_SECONDS)
         hint = "Choose another --port or --host."
-        self.url = await _listen(stack, callbacks, "Ingress", self._host, self._port, hint)
-        # Without aiohttp's access log, for commands name customers.
-        runner = web.AppRunner(control, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        hint = "Choose another --control-port."
-        self.control_url = await _listen(stack, runner, "The control API", CONTROL_HOST, self._control_port, hint)
+        # Before Kafka is there: what comes meanwhile for a channel of the last run goes to the spool.
+        shared = self._pages_port is not None
+        self.url = await _listen(stack, listener, "Ingress", self._host, self._port, hint, shared=shared)
+        if self._pages_port is not None:
+            await listen(listener, "Ingress", PAGES_HOST, self._pages_port, "Choose another --pages-port.")
+        await self._connect(stack, callbacks.connect, channels)
+        # The first to stop: requests in flight need everything else.
+        stack.push_async_callback(listener.cleanup)
+        self._started = True
 
-    async def _connect(self, stack: AsyncExitStack) -> tuple[Publisher, TopicFollower, TopicFollower]:
-        connection, prefix = self._settings.kafka, self._settings.topic_prefix
-        topics = [topic.full_name(prefix) for topic in (WEBHOOKS, INBOX, ACCOUNT_INBOX)]
-        publisher = Publisher(connection, topics)
-        channels = TopicFollower(connection, CHANNELS.full_name(prefix), self._directory.apply)
-        people = TopicFollower(connection, DIRECTORY.full_name(prefix), self._directory.apply_person)
+    def _open_spool(self) -> SpooledPublisher:
+        settings = self._settings
         try:
-            await publisher.start()
-            stack.push_async_callback(publisher.stop)
-            for follower in (channels, people):
-                stack.push_async_callback(follower.stop)
-                await follower.start()
+            folder = SpoolFolder.open(settings.spool_root)
+        except OSError as error:
+            raise LiveDeskError(
+                f"The spool in {settings.spool_root} can't be used: {reason(error)}.",
+                "Set LIVEDESK_DATA_DIR to a folder of yours, with room on its disk.",
+            ) from error
+        topic = WEBHOOKS.full_name(settings.topic_prefix)
+        return SpooledPublisher(settings.kafka, topic, folder, max_bytes=settings.spool_max_bytes, clock=time.time)
+
+    async def _connect(
+        self,
+        stack: AsyncExitStack,
+        connect: Callable[[], Awaitable[None]],
+        channels: TopicFollower,
+    ) -> None:
+        stack.push_async_callback(channels.stop)
+
+        async def watched(start: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await start()
+            except BaseException:
+                self._waits = True
+                raise
+
+        try:
+            for start in (connect, channels.start):
+                await when_kafka_is_there(self._settings.kafka, partial(watched, start))
         except LookupError as error:
             raise LiveDeskError(
                 f"Ingress can't start: {error.args[0]}.", "Create the topics: livedesk topics apply"
             ) from error
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise LiveDeskError(
-                f"Kafka can't be reached at {connection.bootstrap_servers} ({type(error).__name__}).",
-                "Start it (on a laptop: livedesk broker start), or set KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ "
-                "variables.",
-            ) from error
-        return publisher, channels, people
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _follows(follower: TopicFollower) -> bool:
@@ -187,21 +202,18 @@ def _follows(follower: TopicFollower) -> bool:
     return True
 
 
-async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:
-    try:
-        await writer.save_file(channels)
-    except InvalidSettings as error:
-        wrong = "".join(f"\n  {item}" for item in error.errors)
-        raise LiveDeskError(f"The channels file contradicts the channels that there are:{wrong}") from None
-    except NotDurable as error:
-        raise LiveDeskError(f"The channels could not be saved: {error}.", "Is Kafka healthy? Start again.") from error
-
-
 async def _listen(
-    stack: AsyncExitStack, runner: web.ServerRunner | web.AppRunner, what: str, host: str, port: int, hint: str
+    stack: AsyncExitStack,
+    runner: web.ServerRunner,
+    what: str,
+    host: str,
+    port: int,
+    hint: str,
+    *,
+    shared: bool = False,
 ) -> str:
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await listen(runner, what, host, port, hint)
+    await listen(runner, what, host, port, hint, shared=shared)
     bound: int = runner.addresses[0][1]
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{bound}"  # noqa: S104 - no binding

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aiokafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, KafkaConnectionError
+from aiokafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaConnectionError,
+    NodeNotReadyError,
+)
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -22,8 +27,8 @@ EXPECTED: Final = {
         "Marking the coordinator dead (node %s)for group %s.": (),
         "Heartbeat failed for group %s because it is rebalancing": (),
     },
-    # A consumer that is stopped closes its connection under its own fetch.
-    "aiokafka.consumer.fetcher": {"Failed fetch messages from %s: %s": (KafkaConnectionError,)},
+    # A consumer that is stopped closes its connection under its own fetch; one whose broker is away asks again.
+    "aiokafka.consumer.fetcher": {"Failed fetch messages from %s: %s": (KafkaConnectionError, NodeNotReadyError)},
 }
 """What aiokafka logs as errors and warnings of a healthy system: by logger and message, the errors in the arguments."""
 

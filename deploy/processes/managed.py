@@ -13,12 +13,13 @@ import psutil
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from deploy.errors import LiveDeskError
+from deploy.processes.guard import Guard
 
 TAIL_LINES = 15
 
 
 class ManagedProcess:
-    """`livedesk <arguments>` as a child process, its output in a log file.
+    """`livedesk <arguments>` as a child process, its output in a log file. It ends when this process ends.
 
     ready_url answers 200 once the process does its work. module: what runs instead of `livedesk`.
     """
@@ -38,6 +39,7 @@ class ManagedProcess:
         self._env = {**os.environ, **env}
         self._ready_url = ready_url
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
         self.starts = 0
 
     @property
@@ -62,9 +64,11 @@ class ManagedProcess:
         """Start it. Does not wait until it is ready."""
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C at the terminal is for the parent, which stops the children in order.
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own command, without a shell
                 self._command, env=self._env, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
+        self._release()
+        self._guard = Guard(self._process.pid)
         self.starts += 1
 
     async def wait_ready(self, seconds: float = 60) -> None:
@@ -93,6 +97,7 @@ class ManagedProcess:
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
+        self._release()
 
     async def stop(self, seconds: float = 25) -> None:
         """SIGTERM, wait, and kill -9 if it takes too long."""
@@ -102,6 +107,12 @@ class ManagedProcess:
             if time.monotonic() > deadline:
                 self.kill()
             await asyncio.sleep(0.02)
+        self._release()
+
+    def _release(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.release()
 
     def _failed(self, what: str) -> LiveDeskError:
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:] if self.log.exists() else []

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import NoReturn, TypeVar
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -25,9 +25,15 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def run_until_signal(work: Coroutine[object, object, Result]) -> Result:
-    """Run it. The first signal cancels it; later ones are ignored, so that it can clean up. Raises Interrupted."""
-    return asyncio.run(_cancelled_by_signal(work))
+def run_until_signal(
+    work: Coroutine[object, object, Result],
+    run: Callable[[Coroutine[object, object, Result]], Result] = asyncio.run,
+) -> Result:
+    """Run it. The first signal cancels it; later ones are ignored, so that it can clean up. Raises Interrupted.
+
+    run: of the event loop.
+    """
+    return run(_cancelled_by_signal(work))
 
 
 async def _cancelled_by_signal(work: Coroutine[object, object, Result]) -> Result:

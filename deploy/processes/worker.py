@@ -4,14 +4,16 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import ClientSession, TCPConnector, web
+from aiokafka.errors import KafkaConnectionError
 from prometheus_client import generate_latest
 
 from agents.media import MEDIA
 from agents.stage import Stage
+from deploy.kafka.waiting import until_kafka_answers
 from deploy.media import delete_old_files, open_store
 from deploy.ports import listen
 from deploy.secrets import Secrets
@@ -91,15 +93,22 @@ def _session() -> ClientSession:
     return ClientSession(connector=TCPConnector(limit=CONNECTIONS))
 
 
-def health_app(worker: Worker, metrics: Metrics) -> web.Application:
-    """/healthz: every loop went round of late. /readyz: assigned and restored. /metrics: Prometheus."""
+def health_app(current: Callable[[], Worker | None], metrics: Metrics) -> web.Application:
+    """/healthz: every loop went round of late. /readyz: assigned and restored. /metrics: Prometheus.
+
+    current: gives the worker; None while it waits for Kafka, when it is alive and not ready.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"alive": worker.alive}, status=200 if worker.alive else 503)
+        worker = current()
+        alive = worker is None or worker.alive
+        return web.json_response({"alive": alive}, status=200 if alive else 503)
 
     async def readyz(_: web.Request) -> web.Response:
-        stages = {runner.stage.name: runner.ready for runner in worker.runners}
-        return web.json_response({"ready": worker.ready, "stages": stages}, status=200 if worker.ready else 503)
+        worker = current()
+        stages = {} if worker is None else {runner.stage.name: runner.ready for runner in worker.runners}
+        ready = worker is not None and worker.ready
+        return web.json_response({"ready": ready, "stages": stages}, status=200 if ready else 503)
 
     async def prometheus(_: web.Request) -> web.Response:
         body = generate_latest(metrics.registry)
@@ -113,22 +122,46 @@ def health_app(worker: Worker, metrics: Metrics) -> web.Application:
 async def run_worker(
     settings: Settings, secrets: Secrets, stages: Sequence[Stage], *, instance_id: str | None, host: str, port: int
 ) -> None:
-    """Run the stages until SIGTERM or SIGINT. Raises StageCrashed; LiveDeskError: the health page has no port."""
+    """Run the stages until SIGTERM or SIGINT; while Kafka is not there, wait for it.
+
+    Raises StageCrashed; LookupError: topics are missing; LiveDeskError: the health page has no port.
+    """
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    worker: Worker | None = None
     async with open_environment(settings, secrets) as env:
-        worker = Worker(env, stages, instance_id=instance_id)
-        runner = web.AppRunner(health_app(worker, env.metrics), access_log=None)
+        runner = web.AppRunner(health_app(lambda: worker, env.metrics), access_log=None)
         await runner.setup()
         try:
             await listen(runner, "The worker's health page", host, port, "Choose another --port or --host.")
             names = ", ".join(stage.name for stage in stages)
             logger.info("worker %s runs %s; health on http://%s:%d", instance_id or "(unnamed)", names, host, port)
-            async with _sweeping(settings, stages):
-                await worker.run(stop)
+            while not await _comes_first(stop, until_kafka_answers(settings.kafka)):
+                worker = Worker(env, stages, instance_id=instance_id)
+                try:
+                    async with _sweeping(settings, stages):
+                        await worker.run(stop)
+                    return
+                except KafkaConnectionError as error:  # it has gone again before the worker had started
+                    logger.warning("Kafka can't be reached: %s", type(error).__name__)
+                    worker = None
         finally:
             await runner.cleanup()
+
+
+async def _comes_first(stop: asyncio.Event, other: Coroutine[object, object, None]) -> bool:
+    """Whether the event is set before the other is done. Raises what that raises."""
+    stopping, waiting = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(other)
+    try:
+        await asyncio.wait((stopping, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            waiting.result()
+        return stop.is_set()
+    finally:
+        for task in (stopping, waiting):
+            task.cancel()
+        await asyncio.gather(stopping, waiting, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from providers.engagelab.sending import (
     read_send,
     read_templates,
 )
+from providers.engagelab.setting_up import check, set_up
 from providers.engagelab.webhook import KEPT_HEADERS, accepts, screen
 from providers.media import BY_LINK
 from providers.meta import MEDIA_RULES
@@ -27,6 +28,8 @@ ENGAGELAB = Provider(
     classify=classify_receipt,
     plan_templates=plan_templates,
     read_templates=read_templates,
+    check=check,
+    set_up=set_up,
     sends=SENDS,
     fetching=BY_LINK,
     media=MEDIA_RULES,

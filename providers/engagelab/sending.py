@@ -97,7 +97,7 @@ class Unreadable:
 
 def plan_send(request: SendRequest, settings: ChannelSettings) -> Call | SendResult:
     """The call that sends the message; a refusal where it can't be written or the channel has no credentials."""
-    auth = _auth(settings)
+    auth = sign_in(settings)
     if auth is None:
         return NO_CREDENTIALS
     envelope = Envelope(settings.phone_number, request.contact, request.message_id, request.conversation)
@@ -150,7 +150,7 @@ def read_send(answer: Answer) -> SendResult | None:
 
 def plan_templates(settings: ChannelSettings, _cursor: str | None) -> Call | SendResult:
     """The call that lists the account's templates. The list has no pages."""
-    auth = _auth(settings)
+    auth = sign_in(settings)
     return NO_CREDENTIALS if auth is None else Call("GET", "/v1/templates", auth)
 
 
@@ -169,7 +169,8 @@ def read_templates(answer: Answer) -> TemplatePage | SendResult:
     )
 
 
-def _auth(settings: ChannelSettings) -> Mapping[str, str] | None:
+def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
+    """How a call signs in; None: the channel has no usable credentials."""
     if settings.dev_key is None or settings.dev_secret is None or ":" in settings.dev_key:
         return None
     credentials = f"{settings.dev_key}:{settings.dev_secret.get_secret_value()}".encode()

@@ -5,6 +5,7 @@ from providers.twilio.callbacks import parse_callback
 from providers.twilio.codes import classify
 from providers.twilio.media import FETCHING, MEDIA_RULES
 from providers.twilio.sending import MAX_TEXT, plan_send, read_send
+from providers.twilio.setting_up import check, set_up
 from providers.twilio.settling import plan_settle, read_settle
 from providers.twilio.signals import plan_signal
 from providers.twilio.templates import plan_templates, read_templates
@@ -22,6 +23,8 @@ TWILIO = Provider(
     classify=lambda code: classify(code, 0),
     plan_templates=plan_templates,
     read_templates=read_templates,
+    check=check,
+    set_up=set_up,
     plan_signal=plan_signal,
     one_language=True,
     settling=Settling(plan_settle, read_settle),

@@ -6,6 +6,7 @@ from providers.whatsapp_cloud.callbacks import addressees, addresses, parse_call
 from providers.whatsapp_cloud.codes import classify
 from providers.whatsapp_cloud.media import FETCHING, UPLOADING
 from providers.whatsapp_cloud.sending import MAX_TEXT, SENDS, plan_send, read_send
+from providers.whatsapp_cloud.setting_up import check, set_up, subscribe
 from providers.whatsapp_cloud.signals import plan_signal
 from providers.whatsapp_cloud.templates import plan_templates, read_templates
 from providers.whatsapp_cloud.webhook import KEPT_HEADERS, accepts, screen
@@ -22,6 +23,9 @@ WHATSAPP_CLOUD = Provider(
     classify=lambda code: classify(code, 0),
     plan_templates=plan_templates,
     read_templates=read_templates,
+    check=check,
+    set_up=set_up,
+    subscribe=subscribe,
     plan_signal=plan_signal,
     sends=SENDS,
     methods=("GET", "POST"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
@@ -131,16 +131,12 @@ def _phone_number(text: str) -> str:
         raise ValueError(f"is not a phone number with its country code, such as +34600000001: {exc}") from None
 
 
-class ChannelSettings(Credentials):
-    """One revision of a channel's settings. The webhook token is not among them.
-
-    Its credentials' secrets are in no dump and no repr; to_stored alone carries them, encrypted.
-    """
+class ChannelForm(Credentials):
+    """What people set of a channel."""
 
     id: Id
     name: NameOrId = ""
     account: Id = DEFAULT_ACCOUNT
-    revision: PositiveCount = 1
     phone_number: Annotated[str, AfterValidator(_phone_number)]
     business_account_id: str | None = None
     human_agents: tuple[Id, ...] = ()
@@ -150,6 +146,24 @@ class ChannelSettings(Credentials):
     ai: Ai = Ai()
     business_hours: BusinessHours = BusinessHours()
     conversation: ConversationSettings = ConversationSettings()
+
+
+class ChannelSettings(ChannelForm):
+    """One revision of a channel's settings. The webhook token is not among them.
+
+    Its credentials' secrets are in no dump and no repr; to_stored alone carries them, encrypted.
+    state: disabled: callbacks are not found and commands are refused; deleted: so for good, and its number is free.
+    webhook_rotation: how often the webhook address was replaced; webhook_previous: the one before counts, too.
+    """
+
+    revision: PositiveCount = 1
+    state: Literal["active", "disabled", "deleted"] = "active"
+    webhook_rotation: Count = 0
+    webhook_previous: Flag = False
+
+
+MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous")
+"""Fields that have a way of their own to be changed."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +186,7 @@ def apply_change(settings: ChannelSettings, change: Mapping[str, object]) -> Cha
     current = _data(settings)
     fixed = tuple(
         FieldError(key, "can't be changed")
-        for key in ("id", "account", "provider", "revision")
+        for key in ("id", "account", "provider", *MANAGED)
         if key in change and change[key] != current[key]
     )
     if fixed:
@@ -204,7 +218,7 @@ def taken_number(settings: ChannelSettings, others: Iterable[ChannelSettings]) -
     """An error if another channel has the phone number already, in whatever spelling, or the provider's id of it."""
     number = canonical_number(settings.phone_number)
     for other in others:
-        if other.id == settings.id:
+        if other.id == settings.id or other.state == "deleted":
             continue
         says = f"channel {other.id!r} has it already: a number belongs to one channel"
         if canonical_number(other.phone_number) == number:

@@ -1,15 +1,25 @@
 """The human agents and channels that an installation starts with (`livedesk up --channels FILE`)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, PlainValidator, ValidationError
 
 from schemas.events.people import PresenceState
 from schemas.settings.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors, taken_number
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import Id, NameOrId, SettingsModel
 
-Workload = int | None | Literal["default"]
+
+def _limit(value: object) -> object:
+    if value is None or value == "default" or (type(value) is int and value >= 0):
+        return value
+    raise ValueError("must be a whole number of at least 0, null (no limit) or left out (the channel's default)")
+
+
+Workload = Annotated[
+    int | Literal["default"] | None,
+    PlainValidator(_limit, json_schema_input_type=Annotated[int, Field(ge=0)] | None | Literal["default"]),
+]
 
 
 class Agent(SettingsModel):
@@ -22,17 +32,6 @@ class Agent(SettingsModel):
     name: NameOrId = ""
     workload: Workload = "default"
     teams: tuple[Id, ...] = ()
-
-    @field_validator("workload", mode="plain", json_schema_input_type=Workload)
-    @classmethod
-    def _limit(cls, value: object) -> Workload:
-        if value is None or value == "default":
-            return value
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(
-                "must be a whole number of at least 0, null (no limit) or left out (the channel's default)"
-            )
-        return value
 
 
 class HumanAgent(Agent):

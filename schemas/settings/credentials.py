@@ -52,20 +52,20 @@ ENCRYPTED: Final = ("dev_key", *SECRETS)
 
 
 @dataclass(frozen=True)
-class _Needs:
+class Needs:
     """What a provider's channel needs. fields: all that are its; together: given all or none."""
 
     fields: tuple[str, ...]
     together: tuple[str, ...]
 
 
-_NEEDS: Final[Mapping[ProviderName, _Needs]] = {
-    "engagelab": _Needs(("dev_key", "dev_secret"), ("dev_key", "dev_secret")),
-    "whatsapp_cloud": _Needs(
+NEEDS: Final[Mapping[ProviderName, Needs]] = {
+    "engagelab": Needs(("dev_key", "dev_secret"), ("dev_key", "dev_secret")),
+    "whatsapp_cloud": Needs(
         ("phone_number_id", "access_token", "app_secret", "verify_token"),
         ("phone_number_id", "access_token", "app_secret", "verify_token"),
     ),
-    "twilio": _Needs(
+    "twilio": Needs(
         ("account_sid", "auth_token", "api_key", "api_key_secret", "messaging_service_sid", "signing_key"),
         ("account_sid", "auth_token"),
     ),
@@ -84,8 +84,8 @@ def decrypt_credentials(data: Mapping[str, object], decrypt: Callable[[str], str
 
 def credential_errors(credentials: Credentials) -> Iterator[FieldError]:
     """What is missing beside what is given, and what is another provider's."""
-    needs = _NEEDS[credentials.provider]
-    given = {name for others in _NEEDS.values() for name in others.fields if _plain(credentials, name)}
+    needs = NEEDS[credentials.provider]
+    given = {name for others in NEEDS.values() for name in others.fields if _plain(credentials, name)}
     for name in sorted(given - set(needs.fields)):
         yield FieldError(name, f"is not a field of a channel at {credentials.provider}")
     missing = [name for name in needs.together if name not in given]

@@ -45,6 +45,10 @@ class SettingsMemory:
         """The channel's settings at that revision. Raises LookupError: they have not been read."""
         return self._revisions[channel, revision]
 
+    def find(self, channel: str) -> ChannelSettings | None:
+        """The channel's newest settings."""
+        return self._newest.get(channel)
+
     def newest(self, channel: str) -> ChannelSettings:
         """The channel's newest settings. Raises LookupError: there is no such channel."""
         return self._newest[channel]

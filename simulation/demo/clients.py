@@ -50,28 +50,33 @@ class SandboxClient:
 
 
 class ControlClient:
-    """Agents and an administrator: the control API of ingress. Raises LiveDeskError."""
+    """Agents and an administrator: the control API. headers: what they sign in with. Raises LiveDeskError."""
 
-    def __init__(self, session: ClientSession, url: str) -> None:
-        self._session, self._url = session, f"{url}/v1"
+    def __init__(self, session: ClientSession, url: str, headers: Mapping[str, str]) -> None:
+        self._session, self._url, self._headers = session, f"{url}/v1", headers
 
     async def command(self, channel: str, contact: str, body: Mapping[str, object]) -> None:
         """An agent asks something of the customer's conversation."""
-        url = f"{self._url}/channels/{channel}/conversations/{contact}/commands"
-        await _call(self._session, "POST", url, body)
+        # Nobody waits for what it leads to: the events say it.
+        await self._ask("POST", f"channels/{channel}/conversations/{contact}/commands?wait=0", body)
 
     async def change_settings(self, channel: str, change: Mapping[str, object]) -> None:
         """The administrator changes a channel's settings."""
-        await _call(self._session, "PATCH", f"{self._url}/channels/{channel}/settings", change)
+        await self._ask("PATCH", f"channels/{channel}/settings", change)
 
     async def set_presence(self, account: str, agent: str, state: PresenceState) -> None:
         """An agent comes or goes."""
-        await _call(self._session, "PUT", f"{self._url}/accounts/{account}/agents/{agent}/presence", {"state": state})
+        await self._ask("PUT", f"accounts/{account}/agents/{agent}/presence", {"state": state})
+
+    async def _ask(self, method: str, path: str, body: object) -> None:
+        await _call(self._session, method, f"{self._url}/{path}", body, self._headers)
 
 
-async def _call(session: ClientSession, method: str, url: str, body: object = None) -> bytes:
+async def _call(
+    session: ClientSession, method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None
+) -> bytes:
     try:
-        async with session.request(method, url, json=body) as response:
+        async with session.request(method, url, json=body, headers=headers) as response:
             answer = await response.read()
     except (ClientError, TimeoutError) as error:
         raise LiveDeskError(f"{method} {url.partition('?')[0]} failed: {type(error).__name__}.") from error

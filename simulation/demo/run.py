@@ -77,7 +77,7 @@ async def _run(settings: Settings, customers: int, seed: int, folder: Path, pict
             watch = Watch(stack, session, picture, conversations)
             await exits.enter_async_context(watch.running())
         sandbox = SandboxClient(session, stack.sandbox_url)
-        play = Play(plan, channels, sandbox, ControlClient(session, stack.control_url), conversations)
+        play = Play(plan, channels, sandbox, ControlClient(session, stack.control_url, stack.headers), conversations)
         exits.push_async_callback(play.stop)
         unfinished = await _play(play, watch, picture, END_SECONDS + customers)
         with picture.timed("counting"):

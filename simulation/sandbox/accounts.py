@@ -177,7 +177,7 @@ def digit_id(seed: str) -> str:
 
 
 def hex_id(prefix: str, seed: str) -> str:
-    """A prefix and 32 hex digits derived from a text, as Twilio's ids look."""
+    """A prefix and 32 hex digits, derived from a text."""
     return prefix + hashlib.sha256(seed.encode()).hexdigest()[:32]
 
 

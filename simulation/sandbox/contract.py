@@ -77,8 +77,7 @@ class SendRequest:
 class StandIn:
     """One provider, played.
 
-    Accounts. key: the credential that tells accounts apart; make_key: a valid one from any text. make_credentials: made
-    up for an account id.
+    Accounts. key: the credential that tells accounts apart. make_credentials: made up for an account id.
 
     Sends. send_path: of its POST. authenticate: the account that calls. read_send: the send, or an answer to what is
     no send. check: whether the account may. All three raise ApiError. accepted: the answer to what was taken. down: the
@@ -102,7 +101,6 @@ class StandIn:
 
     name: ProviderName
     key: str
-    make_key: Callable[[str], str]
     make_credentials: Callable[[str], Mapping[str, str]]
     send_path: Pattern[str]
     authenticate: Callable[[Asked], Account]

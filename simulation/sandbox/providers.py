@@ -139,7 +139,7 @@ class Providers:
             request = parsed if isinstance(parsed, SendRequest) else None
             if denied is not None:
                 raise denied
-            assert account is not None
+            assert account is not None  # noqa: S101 - who has none is denied
             if account.behaviour.answer == "unreachable":
                 self._use_behaviour(account)
                 return stand_in.down

@@ -41,7 +41,7 @@ class Faults(BaseModel):
     delay: Probability = 0
     pace: float = Field(default=0.5, ge=0)
     delay_seconds: float = Field(default=20, ge=0)
-    # EngageLab reports delivered_timeout when Meta has not confirmed within 5 minutes (docs, confirmed).
+    # delivered_timeout is reported when nothing was confirmed within 5 minutes (docs, confirmed).
     timeout_seconds: float = Field(default=300, ge=0)
 
     @model_validator(mode="after")

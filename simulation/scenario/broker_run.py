@@ -7,20 +7,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from pydantic import SecretStr
 from yarl import URL
 
 from bus.connection import client_options
 from deploy.kafka.topics import apply
+from deploy.processes.control import ControlServer
 from deploy.processes.ingress import IngressServer
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import PROVIDER_URLS, Settings
-from ingress.people import PresenceRequest
+from desk.people import PresenceRequest
 from schemas.codec import from_kafka
 from schemas.effects import MediaRequest
 from schemas.record import Record
@@ -65,6 +69,7 @@ class Bench:
     provider: Providers
     ai: AiStandIn
     ingress: IngressServer
+    control: ControlServer
     worker: Worker
     env: Environment
     held: HeldEffects
@@ -126,7 +131,11 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
         urls = dict.fromkeys(PROVIDER_URLS.values(), url) | {"ai_url": url + AI_PATH}
-        own = {"topic_prefix": prefix, "partitions": 2, "public_url": PUBLIC_URL, **urls}
+        # A folder of its own, which ends with it: ingress keeps a spool.
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="livedesk-scenario-")))
+        key = SecretStr(load_secrets(settings).key)
+        own = {"topic_prefix": prefix, "partitions": 2, "data_dir": folder, "secret_key": key}
+        own |= {"public_url": PUBLIC_URL, **urls}
         settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)
@@ -141,11 +150,13 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         stack.push_async_callback(worker.stop)
         ingress = IngressServer(settings, clock=clock, new_id=lambda: bench.next_id())
         await stack.enter_async_context(ingress)
+        control = ControlServer(settings, ingress_url=ingress.url, clock=clock, new_id=lambda: bench.next_id())
+        await stack.enter_async_context(control)
         tail = TopicTail(settings, worker.progress)
         await tail.start()
         stack.push_async_callback(tail.stop)
         http = await stack.enter_async_context(ClientSession())
-        bench = Bench(clock, provider, ai, ingress, worker, env, held, http, tail)
+        bench = Bench(clock, provider, ai, ingress, control, worker, env, held, http, tail)
         async with asyncio.timeout(QUIET_SECONDS):
             while not worker.ready:  # noqa: ASYNC110 - readiness is a condition, not an event
                 await asyncio.sleep(POLL_SECONDS)
@@ -173,7 +184,8 @@ class BrokerWorld:
         bench.worker.rewind()
         bench.next_id = world._ids
         channels = tuple(channel.settings for channel in scenario.channels)
-        await bench.ingress.save(ChannelsFile(agents=scenario.agents, channels=channels))
+        await bench.control.save(ChannelsFile(agents=scenario.agents, channels=channels))
+        await bench.ingress.caught_up()
         return world
 
     async def advance(self, to: datetime) -> None:
@@ -215,7 +227,7 @@ class BrokerWorld:
     async def hand_in_command(
         self, channel: str, contact: str, body: Mapping[str, object], command_id: str
     ) -> Refusal | None:
-        path = f"/v1/channels/{channel}/conversations/{contact}/commands"
+        path = f"/v1/channels/{channel}/conversations/{contact}/commands?wait=0"
         return await self._ask("POST", path, {**body, "id": command_id})
 
     async def change_settings(self, channel: str, change: Mapping[str, object]) -> Refusal | None:
@@ -249,12 +261,15 @@ class BrokerWorld:
         return Evidence(records, log)
 
     async def _ask(self, method: str, path: str, body: dict[str, object] | None = None) -> Refusal | None:
-        url = self._bench.ingress.control_url + path
-        async with self._bench.http.request(method, url, json=body) as answer:
-            return _refusal(answer.status, await answer.json())
+        url, headers = self._bench.control.url + path, self._bench.control.headers
+        async with self._bench.http.request(method, url, json=body, headers=headers) as answer:
+            refused = _refusal(answer.status, await answer.json(content_type=None))
+        # The next callback is stamped with what was just saved.
+        await self._bench.ingress.caught_up()
+        return refused
 
     def _newest(self, channel: str) -> ChannelSettings:
-        return next(one for one in self._bench.ingress.channels if one.id == channel)
+        return next(one for one in self._bench.control.channels if one.id == channel)
 
     def _next_deadline(self) -> datetime | None:
         deadlines = (task.state.next_deadline(self._prefix) for task in self._bench.worker.tasks)
@@ -267,16 +282,18 @@ class BrokerWorld:
 def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:
     if status < 400:
         return None
-    error = body["error"]
-    if error["code"] not in _CODES:
-        raise NotQuiet(f"ingress answered {status} {error['code']}: {error['message']}")
-    wrong = [str(FieldError(**field)) for field in error["fields"]]
-    return Refusal(_CODES[error["code"]], "; ".join(wrong) or error["message"])
+    code, detail = body["code"], body["detail"]
+    if code == "not_found":
+        return Refusal("unknown_agent", "there is no such human agent")
+    if code not in _CODES:
+        raise NotQuiet(f"the control API answered {status} {code}: {detail}")
+    wrong = [str(FieldError(**field)) for field in body["errors"]]
+    return Refusal(_CODES[code], "; ".join(wrong) or detail)
 
 
 _CODES = {
     "invalid_settings": "invalid_settings",
-    "invalid_command": "invalid_settings",
+    "not_valid": "invalid_settings",
     "unknown_agent": "unknown_agent",
 }
 

@@ -6,11 +6,11 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from deploy.settings import PROVIDER_URLS
-from ingress.channel_writer import ChannelWriter
-from ingress.commands import parse_command, unknown_agents
-from ingress.directory import ChannelDirectory, UnknownAgent
-from ingress.journal import SOURCE, Change, Fill, Message
-from ingress.people import People, PresenceRequest
+from desk.channel_writer import ChannelWriter
+from desk.commands import parse_command, unknown_agents
+from desk.directory import DeskDirectory, UnknownAgent
+from desk.journal import SOURCE, Change, Fill, Message
+from desk.people import People, PresenceRequest
 from providers.address import webhook_path
 from providers.provider import WebhookRequest
 from providers.registry import PROVIDERS
@@ -52,7 +52,7 @@ class DriverWorld:
         self._provider = Providers([one.provider_account for one in scenario.channels], auto_receipts=False)
         self._ai = AiStandIn()
         self._store = SettingsStore(vault.decrypt)
-        self._directory = ChannelDirectory(vault.decrypt, str)
+        self._directory = DeskDirectory(vault.decrypt)
         self._at = scenario.steps[0].at
         self._ids = StepIds(scenario.channels[0].id)
         sandbox = InMemory(self._provider, self._ai, lambda: self._driver.now)

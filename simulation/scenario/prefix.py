@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from schemas.record import Record, decode, encode
-from schemas.settings.credentials import Credentials
+from schemas.settings.credentials import ENCRYPTED, Credentials
 from schemas.settings.routing import Condition, RoutingRule
 from schemas.settings.types import SettingsModel
 from schemas.topics import Topic
@@ -128,14 +128,17 @@ def _settings(change: Mapping[str, object], prefix: str) -> dict[str, object]:
 
 
 def _credentials(data: Mapping[str, object], prefix: str, made_up: Mapping[str, str]) -> dict[str, object]:
-    """What tells accounts at a provider apart is another; so is what is made up of a channel's id."""
-    keys: dict[str, object] = {
-        stand_in.key: stand_in.make_key(prefix + key)
-        for stand_in in STAND_INS.values()
-        if isinstance(key := data.get(stand_in.key), str)
-    }
-    again = {name: made_up[value] for name, value in data.items() if isinstance(value, str) and value in made_up}
-    return keys | again
+    """Secrets are others, so that nobody signs for another scenario's channel, and so is what is made up of its id."""
+    changed: dict[str, object] = {}
+    for name, value in data.items():
+        match value:
+            case SecretStr():
+                changed[name] = SecretStr(prefix + value.get_secret_value())
+            case str() if value in made_up:
+                changed[name] = made_up[value]
+            case str() if name in ENCRYPTED:
+                changed[name] = prefix + value
+    return changed
 
 
 def _changed_rule(rule: object, prefix: str) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agents.opening import is_open, next_opening
-from ingress.people import PresenceRequest
+from desk.people import PresenceRequest
 from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario, in_words_of

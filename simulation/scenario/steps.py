@@ -125,7 +125,8 @@ class BatchEntry(SettingsModel):
     def row(self) -> Inbound | StatusUpdate:
         """What the row is."""
         row = self.inbound or self.status
-        assert row is not None
+        if row is None:
+            raise ValueError("neither inbound nor status")
         return row
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import count
 from typing import Protocol
 
-from ingress.people import PresenceRequest
+from desk.people import PresenceRequest
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic

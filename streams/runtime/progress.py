@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,6 +20,8 @@ from streams.topology import upstream
 logger = logging.getLogger(__name__)
 
 Offsets = Mapping[int, int]
+
+_ClientT = TypeVar("_ClientT")
 
 
 class Progress:
@@ -50,18 +53,17 @@ class Progress:
         self._tps = await self._inputs()
 
     async def _inputs(self) -> dict[str, list[TopicPartition]]:
-        assert self._admin is not None
+        admin = _started(self._admin)
         inputs = {stage.name: stage.input.full_name(self._prefix) for stage in self._stages}
         counts = {
             topic["topic"]: len(topic["partitions"])
-            for topic in await self._admin.describe_topics(sorted(set(inputs.values())))
+            for topic in await admin.describe_topics(sorted(set(inputs.values())))
         }
         return {name: [TopicPartition(topic, p) for p in range(counts[topic])] for name, topic in inputs.items()}
 
     async def missing(self, topics: Iterable[Topic]) -> list[str]:
         """The topics that do not exist, by their full names."""
-        assert self._admin is not None
-        existing = set(await self._admin.list_topics())
+        existing = set(await _started(self._admin).list_topics())
         return sorted({topic.full_name(self._prefix) for topic in topics} - existing)
 
     async def stop(self) -> None:
@@ -78,9 +80,9 @@ class Progress:
 
     async def committed(self) -> dict[str, Offsets]:
         """Committed offsets by stage and partition."""
-        assert self._admin is not None
+        admin = _started(self._admin)
         groups = [f"{self._prefix}{stage.name}" for stage in self._stages]
-        answers = await asyncio.gather(*(self._admin.list_consumer_group_offsets(group) for group in groups))
+        answers = await asyncio.gather(*(admin.list_consumer_group_offsets(group) for group in groups))
         return {
             stage.name: {
                 tp.partition: entry.offset
@@ -97,8 +99,7 @@ class Progress:
 
     async def end_offsets(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The high watermarks of some partitions."""
-        assert self._consumer is not None
-        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(tps)
+        ends: dict[TopicPartition, int] = await _started(self._consumer).end_offsets(tps)
         return ends
 
     async def poll(self, now: datetime) -> None:
@@ -152,3 +153,9 @@ class _Rising:
             targets = self.targets.get(name)
             if targets is not None and all(committed[name].get(p, 0) >= end for p, end in targets.items()):
                 self.cleared.add(name)
+
+
+def _started(client: _ClientT | None) -> _ClientT:
+    if client is None:
+        raise RuntimeError("not started")
+    return client

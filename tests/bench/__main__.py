@@ -20,6 +20,7 @@ from deploy.settings import load_settings
 from tests.bench import (
     desk,
     failover,
+    fuzz,
     growth,
     idle,
     ingress,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Session], Coroutine[object, object, Sequence[Rep
     "growth": growth.run,
     "idle": idle.run,
     "failover": failover.run,
+    "fuzz": fuzz.run,
     "desk": desk.run,
 }
 

@@ -20,13 +20,13 @@ from pydantic import SecretStr
 
 from bus.connection import client_options
 from deploy.kafka.topics import apply
-from deploy.processes.ingress import IngressServer
 from deploy.settings import Settings, load_settings
 from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import TOPICS, WEBHOOKS
 from tests.bench.connection import Connection, connect, post_request
 from tests.bench.report import Report, Verdict
 from tests.bench.session import NoResult, Session, broker
+from tests.support.servers import Servers
 
 BODY_BYTES = 927
 CONNECTIONS = 64
@@ -76,7 +76,7 @@ async def serve_send(settings: Settings, started: Callable[[str], Awaitable[None
 async def serve_ingress(settings: Settings, started: Callable[[str], Awaitable[None]]) -> None:
     """The real thing."""
     file = parse_channels_file({"channels": [{"id": CHANNEL, "phone_number": "+34600000001"}]})
-    async with IngressServer(settings, channels=file) as server:
+    async with Servers(settings, channels=file) as server:
         await started(server.webhook_url(server.channels[0]))
 
 
@@ -183,7 +183,12 @@ async def run(session: Session) -> Sequence[Report]:
     rounds, seconds = session.pick((1, 0.5), (5, 2.5), (9, 6.0))
     results: list[dict[str, Round]] = []
     with broker(session) as found:
-        changes = {"kafka": found.kafka, "topic_prefix": f"bench{os.getpid()}.", "secret_key": SecretStr(_KEY)}
+        changes = {
+            "kafka": found.kafka,
+            "topic_prefix": f"bench{os.getpid()}.",
+            "secret_key": SecretStr(_KEY),
+            "data_dir": session.folder,
+        }
         settings = load_settings().model_copy(update=changes)
         await apply(settings.kafka, settings.topic_prefix, TOPICS, settings.partitions, 1)
         async with AsyncExitStack() as stack:

@@ -133,7 +133,8 @@ async def bench(kafka: KafkaConnection, tmp_path: Path) -> AsyncIterator[Bench]:
         "greeting: {enabled: true, text: Welcome}}]\n"
     )
     async with running(load_settings().model_copy(update={"kafka": kafka, "data_dir": tmp_path})) as bench:
-        await bench.ingress.save(load_channels_file(path))
+        await bench.control.save(load_channels_file(path))
+        await bench.ingress.caught_up()
         yield bench
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -20,7 +21,7 @@ from bus.transactional import transactional_producer
 from deploy.errors import LiveDeskError
 from deploy.kafka.broker import free_port
 from deploy.kafka.topics import apply
-from deploy.processes.desk import View, health_app, open_view, rebuild, run_desk
+from deploy.processes.desk import DeskOptions, View, health_routes, open_view, rebuild, run_desk
 from deploy.settings import Settings, load_settings
 from desk.applier import Place, Read
 from desk.queries import Queries
@@ -28,6 +29,7 @@ from desk.schema import CONVERSATION, FOLLOWED
 from desk.visibility import Viewer
 from schemas.events.channels import ChannelSaved
 from schemas.events.conversation import ConversationOpened
+from schemas.topics import ACCESS, ACCOUNT_INBOX, INBOX
 from tests.e2e.livedesk import environment, running
 from tests.support.postgres import new_database, running_postgres
 from tests.support.reading import committed_messages, until
@@ -53,7 +55,13 @@ class Bench:
         self.settings: Settings = load_settings().model_copy(update=given)
 
     async def make_topics(self) -> None:
-        await apply(self.kafka, self.prefix, list(FOLLOWED.values()), partitions=PARTITIONS, replication_factor=1)
+        await apply(
+            self.kafka,
+            self.prefix,
+            [*FOLLOWED.values(), ACCESS, INBOX, ACCOUNT_INBOX],
+            partitions=PARTITIONS,
+            replication_factor=1,
+        )
 
     def topic(self, name: str) -> str:
         return FOLLOWED[name].full_name(self.prefix)
@@ -191,7 +199,9 @@ async def test_a_caller_can_wait_for_what_it_just_wrote(bench: Bench) -> None:
         assert [item["id"] for item in page.items] == ["a"]
         assert page.as_of.positions[Place(topic, 0)] == offset + 1
         assert not await view.progress.wait_until(topic, 0, offset + 1_000, 0.05)
-        async with TestClient(TestServer(health_app(view))) as client:
+        app = web.Application()
+        app.add_routes(health_routes(view))
+        async with TestClient(TestServer(app)) as client:
             assert (await client.get("/healthz")).status == 200
             ready = await client.get("/readyz")
             assert (ready.status, await ready.json()) == (200, {"ready": True, "lag": dict.fromkeys(FOLLOWED, 0)})
@@ -269,7 +279,7 @@ async def test_it_waits_for_kafka_and_says_so(bench: Bench, tmp_path: Path) -> N
 
 async def test_without_topics_it_says_what_to_do(kafka: KafkaConnection, topic_prefix: str, tmp_path: Path) -> None:
     with pytest.raises(LiveDeskError, match="livedesk topics apply"):
-        await run_desk(Bench(kafka, topic_prefix, tmp_path).settings, host="127.0.0.1", port=0)
+        await run_desk(Bench(kafka, topic_prefix, tmp_path).settings, DeskOptions("127.0.0.1", 0, "http://127.0.0.1:1"))
 
 
 def bare(bench: Bench, place: Place) -> str:

@@ -70,7 +70,8 @@ async def bench(kafka: KafkaConnection, tmp_path: Path) -> AsyncIterator[Bench]:
     path = tmp_path / "channels.yaml"
     path.write_text("agents: []\nchannels: [{id: wa1, phone_number: '+34600000001', dev_key: k, dev_secret: s}]\n")
     async with running(load_settings().model_copy(update={"kafka": kafka, "data_dir": tmp_path})) as bench:
-        await bench.ingress.save(load_channels_file(path))
+        await bench.control.save(load_channels_file(path))
+        await bench.ingress.caught_up()
         yield bench
 
 

@@ -25,6 +25,7 @@ from tests.chaos.checks.ai import check_ai_answers, check_questions
 from tests.chaos.checks.assignment import check_limits, check_places, check_proposals, check_waiting
 from tests.chaos.checks.csat import check_books, check_ratings, check_surveys
 from tests.chaos.checks.hours import check_greetings, check_unavailable
+from tests.chaos.checks.media import check_media
 from tests.chaos.checks.reports import check_reports
 from tests.chaos.checks.sending import check_failures, check_receipts, check_sends, check_statuses, check_windows
 from tests.chaos.checks.settings import check_settings
@@ -198,12 +199,18 @@ def check_commands(history: History) -> Iterator[Violation]:
 
 
 def check_ids(history: History) -> Iterator[Violation]:
-    """No record is on its topic twice."""
+    """No record is on its topic twice, but a callback that the spool published again, and what intake makes of it."""
+    delivered = Counter(one.id for one in history.envelopes(WEBHOOKS))
+    again = {id for id, count in delivered.items() if count > 1}
     for topic in history.messages:
         reported = history.envelopes(topic)
         # Whoever takes a task over ends its pending effects anew; its predecessor's end may be on its way. The second
         # is ignored.
-        ids = Counter((one.id, one.subject) for one in reported if one.type != EffectEnded.type)
+        ids = Counter(
+            (one.id, one.subject)
+            for one in reported
+            if one.type != EffectEnded.type and again.isdisjoint((one.id, one.causation_id))
+        )
         for (id, key), count in ids.items():
             if count > 1:
                 yield Violation("record doubled", key, f"{topic.name}: {id}, {count} times")
@@ -249,6 +256,7 @@ AT_REST: tuple[Check, ...] = (
     check_unavailable,
     check_questions,
     check_ai_answers,
+    check_media,
     check_surveys,
     check_ratings,
     check_books,

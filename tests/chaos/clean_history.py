@@ -21,6 +21,7 @@ def clean_history() -> History:
     for channel in (SHOP, BOT, NIGHT):
         run.save(channel)
     _in_doubt(run)
+    _shown(run)
     _rated(run)
     _with_the_ai_agent(run)
     _closed(run)
@@ -45,6 +46,13 @@ def _in_doubt(run: CleanRun) -> None:
     run.write(third, "m4")
     run.write(third, "m5")
     run.wait(65)
+
+
+def _shown(run: CleanRun) -> None:
+    """Pictures, whose files are stored."""
+    run.show(CUSTOMERS[0], "p1")
+    run.show(CUSTOMERS[1], "p2")
+    run.wait(5)
 
 
 def _rated(run: CleanRun) -> None:

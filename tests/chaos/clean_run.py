@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ingress.journal import Change
+from desk.journal import Change
 from providers.registry import PROVIDERS
 from schemas.codec import from_kafka, to_kafka
-from schemas.effects import AiRequest, AiResult, EffectRequest, SendRequest
+from schemas.effects import AiRequest, AiResult, EffectRequest, MediaRequest, SendRequest
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.inbox import Command
 from schemas.events.operations import TimersFired
@@ -33,7 +33,7 @@ from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiStandIn
 from simulation.sandbox.calls import CallbackRequest, ScheduledCallback
 from simulation.sandbox.happenings import Customer, Quote, Reported, SentMessage, Written
-from simulation.sandbox.in_memory import InMemory
+from simulation.sandbox.in_memory import InMemory, store_at_once
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.receipts import Faults
 from simulation.sandbox.stand_in import STAND_INS
@@ -174,6 +174,13 @@ class CleanRun:
         self._messages.update(dict.fromkeys(ids, key_of(contact, channel)))
         self._driver.run()
 
+    def show(self, contact: str, id: str, channel: ChannelSettings = SHOP) -> None:
+        """A customer sends a picture."""
+        link = f"https://files.example/{id}"
+        self._happen(channel, Written(id, Customer(contact, "Bo"), self._driver.now, "image", link=link))
+        self._messages[id] = key_of(contact, channel)
+        self._driver.run()
+
     def ask(self, contact: str, command: Command, channel: ChannelSettings = SHOP) -> None:
         """An agent asks something of a conversation."""
         key = self._commands[command.command_id] = key_of(contact, channel)
@@ -274,5 +281,7 @@ class CleanRun:
         if isinstance(request, AiRequest):
             self._answered[request.question.request_id].append(self.ai)
             return Done(self.ai.model_dump(mode="json", exclude_defaults=True))
+        if isinstance(request, MediaRequest):
+            return at_once(store_at_once(request))
         assert isinstance(request, SendRequest)
         return at_once(self._sender.perform(request))

@@ -214,6 +214,13 @@ class Saboteur:
                 await self._system.restart_broker(fault.seconds, by_force=True)
             case Kind.RESTART_BROKER:
                 await self._system.restart_broker(fault.seconds, by_force=False)
+            case Kind.BROKER_AND_INGRESS:
+                # What ingress took meanwhile is in its spool.
+                away = asyncio.create_task(self._system.restart_broker(fault.seconds, by_force=True))
+                for _ in range(2):
+                    await asyncio.sleep(fault.seconds / 3)
+                    self._system.stack.ingress.kill()
+                await away
             case _:
                 await asyncio.sleep(self._broker_came + LOADED_AFTER_S - time.monotonic())
                 # To its clients a stopped process is a machine that is cut off: no answer, no reset.

@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
@@ -16,13 +16,16 @@ from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.settings.channel import ChannelSettings
 from simulation.sandbox.accounts import Account
 from simulation.sandbox.happenings import Customer, Quote, Written
+from simulation.sandbox.media import FileFault, StoredFile
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.stack import Stack
 from streams.clock import wall_clock
 from tests.chaos.administration import Administration
 from tests.chaos.posting import Asked, Poster
 from tests.chaos.system import AI_AGENT, AI_CHANNEL, SURVEY
+from tests.support.files import picture
 
+PICTURE: Final = picture("PNG")
 LANES = 64
 TALKING = 10
 """Customers of a lane who talk at a time."""
@@ -51,6 +54,10 @@ COMMANDS: Final[Mapping[str, float]] = MappingProxyType(
 RECENT: Final = 500
 RESOLVED: Final = 20
 """Messages and resolutions back from now, whose conversations agents do something with."""
+PICTURES: Final = 40
+"""Of so many messages one is a picture."""
+FILE_FAULTS: Final[Sequence[FileFault | None]] = (None, None, "late", "redirected", "too_large")
+"""Of those files. What is vanished, hangs or lies is tried for longer than a run comes to rest."""
 ANSWERS: Final = 0.7
 """The share of resolutions after which the customer writes a rating; half of those quote their survey."""
 
@@ -76,6 +83,7 @@ class Load:
         self._rng = random.Random(f"load:{seed}")
         self._administration = Administration(stack.control_url, random.Random(f"desk:{seed}"))
         self._channels = {channel.id: channel for channel in stack.channels.channels}
+        self._files: list[StoredFile] = []
         self._recent: list[str] = []
         self._resolved: list[str] = []
         self.asked = Asked()
@@ -84,7 +92,8 @@ class Load:
         """Returns when all is acknowledged. began: time.monotonic() of second 0."""
         timeout = ClientTimeout(total=10)
         async with ClientSession(timeout=timeout, connector=TCPConnector(limit=0)) as http:
-            poster = Poster(http, self.asked)
+            poster = Poster(http, self.asked, self._stack.headers)
+            self._files = [await self._keep(http, fault) for fault in FILE_FAULTS]
             total = int(seconds * self._rates.callbacks)
             async with asyncio.TaskGroup() as tasks:
                 for lane in range(LANES):
@@ -101,12 +110,22 @@ class Load:
         for number in numbers:
             await asyncio.sleep(max(0.0, began + number / self._rates.callbacks - time.monotonic()))
             channel, written = message(number)
+            if number % PICTURES == 0:
+                file = self._files[number // PICTURES % len(self._files)]
+                url = self._stack.sandbox_url
+                written = replace(written, type="image", text=None, file=file, base_url=url)
             key = conversation_key(channel, written.customer.contact)
             for _ in range(1 + (rng.random() < self._rates.duplicates)):
                 if await self._post(poster, self._channels[channel], written):
                     self.asked.messages[message_id(number)] = key
             self._recent.append(key)
             del self._recent[:-RECENT]
+
+    async def _keep(self, http: ClientSession, fault: FileFault | None) -> StoredFile:
+        """A picture that the sandbox keeps for customers to send."""
+        url = f"{self._stack.sandbox_url}/sandbox/files" + (f"?fault={fault}" if fault else "")
+        async with http.post(url, data=PICTURE, headers={"Content-Type": "image/png"}) as response:
+            return StoredFile((await response.json())["id"], PICTURE, "image/png", fault=fault)
 
     async def _post(self, poster: Poster, channel: ChannelSettings, written: Written) -> bool:
         """The provider posts a customer's message. Whether it was acknowledged."""
@@ -134,6 +153,7 @@ class Load:
             if key is None:
                 continue
             url = f"{self._stack.control_url}/v1/channels/{channel_of(key)}/conversations/{contact_of(key)}/commands"
+            url += "?wait=0"
             id = f"{kind}{number}"
             body = {"type": kind, "id": id, "by": rng.choice(("a1", "a1", "a2", "a3", "a4")), **command(kind, key, rng)}
             # 409: whom it names was deleted meanwhile.

@@ -43,10 +43,13 @@ class Answer:
 
 
 class Poster:
-    """Asks again whenever there was no answer, or one that says that something broke (500 and above)."""
+    """Asks again whenever there was no answer, or one that says that something broke (500 and above).
 
-    def __init__(self, http: ClientSession, asked: Asked) -> None:
-        self._http, self._asked = http, asked
+    sign_in: headers of calls of the control API.
+    """
+
+    def __init__(self, http: ClientSession, asked: Asked, sign_in: Mapping[str, str]) -> None:
+        self._http, self._asked, self._sign_in = http, asked, {**_JSON, **sign_in}
 
     async def ask(
         self,
@@ -54,22 +57,24 @@ class Poster:
         url: str,
         body: bytes | Mapping[str, object],
         answers: Collection[int],
-        headers: Mapping[str, str] = _JSON,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Returns when it was answered. answers: the status that it should be."""
         data = body if isinstance(body, bytes) else orjson.dumps(body)
+        headers = self._sign_in if headers is None else headers
         while True:
             self._asked.requests += 1
             try:
-                async with self._http.request(method, url, data=data, headers=headers if data else None) as response:
+                async with self._http.request(method, url, data=data, headers=headers) as response:
                     answer = Answer(response.status, await response.read())
             except (ClientError, TimeoutError, OSError):
                 answer = None
             if answer is not None and answer.status in answers:
                 return answer
             self._asked.not_taken += 1
-            if answer is not None and answer.status != 503:
-                path = urlsplit(url).path
+            path = urlsplit(url).path
+            # A callback has a place in the spool while Kafka is away.
+            if answer is not None and (answer.status != 503 or path.startswith("/webhooks")):
                 what = "/webhooks" if path.startswith("/webhooks") else path  # the rest of it is a secret
                 self._asked.unexpected[f"{method} {what}: {answer.status}"] += 1
                 if answer.status < 500:

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     KILL_BROKER = "kill -9 the broker"
     RESTART_BROKER = "restart the broker"
     PAUSE_BROKER = "broker unreachable"
+    BROKER_AND_INGRESS = "kill -9 the broker, and ingress twice"
     PROVIDER_LOSES = "provider loses answers"
     PROVIDER_REFUSES = "provider refuses"
     PROVIDER_RETRIES = "provider asks to retry"
@@ -39,7 +40,7 @@ class Kind(StrEnum):
     PROVIDER_SLOW = "provider delays answers"
 
 
-OF_BROKER: Final = frozenset({Kind.KILL_BROKER, Kind.RESTART_BROKER, Kind.PAUSE_BROKER})
+OF_BROKER: Final = frozenset({Kind.KILL_BROKER, Kind.RESTART_BROKER, Kind.PAUSE_BROKER, Kind.BROKER_AND_INGRESS})
 OF_PROVIDER: Final = frozenset(
     {
         Kind.PROVIDER_LOSES,
@@ -117,7 +118,7 @@ def _fault(rng: random.Random, at: float, kind: Kind, point: Point | None, limit
     stage = None if point is None else rng.choice(CALLING if point in CALLS else STAGES)
     if kind is Kind.STOP_BRIEFLY:
         seconds = rng.uniform(1, SESSION_S - 2)
-    elif kind is Kind.PAUSE_BROKER:
+    elif kind in (Kind.PAUSE_BROKER, Kind.BROKER_AND_INGRESS):
         seconds = rng.uniform(limits.outage_s / 3, limits.outage_s)
     elif kind is Kind.PROVIDER_SLOW:
         seconds = rng.uniform(2, 12)

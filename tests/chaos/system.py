@@ -25,6 +25,8 @@ from tests.chaos.points import REACHED, Order
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.2
+MAX_FILE = 1 << 20
+"""Bytes: a file that is too large is soon too large."""
 RECEIPT_FAULTS = {"duplicate": 0.1, "reorder": 0.1, "batch": 0.2, "delay": 0.05, "sent_failed": 0.02, "silence": 0.02}
 RECEIPT_PACE = {"pace": 0.3, "delay_seconds": 5.0}
 ACCOUNTS = ("acme0", "acme1")
@@ -274,7 +276,11 @@ class System:
 
     def add(self, name: str, order: Order | None = None) -> ChaosWorker:
         """Start one more worker, or another process under the name of one that there is."""
-        env = {**self.stack.variables, "LIVEDESK_AI_URL": self.ai.url}
+        env = {
+            **self.stack.variables,
+            "LIVEDESK_AI_URL": self.ai.url,
+            "LIVEDESK_MEDIA_MAX_BYTES": str(MAX_FILE),
+        }
         worker = ChaosWorker(name, env, self.folder, order)
         before = self.workers.get(name)
         if before is not None:

@@ -15,12 +15,14 @@ from schemas.events.channels import ChannelChanged
 from schemas.events.conversation import (
     Assignee,
     ConversationEvent,
+    ConversationMediaStored,
     ConversationMessageReceived,
     ConversationMessageSent,
     ConversationOpened,
     ConversationRated,
     ConversationStatusChanged,
     ConversationSurveyRequested,
+    Media,
     Status,
 )
 from schemas.events.csat import SurveyFailed, SurveySent, SurveySkipped
@@ -35,6 +37,7 @@ from schemas.topics import (
     CSAT,
     GATED,
     INBOX,
+    MEDIA_REQUESTS,
     OUTBOUND,
     REPORTS,
     STATUSES,
@@ -463,7 +466,33 @@ def input_applied_twice(history: History) -> History:
     return doubled(history, INBOX, 0)
 
 
+def file_not_asked_for(history: History) -> History:
+    return dropped(history, MEDIA_REQUESTS, 0)
+
+
+def file_asked_for_twice(history: History) -> History:
+    return doubled(history, MEDIA_REQUESTS, 0)
+
+
+def file_stored_twice(history: History) -> History:
+    return doubled(history, CONVERSATIONS, place(history, CONVERSATIONS, ConversationMediaStored))
+
+
+def file_forgotten(history: History) -> History:
+    return dropped(history, CONVERSATIONS, place(history, CONVERSATIONS, ConversationMediaStored))
+
+
+def another_file(history: History) -> History:
+    media = Media(id="1", sha256="0" * 64)
+    return changed(history, MEDIA_REQUESTS, 0, media=media)
+
+
 PLANTED: dict[Plant, str] = {
+    file_not_asked_for: "file not asked for once",
+    file_asked_for_twice: "file not asked for once",
+    file_stored_twice: "file not ended once",
+    file_forgotten: "file not ended once",
+    another_file: "not the file that was sent",
     callback_lost: "callback lost",
     callback_not_durable: "acknowledged, not in webhooks",
     message_doubled: "callback doubled",

@@ -46,7 +46,7 @@ async def main(instance_id: str, port: int, order: Order | None) -> None:
         performers = {request: trigger.perform(stages[request], one) for request, one in plain.performers.items()}
         env = replace(plain, new_producer=trigger.new_producer(plain.prefix), performers=performers)
         worker = Worker(env, TOPOLOGY, instance_id=instance_id)
-        app = health_app(worker, env.metrics)
+        app = health_app(lambda: worker, env.metrics)
         app.add_routes(ordering(trigger))
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

@@ -1,6 +1,7 @@
 """`livedesk up` as people run it."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -20,7 +21,7 @@ EXAMPLES = 4
 def ports() -> list[str]:
     return [
         word
-        for option in ("--port", "--control-port", "--worker-port", "--sandbox-port", "--desk-port")
+        for option in ("--port", "--control-port", "--worker-port", "--sandbox-port")
         for word in (option, str(free_port()))
     ]
 
@@ -30,7 +31,10 @@ def curl(command: str) -> bytes:
     words = shlex.split(command)
     assert words[:2] == ["curl", "-s"]
     data = words[words.index("-d") + 1].encode() if "-d" in words else None
-    request = urllib.request.Request(words[2], data, {"Content-Type": "application/json"})
+    headers = dict(words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H")
+    if token := re.fullmatch(r"Bearer \$\(cat (.*)\)", headers.get("Authorization", "")):
+        headers["Authorization"] = f"Bearer {Path(token[1]).read_text()}"
+    request = urllib.request.Request(words[2], data, headers)
     with urllib.request.urlopen(request, timeout=10) as response:
         body: bytes = response.read()
     return body

@@ -1,5 +1,6 @@
-"""Both ingress listeners over real HTTP, with a list in place of Kafka."""
+"""Ingress and the control API over real HTTP, with a list in place of Kafka."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,21 +11,38 @@ from uuid import uuid4
 from aiohttp import ClientSession, web
 
 from bus.publisher import NotDurable
+from desk.access.admission import AdmissionRules
+from desk.access.directory import AccessDirectory
+from desk.access.oidc import OidcClient
+from desk.access.store import MemoryStore
+from desk.access.tokens import new_token, token_hash
+from desk.api.app import build_api
+from desk.api.callers import Callers
+from desk.api.table import all_routes
+from desk.channel_writer import ChannelWriter
+from desk.directory import DeskDirectory
+from desk.files import DeskFiles
+from desk.front_door import FrontDoor, Means
+from desk.journal import Change, Fill
+from desk.office import Office
+from desk.outcomes import Outcomes
+from desk.people import People
 from ingress.app import build_server
-from ingress.channel_writer import ChannelWriter
-from ingress.control import build_control_app
 from ingress.directory import ChannelDirectory, Recheck
-from ingress.journal import Change, Fill
-from ingress.media import MediaFiles
-from ingress.people import People
+from ingress.metrics import Metrics
 from media.links import Links
+from media.serving import FileServer
 from media.store import MediaStore
 from providers.address import webhook_path, webhook_token
+from providers.provider import Answer, Call
 from schemas.codec import Headers, from_kafka
+from schemas.events.access import Grant, Role, TokenSaved
 from schemas.events.callbacks import WebhookReceived
-from schemas.record import Record
+from schemas.record import Record, encode
+from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import parse_channels_file
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
+from tests.support.access import cheap_passwords, scramble, unscramble
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)
 MAX_BODY = 64 * 1024
@@ -67,65 +85,96 @@ class Written:
         self.records.append((topic, key, value, headers))
 
 
-def scramble(text: str) -> str:
-    return "enc:" + text[::-1]
-
-
-def unscramble(text: str) -> str:
-    return text.removeprefix("enc:")[::-1]
-
-
 class Ingress:
     """Both applications; `catch_up` lets the directory read what was written to its topics."""
 
-    def __init__(self, public_url: str | None = None) -> None:
+    def __init__(
+        self,
+        public_url: str | None = None,
+        oidc: tuple[OidcClient, AdmissionRules] | None = None,
+        *,
+        require_second_factor: bool = False,
+    ) -> None:
         self.kafka = Written()
         self.links = Links(b"unit")
         self.store = MediaStore("memory:///")
+        self.now = NOW
         self.lookups = 0
         self._applied = 0
-        self.directory = ChannelDirectory(unscramble, lambda id_: webhook_token(b"unit", id_))
+        self.channels = ChannelDirectory(unscramble, lambda id, rotation: webhook_token(b"unit", id, rotation))
+        self.directory = DeskDirectory(unscramble)
+        self.access = AccessDirectory()
+        self.outcomes = Outcomes()
+        self.answers: list[Answer | None] = []
+        self.calls: list[Call] = []
         ids = (f"id-{number}" for number in count(1))
 
         def new_id() -> str:
             return next(ids)
 
-        self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), NOW, scramble)
+        self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), self.now, scramble)
         self.writer = ChannelWriter(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.new_change)
-        media = MediaFiles(
-            self.store,
-            self.links,
-            lambda: self.now,
-            lambda: uuid4().hex,
-            public=public_url is not None,
-            max_bytes=MAX_FILE,
-        )
-        self.now = NOW
+        media = FileServer(self.store, self.links, lambda: self.now)
+        files = DeskFiles(self.store, media, lambda: uuid4().hex, public=public_url is not None, max_bytes=MAX_FILE)
         self.public = build_server(
-            self.directory,
+            self.channels,
             self.kafka,
             Recheck(self.catch_up, interval=0.01),
             ready=lambda: self.kafka.connected,
             prefix="t.",
-            clock=lambda: NOW,
+            clock=lambda: self.now,
             new_id=new_id,
             max_body_bytes=MAX_BODY,
+            metrics=Metrics(),
             public_url=public_url,
             media=media,
         )
-        self.control_app = build_control_app(
-            self.directory,
-            self.kafka,
-            self.writer,
-            self.people,
-            media,
+        office = Office(
+            directory=self.directory,
+            writer=self.writer,
+            people=self.people,
+            publisher=self.kafka,
+            webhook_url=lambda settings: self.url + self._path(settings),
+            call=self._call,
+            files=files,
             prefix="t.",
-            clock=lambda: NOW,
+            clock=lambda: self.now,
             new_id=new_id,
         )
+        means = Means(b"unit", scramble, unscramble, os.urandom, new_id, lambda: self.now)
+        self.door = FrontDoor(
+            self.access,
+            self,
+            MemoryStore(),
+            means,
+            passwords=cheap_passwords(),
+            oidc=oidc,
+            require_second_factor=require_second_factor,
+        )
+        self.routes = all_routes(office, self.outcomes, self.door)
+        callers = Callers(self.door)
+        self.control_app = build_api(self.routes, callers.authenticate, office.visible, lambda: self.now)
         self.url = ""
         self.control_url = ""
+
+    @staticmethod
+    def _path(settings: ChannelSettings) -> str:
+        return webhook_path(settings.provider, webhook_token(b"unit", settings.id, settings.webhook_rotation))
+
+    async def _call(self, _settings: ChannelSettings, call: Call) -> Answer | None:
+        """The provider, which gives the answers that it was told."""
+        self.calls.append(call)
+        return self.answers.pop(0)
+
+    def token(self, role: Role = Role.ADMIN, **grant: object) -> str:
+        """A new token with that role."""
+        id = f"t{len(self.access.tokens())}"
+        token = new_token(lambda count: id.encode().ljust(count))
+        given = Grant.model_validate({"role": role, **grant})
+        saved = TokenSaved(id=id, name=id, hash=token_hash(token), grant=given, created_at=NOW, created_by="test")
+        self.access.apply(f"token/{id}".encode(), encode(Record(id, "/test", NOW, f"token/{id}", saved)))
+        return token
 
     async def write(self, fill: Fill) -> None:
         """The journal: what was written is known at once."""
@@ -139,10 +188,14 @@ class Ingress:
 
     async def catch_up(self) -> None:
         self.lookups += 1
-        fed = {CHANNELS.full_name("t."): self.directory.apply, DIRECTORY.full_name("t."): self.directory.apply_person}
+        fed = {
+            CHANNELS.full_name("t."): (self.directory.apply, self.channels.apply),
+            DIRECTORY.full_name("t."): (self.directory.apply_person,),
+            ACCESS.full_name("t."): (self.access.apply,),
+        }
         for topic, key, value, _ in self.kafka.records[self._applied :]:
-            if topic in fed:
-                fed[topic](key, value)
+            for apply in fed.get(topic, ()):
+                apply(key, value)
         self._applied = len(self.kafka.records)
 
     def forget(self) -> None:
@@ -177,9 +230,14 @@ class Ingress:
 
 
 @asynccontextmanager
-async def running(public_url: str | None = None) -> AsyncIterator[tuple[Ingress, ClientSession]]:
+async def running(
+    public_url: str | None = None,
+    oidc: tuple[OidcClient, AdmissionRules] | None = None,
+    *,
+    require_second_factor: bool = False,
+) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress(public_url)
+    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor)
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ def running_postgres() -> Iterator[str]:
         server = get_server(folder, cleanup_mode="stop")
         try:
             # Nobody needs what it has after the tests: without it stopping takes half a minute.
-            asyncio.run(_execute(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+            _run(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
             yield server.get_uri()
         finally:
             server.cleanup()
@@ -29,8 +30,14 @@ def running_postgres() -> Iterator[str]:
 def new_database(url: str) -> str:
     """The URL of a new, empty database of the server."""
     name = f"t{uuid4().hex}"
-    asyncio.run(_execute(url, f"CREATE DATABASE {name}"))
+    _run(url, f"CREATE DATABASE {name}")
     return url.replace("/postgres?", f"/{name}?")
+
+
+def _run(url: str, *commands: str) -> None:
+    # In a thread, as a fixture may be asked for while an event loop runs.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, _execute(url, *commands)).result()
 
 
 async def _execute(url: str, *commands: str) -> None:

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from providers.provider import Answer, Call, WebhookRequest
 from providers.registry import PROVIDERS
 from schemas.effects import SendRequest, SendResult
+from schemas.events.content import Outgoing
 from schemas.events.conversation import Template as ChosenTemplate
 from schemas.settings.channel import ChannelSettings, parse_channel
 from schemas.settings.credentials import ProviderName
@@ -89,10 +90,11 @@ class Played:
         *,
         text: str | None = "Good day",
         template: ChosenTemplate | None = None,
+        content: Outgoing | None = None,
         to: str = CONTACT,
     ) -> SendResult | None:
         """What the product makes of the answer to a send; None: unknown."""
-        reply = self.call(self._sending(id, text, template, to))
+        reply = self.call(self._sending(id, text, template, content, to))
         if reply.status is None:
             return None
         answer = Answer(reply.status, reply.body, reply.headers.get("Retry-After", ""))
@@ -111,6 +113,7 @@ class Played:
         id: str = "o1",
         text: str | None = "Good day",
         template: ChosenTemplate | None = None,
+        content: Outgoing | None = None,
         to: str = CONTACT,
     ) -> Call:
         request = SendRequest(
@@ -123,6 +126,7 @@ class Played:
             via="session" if template is None else "template",
             text=text,
             template=template,
+            content=content,
         )
         call = PROVIDERS[self.channel.provider].plan_send(request, self.channel, HOOK)
         assert isinstance(call, Call), call

@@ -1,4 +1,4 @@
-"""Faust and aiokafka are the versions that the modules which reach into them were written against."""
+"""Faust, aiokafka and aiohttp are the versions that the modules which reach into them were written against."""
 
 import re
 import tomllib
@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from bus import aiokafka_fixes
+from ingress import listener
 from streams.runtime import faust_overrides as faust_internals
 
 ROOT = Path(__file__).parents[2]
 
 
-MODULES = {"aiokafka": aiokafka_fixes, "faust-streaming": faust_internals}
+MODULES = {"aiokafka": aiokafka_fixes, "faust-streaming": faust_internals, "aiohttp": listener}
 
 
 def to_check(package: str) -> str:

@@ -34,7 +34,6 @@ _STATUSES = (
 ENGAGELAB = StandIn(
     name="engagelab",
     key="dev_key",
-    make_key=lambda text: text,
     make_credentials=lambda id: {"dev_key": f"key-of-{id}", "dev_secret": f"secret-of-{id}"},
     send_path=re.compile(r"/v1/messages"),
     authenticate=authenticate,

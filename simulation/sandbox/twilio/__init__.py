@@ -41,7 +41,6 @@ def _takes(status: int, content_type: str) -> bool:
 TWILIO = StandIn(
     name="twilio",
     key="account_sid",
-    make_key=lambda text: hex_id("AC", text),
     make_credentials=lambda id: {"account_sid": hex_id("AC", id), "auth_token": f"token-of-{id}"},
     send_path=SEND_PATH,
     authenticate=authenticate,

@@ -25,8 +25,9 @@ def content_sid(name: str, language: str) -> str:
 def authenticate(asked: Asked) -> Account:
     """The caller's account: of the SID in the path, if there is one. Raises ApiError 20003, 20404."""
     user, secret = asked.request.basic or ("", "")
-    account = next((a for a in asked.state.accounts.of("twilio") if user in (a.account_sid, a.api_key)), None)
-    if account is None or not _is_secret_of(account, user, secret) or not account.enabled:
+    accounts = (one for one in asked.state.accounts.of("twilio") if user in (one.account_sid, one.api_key))
+    account = next((one for one in accounts if one.enabled and _is_secret_of(one, user, secret)), None)
+    if account is None:
         raise ApiError(20003, "Authenticate")
     if asked.match.get("account", account.account_sid) != account.account_sid:
         raise ApiError(20404, "The requested resource was not found")
@@ -127,7 +128,8 @@ def check_permitted(request: SendRequest, account: Account) -> None:
 def accepted(request: SendRequest, account: Account, message_id: str, now: datetime) -> Reply:
     """The answer to a send that was taken."""
     status = "accepted" if request.raw.get("MessagingServiceSid") else "queued"
-    shown = message_resource(account, message_id, to=str(request.raw["To"]), text=request.text, at=now, status=status)
+    sender, to = f"whatsapp:{account.phone_number}", str(request.raw["To"])
+    shown = message_resource(account, message_id, sender=sender, to=to, text=request.text, at=now, status=status)
     return json_reply(shown | {"num_media": "1" if request.type == "media" else "0"}, 201)
 
 
@@ -135,14 +137,14 @@ def message_resource(
     account: Account,
     sid: str,
     *,
+    sender: str,
     to: str,
     text: str | None,
     at: datetime,
     status: str,
     error_code: int = 0,
-    sender: str | None = None,
 ) -> Json:
-    """A message as the API shows it. sender: of an inbound one."""
+    """A message as the API shows it."""
     date, uri = format_datetime(at), f"/2010-04-01/Accounts/{account.account_sid}/Messages/{sid}"
     return {
         "account_sid": account.account_sid,
@@ -151,10 +153,10 @@ def message_resource(
         "date_created": date,
         "date_sent": None if status in ("queued", "accepted") else date,
         "date_updated": date,
-        "direction": "outbound-api" if sender is None else "inbound",
+        "direction": "inbound" if status == "received" else "outbound-api",
         "error_code": error_code or None,
         "error_message": None,
-        "from": sender or f"whatsapp:{account.phone_number}",
+        "from": sender,
         "messaging_service_sid": account.messaging_service_sid,
         "num_media": "0",
         "num_segments": "1",

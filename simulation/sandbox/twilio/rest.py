@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from simulation.sandbox.accounts import Account, Template, hex_id, is_user_id, recipient
@@ -30,68 +30,70 @@ def _account(asked: Asked) -> Reply:
 def _messages(asked: Asked) -> Reply:
     """The newest first. To, From and DateSent (also with < and >, of which Twilio means "or equal") narrow it."""
     account, query = authenticate(asked), asked.request.query
+    wanted = query.get("From"), query.get("To")
     found = [
-        shown
-        for shown in _shown_messages(asked, account)
-        if query.get("To") in (None, shown["to"])
-        and query.get("From") in (None, shown["from"])
-        and _is_sent_then(query, shown["at"])
+        taken
+        for taken in _newest_first(asked, account)
+        if all(want in (None, one) for want, one in zip(wanted, _addresses(account, taken), strict=True))
+        and _is_sent_then(query, taken.at)
     ]
     page, size = _page(asked)
-    here = found[page * size : (page + 1) * size]
     path = f"/2010-04-01/Accounts/{account.account_sid}/Messages.json"
-    next_page: Json = {**query, "PageSize": str(size), "Page": str(page + 1)}
-    more = f"{path}?{urlencode(next_page)}" if len(found) > (page + 1) * size else None
+    following = urlencode({**query, "PageSize": str(size), "Page": str(page + 1)})
     return json_reply(
         {
-            "messages": [{name: value for name, value in one.items() if name != "at"} for one in here],
+            "messages": [_shown(account, taken, asked.now) for taken in found[page * size : (page + 1) * size]],
             "page": page,
             "page_size": size,
-            "next_page_uri": more,
+            "next_page_uri": f"{path}?{following}" if len(found) > (page + 1) * size else None,
         }
     )
 
 
 def _message(asked: Asked) -> Reply:
     account = authenticate(asked)
-    for shown in _shown_messages(asked, account):
-        if shown["sid"] == asked.match["sid"]:
-            return json_reply({name: value for name, value in shown.items() if name != "at"})
+    for taken in _newest_first(asked, account):
+        if taken.message_id == asked.match["sid"]:
+            return json_reply(_shown(account, taken, asked.now))
     raise _NOT_FOUND
 
 
-def _shown_messages(asked: Asked, account: Account) -> Iterator[Json]:
-    for taken in reversed(asked.state.taken):
-        if taken.account == account.id:
-            yield _shown(account, taken, asked.now) | {"at": taken.at.isoformat()}
+def _newest_first(asked: Asked, account: Account) -> Iterator[Taken]:
+    return (taken for taken in reversed(asked.state.taken) if taken.account == account.id)
 
 
-def _shown(account: Account, taken: Taken, now: datetime) -> Json:
+def _addresses(account: Account, taken: Taken) -> tuple[str, str]:
+    """From and to."""
     contact = recipient(taken.contact)
     other = f"whatsapp:{contact if is_user_id(contact) else f'+{contact}'}"
     own = f"whatsapp:{account.phone_number}"
-    if taken.is_inbound:
-        return message_resource(
-            account, taken.message_id, to=own, text=taken.text, at=taken.at, status="received", sender=other
-        )
-    status, code = taken.status(now)
-    word = WORDS.get(status, status)
+    return (other, own) if taken.is_inbound else (own, other)
+
+
+def _shown(account: Account, taken: Taken, now: datetime) -> Json:
+    sender, to = _addresses(account, taken)
+    status, code = ("received", 0) if taken.is_inbound else taken.status(now)
     return message_resource(
-        account, taken.message_id, to=other, text=taken.text, at=taken.at, status=word, error_code=code
+        account,
+        taken.message_id,
+        sender=sender,
+        to=to,
+        text=taken.text,
+        at=taken.at,
+        status=WORDS.get(status, status),
+        error_code=code,
     )
 
 
-def _is_sent_then(query: Mapping[str, str], at: object) -> bool:
-    sent = datetime.fromisoformat(str(at))
+def _is_sent_then(query: Mapping[str, str], sent: datetime) -> bool:
     for name, value in query.items():
         if not name.startswith("DateSent"):
             continue
-        stated = value.removeprefix("=")
         try:
-            instant = datetime.fromisoformat(stated.replace("Z", "+00:00"))
+            instant = datetime.fromisoformat(value.removeprefix("=").replace("Z", "+00:00"))
         except ValueError:
             raise ApiError(20001, "DateSent is no date") from None
-        instant = instant if instant.tzinfo else instant.replace(tzinfo=sent.tzinfo)
+        instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
         fits = sent >= instant if ">" in name else sent <= instant if "<" in name else sent.date() == instant.date()
         if not fits:
             return False

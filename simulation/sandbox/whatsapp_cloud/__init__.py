@@ -42,7 +42,6 @@ def _retry_after_s(attempt: int, _failure: Failure, seconds: float) -> float | N
 WHATSAPP_CLOUD = StandIn(
     name="whatsapp_cloud",
     key="phone_number_id",
-    make_key=lambda text: digit_id(f"number:{text}"),
     make_credentials=lambda id: {
         "phone_number_id": digit_id(f"number:{id}"),
         "business_account_id": digit_id(f"business:{id}"),

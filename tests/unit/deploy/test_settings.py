@@ -5,12 +5,16 @@ import ssl
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 from cryptography.fernet import Fernet
 from pydantic import SecretStr, ValidationError
 
 from bus.connection import KafkaConnection, client_options
+from deploy.access import oidc
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings, load_settings
+from desk.access.admission import AdmissionRules
+from schemas.events.access import Grant, Role
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +128,42 @@ def test_a_certificate_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=r"ssl_certfile .*client\.pem.* cannot be loaded"):
         client_options(missing)
+
+
+async def test_an_oidc_provider_and_who_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEDESK_OIDC_ISSUER", "https://id.example")
+    monkeypatch.setenv("LIVEDESK_OIDC_CLIENT_ID", "livedesk")
+    monkeypatch.setenv("LIVEDESK_OIDC_CLIENT_SECRET", "planted secret")
+    monkeypatch.setenv("LIVEDESK_DESK_URL", "https://desk.example/")
+    monkeypatch.setenv("LIVEDESK_OIDC_DOMAINS", "Example.com, example.org")
+    monkeypatch.setenv("LIVEDESK_OIDC_CLAIM", "groups")
+    monkeypatch.setenv("LIVEDESK_OIDC_GRANTS", '{"chiefs": {"role": "supervisor", "account": "main"}}')
+    settings = load_settings()
+    assert "planted secret" not in repr(settings)
+    async with ClientSession() as http:
+        found = oidc(settings, http)
+    assert found is not None
+    assert found[1] == AdmissionRules(
+        frozenset({"example.com", "example.org"}), "groups", {"chiefs": Grant(role=Role.SUPERVISOR, account="main")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"OIDC_ISSUER": "https://id.example"}, "needs LIVEDESK_OIDC_CLIENT_ID"),
+        ({"OIDC_CLAIM": "groups"}, "go together"),
+        ({"OIDC_CLAIM": "g", "OIDC_GRANTS": "{"}, "must be JSON"),
+        ({"OIDC_CLAIM": "g", "OIDC_GRANTS": '{"a": {"role": "owner"}}'}, "LIVEDESK_OIDC_GRANTS_A_ROLE"),
+        ({"OIDC_CLAIM": "g", "OIDC_GRANTS": '{"a": {"role": "read", "acount": "x"}}'}, "LIVEDESK_OIDC_GRANTS_A_ACOUNT"),
+        ({"OIDC_CLAIM": "g", "OIDC_GRANTS": '{"a": {"role": "agent"}}'}, "agent is required"),
+    ],
+)
+def test_an_oidc_provider_that_can_t_be_used(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"LIVEDESK_{name}", value)
+    with pytest.raises(LiveDeskError) as error:
+        load_settings()
+    assert said in error.value.message

@@ -12,10 +12,13 @@ from providers.provider import (
     Answer,
     Call,
     Callback,
+    Checked,
+    Checking,
     InboundMessage,
     ParsedCallback,
     Provider,
     Screened,
+    SetUp,
     TemplatePage,
     WebhookAnswer,
     WebhookRequest,
@@ -60,6 +63,11 @@ def plan_templates(_settings: ChannelSettings, _cursor: str | None) -> Call | Se
     return SendResult(answer="template_unavailable", message="a pigeon carries no templates")
 
 
+def check(_settings: ChannelSettings) -> Checking:
+    yield Call("GET", "/loft")
+    return Checked()
+
+
 PIGEON = Provider(
     name="pigeon",
     max_text=140,
@@ -72,6 +80,8 @@ PIGEON = Provider(
     classify=lambda _code: "request",
     plan_templates=plan_templates,
     read_templates=lambda _answer: TemplatePage(()),
+    check=check,
+    set_up=lambda _settings, url: SetUp(("flights",), (f"Tell the pigeons of {url}.",)),
     acknowledgement=WebhookAnswer(202, b"coo"),
 )
 
@@ -87,7 +97,7 @@ def known() -> Iterator[None]:
 
 async def test_ingress_stores_what_it_accepts_and_answers_as_it_wants() -> None:
     async with running() as (ingress, client):
-        ingress.directory.add(CHANNEL)
+        ingress.channels.add(CHANNEL)
         url = ingress.webhook("loft", "pigeon")
         for ring, status, text in (("gold", 202, "coo"), ("tin", 401, "no ring")):
             headers = {"X-Ring": ring, "Content-Type": "text/plain"}

@@ -14,7 +14,7 @@ from streams.topology import TOPOLOGY, all_topics
 
 PREFIX = "shop-7."
 STAGES = {stage.name: stage for stage in TOPOLOGY}
-OUTSIDE = {"ingress", "runtime", "operator"}
+OUTSIDE = {"ingress", "desk", "runtime", "operator"}
 
 
 def by_name(topic: Topic) -> str:

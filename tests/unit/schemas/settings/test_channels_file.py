@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from deploy.channels_file import load_channels_file, parse_data
 from deploy.errors import LiveDeskError
 from schemas.settings.business_hours import Interval
-from schemas.settings.channel import ChannelSettings, Directory
+from schemas.settings.channel import MANAGED, ChannelSettings, Directory
 from schemas.settings.channels_file import ChannelsFile, HumanAgent, parse_channels_file
 from schemas.settings.errors import InvalidSettings
 
@@ -45,7 +45,7 @@ def test_the_example_shows_every_setting() -> None:
     data = parse_data(EXAMPLE.read_text(encoding="utf-8"), source="example")
     assert isinstance(data, dict)
     left_out = [fields_of(ChannelSettings, channel) for channel in data["channels"]]
-    assert set.intersection(*left_out) == {"revision"}  # assigned by the system
+    assert set.intersection(*left_out) == set(MANAGED)
     assert fields_of(HumanAgent, data["agents"][0]) == set()
 
 

@@ -1,6 +1,7 @@
 """Every stand-in and the product's room of the same provider, written apart, read each other."""
 
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 from pydantic import SecretStr
@@ -8,7 +9,20 @@ from pydantic import SecretStr
 from agents.status import FAILURES, RANKS
 from providers.provider import ANSWERS, Answer, Call, Callback, InboundMessage, InboundNotice, Receipt, TemplatePage
 from providers.registry import PROVIDERS
+from schemas.effects import SettleRequest
+from schemas.events.content import (
+    Attachment,
+    Button,
+    ContactCard,
+    ListMenu,
+    ListRow,
+    Location,
+    Outgoing,
+    OutgoingKind,
+    SentReaction,
+)
 from schemas.events.conversation import Template as ChosenTemplate
+from schemas.events.conversation import TemplateButton, TemplateHeader
 from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account, Behaviour, Template
 from simulation.sandbox.calls import CallbackRequest
@@ -17,7 +31,7 @@ from simulation.sandbox.customers import CustomerMessage
 from simulation.sandbox.happenings import Customer, Happening, Quote, ReadMessage, Reported, SentMessage, Written
 from simulation.sandbox.receipts import Faults
 from simulation.sandbox.stand_in import STAND_INS
-from tests.support.sandbox import CONTACT, HOOK, NOW, NUMBER, Played, channel_at
+from tests.support.sandbox import CONTACT, NOW, NUMBER, Played, channel_at
 
 NAMES = [stand_in.name for stand_in in STAND_INS.values()]
 USER_ID = "ES.9000000000000001"
@@ -52,6 +66,77 @@ def test_a_send_is_taken_logged_and_has_the_id_that_ours_foretells(name: Provide
     assert (result.answer, result.provider_message_id) == ("accepted", STAND_INS[name].message_id(NUMBER, "o1", 0))
     assert (entry.id, entry.conversation, entry.contact) == ("o1", f"wa1:{CONTACT}", CONTACT)
     assert (entry.text, entry.type, entry.account, entry.provider) == ("Good day", "text", "wa1", name)
+
+
+OUTGOING: dict[OutgoingKind, Outgoing] = {
+    "buttons": Outgoing(buttons=(Button(id="yes", title="Yes"), Button(id="no", title="No"))),
+    "list": Outgoing(list=ListMenu(button="Rate", rows=(ListRow(id="5", title="Great", description="very"),))),
+    "location": Outgoing(location=Location(latitude=52.52, longitude=13.405, name="Shop")),
+    "contacts": Outgoing(contacts=(ContactCard(name="Bo", phones=("+34600100200",)),)),
+    "reaction": Outgoing(reaction=SentReaction(message_id="wamid.A", emoji="👍")),
+    "contact_request": Outgoing(contact_request=True),
+    "quotes": Outgoing(quotes="wamid.A"),
+}
+
+
+def test_there_is_a_message_of_each_kind() -> None:
+    assert OUTGOING.keys() == set(get_args(OutgoingKind))
+
+
+@at_each
+def test_every_kind_of_message_that_the_product_sends_is_taken(name: ProviderName) -> None:
+    played = Played.at(name)
+    for kind, content in OUTGOING.items():
+        if kind not in PROVIDERS[name].sends:
+            continue
+        text = None if kind in ("location", "contacts", "reaction") else "How was it?"
+        result = played.send(kind, text=text, content=content)
+        assert result is not None
+        assert (result.answer, result.message) == ("accepted", ""), kind
+
+
+@at_each
+def test_every_kind_of_file_that_the_product_sends_is_taken(name: ProviderName) -> None:
+    played = Played.at(name)
+    for kind in PROVIDERS[name].media:
+        attachment = Attachment.model_validate({"kind": kind, "link": "https://media.example/a", "filename": "a.pdf"})
+        result = played.send(kind, text=None, content=Outgoing(media=attachment))
+        assert result is not None
+        assert (result.answer, result.message) == ("accepted", ""), kind
+
+
+@at_each
+def test_a_whole_template_is_taken(name: ProviderName) -> None:
+    stand_in = STAND_INS[name]
+    played = Played.at(name, templates=(Template(name="order", language="es"),))
+    whole = ChosenTemplate(name=stand_in.template_name("order", "es"), language="es", parameters=("Eva", "A-17"))
+    if "template_header" in PROVIDERS[name].sends:
+        buttons = (TemplateButton(index=0, kind="url", text="a"), TemplateButton(index=1, kind="quick_reply", text="b"))
+        image = Attachment(kind="image", link="https://media.example/a")
+        whole = whole.model_copy(update={"header": TemplateHeader(media=image), "buttons": buttons})
+    result = played.send(text=None, template=whole)
+    assert result is not None
+    assert (result.answer, result.message) == ("accepted", "")
+
+
+@at_each
+def test_what_twilio_took_without_an_answer_is_on_its_list(name: ProviderName) -> None:
+    settling = PROVIDERS[name].settling
+    assert (settling is not None) is STAND_INS[name].lists_sends
+    if settling is None:
+        return
+    played = Played.at(name, behaviour=Behaviour(answer="timeout", times=1))
+    request = SettleRequest(
+        effect_id="e1", channel="wa1", contact=CONTACT, text="Good day", since=NOW, known=(), message_id="o1"
+    )
+    found = []
+    for _ in range(2):
+        call = settling.plan(request, played.channel)
+        assert isinstance(call, Call)
+        reply = played.call(call)
+        found.append(settling.read(request, Answer(reply.status or 0, reply.body)).answer)
+        played.send()
+    assert found == ["absent", "taken"]
 
 
 @at_each
@@ -320,9 +405,10 @@ def test_accounts_do_not_share_behaviour(name: ProviderName) -> None:
 
 
 @at_each
-def test_keys_are_made_of_any_text(name: ProviderName) -> None:
+def test_credentials_are_made_of_any_id(name: ProviderName) -> None:
     stand_in = STAND_INS[name]
-    credentials = {**stand_in.make_credentials("a b/ü"), stand_in.key: stand_in.make_key("x1x-any")}
-    account = Account.model_validate({**credentials, "provider": name, "phone_number": NUMBER})
-    assert getattr(account, stand_in.key) == stand_in.make_key("x1x-any") != stand_in.make_key("x2x-any")
-    assert HOOK in str(stand_in.echo("o1", "wa1:1", HOOK)) or name != "twilio"
+    keys = set()
+    for id in ("a b/ü", "shop"):
+        made = {**stand_in.make_credentials(id), "provider": name, "phone_number": NUMBER}
+        keys.add(getattr(Account.model_validate(made), stand_in.key))
+    assert len(keys) == 2

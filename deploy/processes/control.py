@@ -1,0 +1,231 @@
+"""The control API, composed with Kafka, the settings, the secret key and the providers."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from types import TracebackType
+from typing import Final, Self
+
+import orjson
+from aiohttp import ClientSession, DummyCookieJar, web
+
+from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
+from bus.follower import TopicFollower
+from bus.publisher import NotDurable, Publisher
+from deploy.access import oidc
+from deploy.errors import LiveDeskError
+from deploy.kafka.waiting import when_kafka_is_there
+from deploy.media import open_store
+from deploy.ports import listen
+from deploy.processes.ingress import SHUTDOWN_SECONDS, random_id
+from deploy.secrets import Secrets, load_secrets
+from deploy.settings import Settings
+from desk.access.directory import AccessDirectory
+from desk.access.passwords import Passwords
+from desk.access.store import AccessStore, MemoryStore
+from desk.api.app import build_api
+from desk.api.callers import Callers
+from desk.api.table import all_routes
+from desk.channel_writer import ChannelWriter
+from desk.directory import DeskDirectory
+from desk.files import DeskFiles
+from desk.front_door import FrontDoor, Means
+from desk.kafka_journal import KafkaJournal
+from desk.office import Office
+from desk.outcomes import Outcomes
+from desk.people import People
+from media.serving import FileServer
+from providers.provider import Answer, Call
+from schemas.record import UndecodableRecord, decode
+from schemas.settings.channel import ChannelSettings
+from schemas.settings.channels_file import ChannelsFile
+from schemas.settings.errors import InvalidSettings
+from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, Topic
+from streams.clock import Clock, wall_clock
+from streams.effects.http import HttpTransport, NoAnswer, NotSent
+
+CONTROL_HOST: Final = "127.0.0.1"
+CHECK_S: Final = 8.0
+"""Seconds for each call that tries a channel's credentials."""
+
+
+class ControlServer:
+    """The control API, running inside `async with`: Kafka connected, settings and people read, the file's saved.
+
+    Port 0: any free one. channels: agents and channels, saved where new or different. ingress_url: where ingress
+    listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. pages: of its own, beside the API. store: of
+    sessions; without it they end with this process. clock and new_id give the time and the ids of whatever is written.
+    While Kafka is not there `async with` waits for it. Raises LiveDeskError from `async with`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        channels: ChannelsFile | None = None,
+        host: str = CONTROL_HOST,
+        port: int = 0,
+        ingress_url: str = "http://127.0.0.1:8080",
+        pages: Iterable[web.RouteDef] = (),
+        store: AccessStore | None = None,
+        clock: Clock = wall_clock,
+        new_id: Callable[[], str] = random_id,
+    ) -> None:
+        self._settings, self._channels = settings, channels
+        self._host, self._port, self._ingress_url, self._pages = host, port, ingress_url, tuple(pages)
+        self._clock, self._new_id = clock, new_id
+        self._secrets: Secrets = load_secrets(settings)
+        self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
+        self._store = store or MemoryStore()
+        self._outcomes = Outcomes()
+        self._stack = AsyncExitStack()
+        self._writer: ChannelWriter | None = None
+        self._followers: dict[Topic, TopicFollower] = {}
+        self.url = ""
+
+    @property
+    def channels(self) -> list[ChannelSettings]:
+        """The newest settings of every channel."""
+        return self._directory.channels()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What a call of the installation's own signs in with."""
+        return {"Authorization": f"Bearer {self._secrets.own_token}"}
+
+    @property
+    def follows(self) -> bool:
+        """Whether what it goes by is up to date."""
+        try:
+            for follower in self._followers.values():
+                follower.check()
+        except Exception:  # noqa: BLE001 - whatever stopped one, what it reads would be stale from now on
+            return False
+        return bool(self._followers)
+
+    async def save(self, channels: ChannelsFile) -> None:
+        """Save the agents and channels that are new or different."""
+        if self._writer is None:
+            raise RuntimeError("not started")
+        await _save(self._writer, channels)
+
+    def webhook_url(self, channel: ChannelSettings) -> str:
+        """Where the provider posts the channel's callbacks."""
+        return self._secrets.webhook_url(self._settings.public_url or self._ingress_url, channel)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop listening, finish the requests in flight, write what is under way, disconnect."""
+        await self._stack.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        quiet_loggers()
+        calm_reconnects()
+        settings, prefix = self._settings, self._settings.topic_prefix
+        publisher = Publisher(settings.kafka, [topic.full_name(prefix) for topic in (INBOX, ACCOUNT_INBOX)])
+        self._followers = {
+            topic: TopicFollower(settings.kafka, topic.full_name(prefix), apply, from_now=topic is CONVERSATIONS)
+            for topic, apply in (
+                (CHANNELS, self._directory.apply),
+                (DIRECTORY, self._directory.apply_person),
+                (ACCESS, self._access.apply),
+                (CONVERSATIONS, self._apply_event),
+            )
+        }
+        await self._connect(stack, publisher)
+        journal = KafkaJournal(
+            settings.kafka,
+            {topic.full_name(prefix): self._followers[topic] for topic in (CHANNELS, DIRECTORY, ACCESS)},
+            prefix=prefix,
+            encrypt=self._secrets.encrypt,
+            clock=self._clock,
+            new_id=self._new_id,
+        )
+        self._writer = ChannelWriter(self._directory, journal)
+        if self._channels is not None:
+            await self.save(self._channels)
+        session = await stack.enter_async_context(ClientSession(cookie_jar=DummyCookieJar()))
+        store = open_store(settings)
+        office = Office(
+            directory=self._directory,
+            writer=self._writer,
+            people=People(self._directory, journal, publisher, journal.new_change),
+            publisher=publisher,
+            webhook_url=self.webhook_url,
+            call=partial(self._call, HttpTransport(session)),
+            files=DeskFiles(
+                store,
+                FileServer(store, self._secrets.media_links, self._clock),
+                random_id,
+                public=settings.public_url is not None,
+                max_bytes=settings.media_max_bytes,
+            ),
+            prefix=prefix,
+            clock=self._clock,
+            new_id=self._new_id,
+        )
+        key = self._secrets.key.encode()
+        door = FrontDoor(
+            self._access,
+            journal,
+            self._store,
+            Means(key, self._secrets.encrypt, self._secrets.decrypt, os.urandom, self._new_id, self._clock),
+            passwords=Passwords(),
+            oidc=oidc(settings, session),
+            require_second_factor=settings.require_second_factor,
+        )
+        callers = Callers(door, self._secrets.own_token)
+        app = build_api(all_routes(office, self._outcomes, door), callers.authenticate, office.visible, self._clock)
+        app.add_routes(self._pages)
+        # Without aiohttp's access log, for paths name customers.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await listen(runner, "The control API", self._host, self._port, "Choose another --control-port.")
+        bound: int = runner.addresses[0][1]
+        self.url = f"http://{'127.0.0.1' if self._host in ('0.0.0.0', '') else self._host}:{bound}"  # noqa: S104 - no binding
+
+    async def _connect(self, stack: AsyncExitStack, publisher: Publisher) -> None:
+        stack.push_async_callback(publisher.stop)
+        for follower in self._followers.values():
+            stack.push_async_callback(follower.stop)
+        try:
+            for start in (publisher.start, *(follower.start for follower in self._followers.values())):
+                await when_kafka_is_there(self._settings.kafka, start)
+        except LookupError as error:
+            raise LiveDeskError(
+                f"The control API can't start: {error.args[0]}.", "Create the topics: livedesk topics apply"
+            ) from error
+
+    def _apply_event(self, _key: bytes, value: bytes | None) -> None:
+        if value is None:
+            return
+        try:
+            self._outcomes.apply(decode(value, CONVERSATIONS.types))
+        except (UndecodableRecord, orjson.JSONDecodeError):
+            return  # a newer version's: whoever waits for it is answered 202
+
+    async def _call(self, transport: HttpTransport, settings: ChannelSettings, call: Call) -> Answer | None:
+        name = f"{settings.provider}/{call.service}" if call.service else settings.provider
+        try:
+            return await transport(self._settings.provider_urls[name], call, CHECK_S)
+        except (NotSent, NoAnswer):
+            return None
+
+
+async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:
+    try:
+        await writer.save_file(channels)
+    except InvalidSettings as error:
+        wrong = "".join(f"\n  {item}" for item in error.errors)
+        raise LiveDeskError(f"The channels file contradicts the channels that there are:{wrong}") from None
+    except NotDurable as error:
+        raise LiveDeskError(f"The channels could not be saved: {error}.", "Is Kafka healthy? Start again.") from error

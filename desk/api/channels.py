@@ -1,0 +1,336 @@
+"""Routes for channels: create, show, change, disable, delete; their webhook address and credentials."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from desk.access.permissions import Actor, Permission
+from desk.api.problems import Problem, not_found
+from desk.api.route import Answer, Call, Nothing, Route
+from desk.channel_writer import Changed, new_channel
+from desk.credentials import carry_out
+from desk.office import Office
+from providers.provider import Checked, SetUp
+from providers.registry import PROVIDERS
+from schemas.settings.business_hours import BusinessHours
+from schemas.settings.channel import (
+    Ai,
+    Assignment,
+    ChannelForm,
+    ChannelSettings,
+    ConversationSettings,
+    Csat,
+    Greeting,
+    apply_change,
+    check_channel,
+)
+from schemas.settings.credentials import ENCRYPTED, ProviderName
+from schemas.settings.errors import FieldError, InvalidSettings
+from schemas.settings.types import Flag, SettingsModel
+
+
+class ShownChannel(BaseModel):
+    """A channel's settings. credentials: the names of the secrets that are set, which are never shown.
+
+    webhook_url: where the provider posts callbacks; its secrecy protects them, so only administrators see it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    account: str
+    provider: ProviderName
+    revision: int
+    state: Literal["active", "disabled", "deleted"]
+    phone_number: str
+    business_account_id: str | None
+    phone_number_id: str | None
+    api_version: str
+    account_sid: str | None
+    api_key: str | None
+    messaging_service_sid: str | None
+    credentials: tuple[str, ...]
+    human_agents: tuple[str, ...]
+    greeting: Greeting
+    csat: Csat
+    assignment: Assignment
+    ai: Ai
+    business_hours: BusinessHours
+    conversation: ConversationSettings
+    webhook_url: str | None = None
+    webhook_previous: bool = False
+
+
+class ChannelAnswer(BaseModel):
+    """One channel."""
+
+    channel: ShownChannel
+
+
+class ChannelsAnswer(BaseModel):
+    """Every channel that the caller may see, by id."""
+
+    channels: tuple[ShownChannel, ...]
+
+
+class SetUpSteps(BaseModel):
+    """What is to be done at the provider. callbacks: to tick there; notes: what was not checked, or is still open."""
+
+    callbacks: tuple[str, ...]
+    steps: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class CreatedChannel(BaseModel):
+    """A channel that is new."""
+
+    channel: ShownChannel
+    set_up: SetUpSteps
+
+
+class CheckedCredentials(BaseModel):
+    """They work. notes: what was not checked, or is still open."""
+
+    notes: tuple[str, ...]
+
+
+class Creation(SettingsModel):
+    """What to try on the way. check: the credentials, and whose number it is; subscribe: to the account's callbacks."""
+
+    check: Literal["true", "false"] = "true"
+    subscribe: Literal["true", "false"] = "false"
+
+
+class Rotation(SettingsModel):
+    """keep_previous: the address that there was counts as well, until the next rotation."""
+
+    keep_previous: Flag = False
+
+
+class Change(SettingsModel):
+    """A partial change: objects are merged, lists and single values replaced. Any of a new channel's fields."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class ChannelRoutes:
+    """Handlers and their routes."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    def routes(self) -> tuple[Route, ...]:
+        """Their part of the table."""
+        one = "/v1/channels/{channel}"
+        administer, show = Permission.ADMINISTER, Permission.READ
+        shown, change = ChannelAnswer, TypeAdapter(Change)
+        return (
+            Route("GET", "/v1/channels", show, "List channels.", self.list_channels, ChannelsAnswer),
+            Route(
+                "POST",
+                "/v1/channels",
+                administer,
+                "Create a channel, when its credentials work.",
+                self.create_channel,
+                CreatedChannel,
+                status=201,
+                body=TypeAdapter(ChannelForm),
+                query=Creation,
+                problems=(409, 502, 504),
+            ),
+            Route("GET", one, show, "Show a channel.", self.show_channel, shown),
+            Route(
+                "PATCH",
+                f"{one}/settings",
+                administer,
+                "Change settings.",
+                self.change_settings,
+                shown,
+                body=change,
+                conditional=True,
+            ),
+            Route("DELETE", one, administer, "Delete a channel: for good.", self.delete_channel),
+            Route("POST", f"{one}/disable", administer, "Take and send nothing.", self.disable_channel, shown),
+            Route("POST", f"{one}/enable", administer, "Take and send again.", self.enable_channel, shown),
+            Route(
+                "POST",
+                f"{one}/webhook/rotate",
+                administer,
+                "Replace the webhook address.",
+                self.rotate_webhook,
+                CreatedChannel,
+                body=TypeAdapter(Rotation),
+            ),
+            Route(
+                "PUT",
+                f"{one}/credentials",
+                administer,
+                "Replace credentials, when the new ones work.",
+                self.replace_credentials,
+                shown,
+                body=change,
+                query=Creation,
+                conditional=True,
+                problems=(409, 502, 504),
+            ),
+            Route(
+                "POST",
+                f"{one}/credentials/test",
+                administer,
+                "Try the credentials.",
+                self.test_credentials,
+                CheckedCredentials,
+                problems=(409, 502, 504),
+            ),
+        )
+
+    async def list_channels(self, call: Call[None]) -> Answer:
+        """Every channel's newest settings."""
+        channels = self._office.channels(call.actor)
+        return Answer(ChannelsAnswer(channels=tuple(self.shown(channel, call.actor) for channel in channels)))
+
+    async def show_channel(self, call: Call[None]) -> Answer:
+        """One channel, with its revision as ETag."""
+        return self._answer(self._channel(call), call.actor)
+
+    async def create_channel(self, call: Call[ChannelForm]) -> Answer:
+        """Credentials are tried before anything is saved."""
+        form = call.body
+        if not call.actor.sees_channel(form.account, form.id):
+            raise Problem(403, "not_allowed", f"you may not make a channel {form.id!r} in the account {form.account!r}")
+        settings = new_channel(form)
+        self._office.writer.check_new(settings)
+        notes = await self._checked(settings) if call.query.check == "true" else ()
+        created = await self._office.writer.create(form)
+        if call.query.subscribe == "true":
+            notes += await self._subscribed(created)
+        return Answer(self._created(created, call.actor, notes), 201, _etag(created))
+
+    async def change_settings(self, call: Call[Change]) -> Answer:
+        """The next revision."""
+        return self._answer(await self._changed(call, _given(call.body)), call.actor)
+
+    async def delete_channel(self, call: Call[None]) -> Answer:
+        """Its settings stay for the records that were stamped with them."""
+        await self._office.writer.manage(self._channel(call).id, lambda _: {"state": "deleted"})
+        return Answer(Nothing())
+
+    async def disable_channel(self, call: Call[None]) -> Answer:
+        """Its webhook address is not found, and commands are refused."""
+        return self._answer(await self._office.writer.manage(self._channel(call).id, _state("disabled")), call.actor)
+
+    async def enable_channel(self, call: Call[None]) -> Answer:
+        """As before it was disabled."""
+        return self._answer(await self._office.writer.manage(self._channel(call).id, _state("active")), call.actor)
+
+    async def rotate_webhook(self, call: Call[Rotation]) -> Answer:
+        """The new address counts within a second in every ingress process."""
+        keep = call.body.keep_previous
+
+        def rotated(current: ChannelSettings) -> Mapping[str, object]:
+            return {"webhook_rotation": current.webhook_rotation + 1, "webhook_previous": keep}
+
+        changed = await self._office.writer.manage(self._channel(call).id, rotated)
+        return Answer(self._created(changed, call.actor, ()), None, _etag(changed))
+
+    async def replace_credentials(self, call: Call[Change]) -> Answer:
+        """Only credentials, and only if they work."""
+        fields = _given(call.body)
+        wrong = tuple(FieldError(name, "is not a credential") for name in fields if name not in _CREDENTIALS)
+        if wrong:
+            raise InvalidSettings(wrong)
+        changed = apply_change(self._channel(call), fields)
+        check_channel(changed)
+        if call.query.check == "true":
+            await self._checked(changed)
+        return self._answer(await self._changed(call, fields), call.actor)
+
+    async def test_credentials(self, call: Call[None]) -> Answer:
+        """Against the provider, now."""
+        return Answer(CheckedCredentials(notes=await self._checked(self._channel(call))))
+
+    async def _changed(self, call: Call[Change], fields: Mapping[str, object]) -> ChannelSettings:
+        try:
+            return await self._office.writer.change(self._channel(call).id, fields, based_on=_if_match(call))
+        except Changed as changed:
+            detail = f"{changed}: read them, and decide anew"
+            raise Problem(412, "changed_meanwhile", detail, headers={"ETag": f'"{changed.revision}"'}) from None
+
+    async def _checked(self, settings: ChannelSettings) -> tuple[str, ...]:
+        """The notes, where the credentials work. Raises Problem."""
+        provider = PROVIDERS[settings.provider]
+        found = await carry_out(provider.check(settings), settings, self._office.call)
+        return _notes(found, settings.provider)
+
+    async def _subscribed(self, settings: ChannelSettings) -> tuple[str, ...]:
+        """What is left to do by hand: the channel is there already, whatever comes of it."""
+        subscribe = PROVIDERS[settings.provider].subscribe
+        if subscribe is None:
+            return (f"{settings.provider} has no call to subscribe by: do it by hand.",)
+        url = self._office.webhook_url(settings)
+        found = await carry_out(subscribe(settings, url), settings, self._office.call)
+        if found == "unreachable":
+            return (f"{settings.provider} can't be reached: the subscription was not made.",)
+        return () if found.problem is None else (f"The subscription was not made: {found.message}.",)
+
+    def _channel(self, call: Call[Any]) -> ChannelSettings:
+        found = self._office.directory.find(call.path["channel"])
+        if found is None:
+            raise not_found()
+        return found
+
+    def _answer(self, channel: ChannelSettings, actor: Actor) -> Answer:
+        return Answer(ChannelAnswer(channel=self.shown(channel, actor)), None, _etag(channel))
+
+    def _created(self, channel: ChannelSettings, actor: Actor, notes: tuple[str, ...]) -> CreatedChannel:
+        set_up: SetUp = PROVIDERS[channel.provider].set_up(channel, self._office.webhook_url(channel))
+        steps = SetUpSteps(callbacks=set_up.callbacks, steps=set_up.steps, notes=notes)
+        return CreatedChannel(channel=self.shown(channel, actor), set_up=steps)
+
+    def shown(self, channel: ChannelSettings, actor: Actor) -> ShownChannel:
+        """The channel, as the actor may see it."""
+        data = {name: getattr(channel, name) for name in ShownChannel.model_fields if name not in _OF_ITS_OWN}
+        secrets = tuple(name for name in ENCRYPTED if getattr(channel, name) is not None)
+        url = self._office.webhook_url(channel) if actor.may(Permission.ADMINISTER) else None
+        return ShownChannel(**data, credentials=secrets, webhook_url=url)
+
+
+_OF_ITS_OWN = ("credentials", "webhook_url")
+_CREDENTIALS = frozenset(
+    {*ENCRYPTED, "phone_number_id", "business_account_id", "api_version", "account_sid", "api_key",
+     "messaging_service_sid"}
+)  # fmt: skip
+
+
+def _given(change: Change) -> dict[str, object]:
+    return dict(change.model_extra or {})
+
+
+def _state(state: str) -> Any:
+    return lambda _: {"state": state}
+
+
+def _etag(channel: ChannelSettings) -> dict[str, str]:
+    return {"ETag": f'"{channel.revision}"'}
+
+
+def _if_match(call: Call[Any]) -> int | None:
+    given = call.request.headers.get("If-Match")
+    if given is None or given.strip() == "*":
+        return None
+    number = given.strip().removeprefix("W/").strip('"')
+    if not number.isascii() or not number.isdigit() or len(number) > 18:
+        raise Problem(412, "changed_meanwhile", "If-Match is not an ETag of these settings")
+    return int(number)
+
+
+def _notes(found: Checked | str, provider: str) -> tuple[str, ...]:
+    if isinstance(found, str):
+        raise Problem(504, "provider_unreachable", f"{provider} can't be reached: nothing was saved. Try again later.")
+    if found.problem is None:
+        return found.notes
+    status = 502 if found.problem == "unreadable" else 409
+    errors = (FieldError(found.field, found.message),) if found.field else ()
+    raise Problem(status, found.problem, found.message, errors)

@@ -1,0 +1,30 @@
+"""The table of routes."""
+
+from desk.api.channels import ChannelRoutes
+from desk.api.conversations import ConversationRoutes
+from desk.api.files import FileRoutes
+from desk.api.oidc import OidcRoutes
+from desk.api.people import PeopleRoutes
+from desk.api.route import Route
+from desk.api.sessions import SessionRoutes
+from desk.api.tokens import TokenRoutes
+from desk.api.users import UserRoutes
+from desk.front_door import FrontDoor
+from desk.office import Office
+from desk.outcomes import Outcomes
+
+
+def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Route, ...]:
+    """Every route of the control API."""
+    channels = ChannelRoutes(office)
+    parts = (
+        SessionRoutes(door),
+        OidcRoutes(door),
+        TokenRoutes(door, office.directory),
+        UserRoutes(door, office.directory),
+        channels,
+        PeopleRoutes(office, channels),
+        ConversationRoutes(office, outcomes),
+        FileRoutes(office),
+    )
+    return tuple(route for part in parts for route in part.routes())
