@@ -62,6 +62,8 @@ class Database:
     def _engine(self, connections: int, *, writes: bool) -> AsyncEngine:
         # Without the parameters: an error's text may be logged.
         options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "hide_parameters": True}
+        # The one that was used last has the most in its cache.
+        options["pool_use_lifo"] = True
         if not self.is_sqlite:
             settings = {"application_name": "livedesk desk", "timezone": "UTC"}
             settings |= {"synchronous_commit": "off"} if writes else {"default_transaction_read_only": "on"}

@@ -20,6 +20,7 @@ from desk.schema import (
     DEAD_LETTER,
     DECISION,
     ENTRY,
+    IS_HELD,
     LABEL,
     PRESENCE,
     RECEIPT,
@@ -32,13 +33,13 @@ from desk.visibility import Viewer, in_channels, visible, visible_letters
 from schemas.events.conversation import Assignee, Status
 
 PAGE: Final = 50
-SCANNED: Final = 5_000
+SCANNED: Final = 2_000
 """Hits of a search that a page looks at: where few of them may be seen it is short, and another one follows."""
 HEARTBEAT_HOLDS: Final = timedelta(seconds=90)
 """A desk's heartbeat says for so long that its agent is there, as assignment has it."""
 
 _SOME: Final = 200
-"""Hits of a search that are looked up at a time."""
+"""Hits of a search that are looked up first."""
 
 _SHOWN: Final = [column for column in CONVERSATION.c if column.name not in ("doc", "words", "partition", "offset")]
 _RECENT: Final = Order((CONVERSATION.c.active_at, CONVERSATION.c.id))
@@ -192,8 +193,10 @@ class Queries:
 
         Of these the ones that the viewer may see count. A state from before account-inbox's retention is not known.
         """
-        load = select(CONVERSATION.c.assignee, func.count().label("load")).where(visible(viewer))
-        held = load.where(_has_status(Status.OPEN)).group_by(CONVERSATION.c.assignee).subquery()
+        counted = select(CONVERSATION.c.assignee, func.count().label("number")).where(IS_HELD)
+        # What may be seen depends on these two alone, so that it need not be asked of every conversation.
+        seen = counted.group_by(CONVERSATION.c.assignee, CONVERSATION.c.channel).having(visible(viewer)).subquery()
+        held = select(seen.c.assignee, func.sum(seen.c.number).label("load")).group_by(seen.c.assignee).subquery()
         beats = and_(PRESENCE.c.heartbeat.is_not(None), PRESENCE.c.heartbeat_at > now - HEARTBEAT_HOLDS)
         state = case(
             (PRESENCE.c.chosen.is_not(None), PRESENCE.c.chosen), (beats, PRESENCE.c.heartbeat), else_="offline"
@@ -237,10 +240,11 @@ class Queries:
                 hits = hits.where(hits.selected_columns[0] < decode_cursor(order, cursor)[0])
             docs = (await connection.execute(hits.limit(SCANNED))).scalars().all()
             found: list[Item] = []
-            # Mostly the first few may be seen.
-            for start in range(0, len(docs), _SOME):
-                some = query.where(searched.c.doc.in_(docs[start : start + _SOME])).order_by(searched.c.doc.desc())
-                found += [dict(row) for row in (await connection.execute(some)).mappings()]
+            # Mostly the first few may be seen, else all of them at once.
+            for some in (docs[:_SOME], docs[_SOME:]):
+                within = query.where(searched.c.doc.in_(some)).order_by(searched.c.doc.desc())
+                rows = await connection.execute(within.limit(limit + 1 - len(found))) if some else None
+                found += [dict(row) for row in rows.mappings()] if rows else []
                 if len(found) > limit:
                     return Page(found[:limit], encode_cursor([found[limit - 1]["doc"]]), position)
             return Page(found, encode_cursor([docs[-1]]) if len(docs) == SCANNED else None, position)

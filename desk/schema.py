@@ -21,6 +21,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    literal_column,
     text,
 )
 from sqlalchemy.types import JSON, TypeDecorator
@@ -120,8 +121,12 @@ Index(None, CONVERSATION.c.key)
 Index(None, CONVERSATION.c.doc, unique=True)
 # Those that people work on are few: an agent's, and how many they hold.
 _open = text(f"status = '{Status.OPEN}'")
-_OF_OPEN = CONVERSATION.c.assignee, CONVERSATION.c.active_at, CONVERSATION.c.id, CONVERSATION.c.channel
-Index("ix_conversations_open", *_OF_OPEN, sqlite_where=_open, postgresql_where=_open)
+_LISTED = CONVERSATION.c.assignee, CONVERSATION.c.active_at, CONVERSATION.c.id
+Index("ix_conversations_open", *_LISTED, sqlite_where=_open, postgresql_where=_open)
+# By an expression, as SQLite would rather look each of them up by its status.
+IS_HELD: Final = CONVERSATION.c.status.concat(literal_column("''")) == literal_column(f"'{Status.OPEN}'")
+_COUNTED = CONVERSATION.c.assignee, CONVERSATION.c.channel
+Index("ix_conversations_load", *_COUNTED, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
 _waits = CONVERSATION.c.waiting_since.is_not(None)
 Index(None, CONVERSATION.c.waiting_since, CONVERSATION.c.id, sqlite_where=_waits, postgresql_where=_waits)
 _queued = CONVERSATION.c.unassigned_since.is_not(None)

@@ -101,13 +101,11 @@ def upgrade() -> None:
     op.create_index("ix_conversations_active_at_id", "conversations", ["active_at", "id"])
     op.create_index("ix_conversations_assignee_active_at_id", "conversations", ["assignee", "active_at", "id"])
     op.create_index("ix_conversations_channel_active_at_id", "conversations", ["channel", "active_at", "id"])
-    op.create_index(
-        "ix_conversations_open",
-        "conversations",
-        ["assignee", "active_at", "id", "channel"],
-        sqlite_where=sa.text("status = 'Open'"),
-        postgresql_where=sa.text("status = 'Open'"),
-    )
+    for name, columns, condition in (
+        ("ix_conversations_open", ["assignee", "active_at", "id"], sa.text("status = 'Open'")),
+        ("ix_conversations_load", ["assignee", "channel"], sa.text("status || '' = 'Open'")),
+    ):
+        op.create_index(name, "conversations", columns, sqlite_where=condition, postgresql_where=condition)
     op.create_index("ix_conversations_doc", "conversations", ["doc"], unique=True)
     op.create_index("ix_conversations_key", "conversations", ["key"])
     op.create_index("ix_conversations_status_active_at_id", "conversations", ["status", "active_at", "id"])
