@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from desk.directory import DeskDirectory
-from desk.journal import Change, Journal
+from desk.journal import Audited, Change, Journal
 from schemas.settings.channel import MANAGED, ChannelForm, ChannelSettings, apply_change, check_channel, taken_number
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import FieldError, InvalidSettings
@@ -25,6 +25,10 @@ class ChannelWriter:
 
     def __init__(self, directory: DeskDirectory, journal: Journal) -> None:
         self._directory, self._journal = directory, journal
+
+    def by(self, actor: str, action: str) -> "ChannelWriter":
+        """The same, for changes that the audit is to tell: who makes them, and what they are called."""
+        return ChannelWriter(self._directory, Audited(self._journal, (actor, action)))
 
     async def create(self, form: ChannelForm) -> ChannelSettings:
         """Save a new channel. Raises InvalidSettings."""
