@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from desk.directory import DeskDirectory
-from desk.journal import Change, Journal
+from desk.journal import Audited, Change, Journal
 from schemas.settings.channel import MANAGED, ChannelForm, ChannelSettings, apply_change, check_channel, taken_number
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import FieldError, InvalidSettings
@@ -26,6 +26,10 @@ class ChannelWriter:
     def __init__(self, directory: DeskDirectory, journal: Journal) -> None:
         self._directory, self._journal = directory, journal
 
+    def by(self, actor: str, action: str) -> "ChannelWriter":
+        """The same, for changes that the audit is to tell: who makes them, and what they are called."""
+        return ChannelWriter(self._directory, Audited(self._journal, (actor, action)))
+
     async def create(self, form: ChannelForm) -> ChannelSettings:
         """Save a new channel. Raises InvalidSettings."""
         settings = new_channel(form)
@@ -39,12 +43,12 @@ class ChannelWriter:
 
     def check_new(self, settings: ChannelSettings) -> None:
         """Refuse what can't be a new channel, as things are known now. Raises InvalidSettings."""
-        if self._directory.find(settings.id) is not None:
-            raise InvalidSettings((FieldError("id", "there is, or was, a channel of that id: choose another"),))
         check_channel(settings, self._directory.people(settings.account))
-        taken = tuple(taken_number(settings, self._directory.channels()))
-        if taken:
-            raise InvalidSettings(taken)
+        errors = [*taken_number(settings, self._directory.channels())]
+        if self._directory.find(settings.id) is not None:
+            errors.append(FieldError("id", "there is, or was, a channel of that id: choose another"))
+        if errors:
+            raise InvalidSettings(tuple(errors))
 
     async def manage(self, channel_id: str, manage: Managed) -> ChannelSettings:
         """Save the next revision with other managed fields. Raises UnknownChannel."""

@@ -1,7 +1,7 @@
 """What a change of settings or people writes, and where: on the topic that keeps it, and on its account's inbox."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -38,7 +38,7 @@ def account_of(key: str) -> str:
 class Change:
     """The messages of one change, in order. prefix: of the topics' names; id: of the change, numbered in its records.
 
-    encrypt: for credentials.
+    encrypt: for credentials. by: who makes it, and what it is called, for the audit; None: nobody of the API.
     """
 
     prefix: str
@@ -46,6 +46,7 @@ class Change:
     time: datetime
     encrypt: Callable[[str], str]
     messages: list[Message] = field(default_factory=list)
+    by: tuple[str, str] | None = None
 
     def save_channel(self, settings: ChannelSettings, before: ChannelSettings | None) -> None:
         """A channel's next revision, and which agents have left it. before: the last revision."""
@@ -54,15 +55,18 @@ class Change:
         saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})
         self._add(CHANNELS, f"{settings.id}/{settings.revision}", saved, settings)
         self._add(ACCOUNT_INBOX, settings.account, ChannelChanged(channel=settings.id, left=left), settings)
+        self._audit_by(f"channels/{settings.id}", before, settings, settings.account)
 
-    def save_agent(self, account: str, agent: Agent) -> None:
-        """An agent, new or as it is from now on."""
+    def save_agent(self, account: str, agent: Agent, before: Agent | None = None) -> None:
+        """An agent, new or as it is from now on. before: as it was."""
         saved = AgentSaved(agent=agent.id, name=agent.name, workload=agent.workload, teams=agent.teams)
         self._add_person(account, agent.id, saved)
+        self._audit_by(f"agents/{agent.id}", before, agent, account)
 
-    def delete_agent(self, account: str, agent: str) -> None:
+    def delete_agent(self, account: str, agent: Agent) -> None:
         """An agent who is gone."""
-        self._add_person(account, agent, AgentDeleted(agent=agent))
+        self._add_person(account, agent.id, AgentDeleted(agent=agent.id))
+        self._audit_by(f"agents/{agent.id}", agent, None, account)
 
     def set_presence(
         self, account: str, agent: str, state: PresenceState, source: Literal["person", "heartbeat"] = "person"
@@ -99,6 +103,11 @@ class Change:
         event = AuditRecorded(actor=actor, action=action, target=target, before=shown(before), after=shown(after))
         self._add(AUDIT, account or "*", event)
 
+    def _audit_by(self, target: str, before: BaseModel | None, after: BaseModel | None, account: str) -> None:
+        if self.by is not None:
+            actor, action = self.by
+            self.audit(actor, action, target, before, after, account)
+
     def _add_person(self, account: str, agent: str, event: Event) -> None:
         self._add(DIRECTORY, agent_key(account, agent), event)
         self._add(ACCOUNT_INBOX, account, event)
@@ -123,3 +132,14 @@ class Journal(Protocol):
         raised. When write returns, the directory has what was written. Raises NotDurable.
         """
         ...
+
+
+class Audited:
+    """A journal whose changes say who makes them. by: who, and what it is called."""
+
+    def __init__(self, journal: Journal, by: tuple[str, str]) -> None:
+        self._journal, self._by = journal, by
+
+    async def write(self, fill: Fill) -> None:
+        """See Journal."""
+        await self._journal.write(lambda change: fill(replace(change, by=self._by)))

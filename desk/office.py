@@ -11,6 +11,7 @@ from desk.credentials import Make
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
 from desk.people import People
+from desk.queries import Queries
 from schemas.settings.channel import ChannelSettings
 
 
@@ -19,7 +20,7 @@ class Office:
     """The desk's parts.
 
     webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider. files: of
-    the media store. prefix: of the topics' names.
+    the media store. queries: of the view; None: this process has none. prefix: of the topics' names.
     """
 
     directory: DeskDirectory
@@ -29,6 +30,7 @@ class Office:
     webhook_url: Callable[[ChannelSettings], str]
     call: Make
     files: DeskFiles
+    queries: Queries | None
     prefix: str
     clock: Callable[[], datetime]
     new_id: Callable[[], str]

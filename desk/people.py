@@ -6,7 +6,7 @@ from typing import Literal
 from bus.publisher import Publish
 from desk.channel_writer import change_member
 from desk.directory import DeskDirectory
-from desk.journal import Change, Journal
+from desk.journal import Audited, Change, Journal
 from schemas.events.people import PresenceState
 from schemas.settings.channels_file import Agent
 from schemas.settings.types import SettingsModel
@@ -30,12 +30,17 @@ class People:
     ) -> None:
         self._directory, self._journal, self._publisher, self._new_change = directory, journal, publisher, new_change
 
+    def by(self, actor: str, action: str) -> "People":
+        """The same, for changes that the audit is to tell: who makes them, and what they are called."""
+        return People(self._directory, Audited(self._journal, (actor, action)), self._publisher, self._new_change)
+
     async def save(self, account: str, agent: Agent) -> None:
         """Save an agent, who is new or replaces the one of that id."""
 
         def fill(change: Change) -> None:
-            if self._directory.find_agent(account, agent.id) != agent:
-                change.save_agent(account, agent)
+            before = self._directory.find_agent(account, agent.id)
+            if before != agent:
+                change.save_agent(account, agent, before)
 
         await self._journal.write(fill)
 
@@ -43,9 +48,9 @@ class People:
         """Delete an agent, who leaves every channel. Raises UnknownAgent."""
 
         def fill(change: Change) -> None:
-            self._directory.agent(account, agent)
+            known = self._directory.agent(account, agent)
             # First, so that nothing which becomes free when they leave a channel is given to them.
-            change.delete_agent(account, agent)
+            change.delete_agent(account, known)
             for channel in self._directory.channels(account):
                 change_member(change, channel, agent, member=False)
 

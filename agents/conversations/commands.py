@@ -19,6 +19,7 @@ from agents.conversations.moves import (
 )
 from agents.conversations.rows import (
     WHOLE,
+    CarriedOut,
     Conversation,
     Whole,
 )
@@ -54,6 +55,8 @@ from schemas.events.inbox import (
     Unblock,
 )
 from schemas.events.sending import SendMessage
+from schemas.ids import derived_id
+from schemas.record import format_time
 from schemas.topics import INBOX
 
 MAX_LABELS: Final = 20
@@ -68,7 +71,11 @@ def handle_command(draft: Draft, event: Command) -> Draft:
     if draft.contact.joined is not None and not draft.is_live:
         return draft.forward(event, draft.contact.joined)
     name = f"command/{event.command_id}"
+    digest = derived_id(event.model_dump_json())
     if was_seen(draft, name):
+        before = draft.rows.get(name, CarriedOut)
+        if before is not None and before.digest not in ("", digest):
+            return _refuse(draft, event, "other_command", "another command of this id was carried out before")
         return _refuse(draft, event, "duplicate_command", "a command of this id was carried out before")
     if event.by not in draft.settings.human_agents:
         return _refuse(draft, event, "not_a_member", "the agent is not a member of the channel")
@@ -76,7 +83,7 @@ def handle_command(draft: Draft, event: Command) -> Draft:
     if refusal is not None:
         return _refuse(draft, event, *refusal)
     # Only now: one that was refused may be asked again under its id.
-    return _carry_out(draft.remember(name), event)
+    return _carry_out(draft.remember(name).write(name, CarriedOut(since=draft.now, digest=digest)), event)
 
 
 def forwarded_command(event: CommandForwarded) -> Command:
@@ -102,13 +109,22 @@ def _why_no_reply(draft: Draft, event: Reply) -> Refusal | None:
     media = file_of(event.content, event.template)
     if media is not None and (why := why_no_media(media, event.text, provider.media)) is not None:
         return "media_not_supported", why
-    if draft.contact.marketing_stopped and event.template is not None and event.template.category == "marketing":
-        return "marketing_stopped", "the contact asked for no more marketing messages: send another kind of template"
+    if event.template is not None and event.template.category == "marketing" and (no := _why_no_marketing(draft)):
+        return no
     if _is_reaction(event) and draft.conversation is None:
         return "unknown_conversation", "the contact has no conversation"
     ends = draft.contact.session_ends
     if event.template is None and (ends is None or draft.now >= ends):
         return "window_closed", "24 hours have passed since the customer's last message: send a template"
+    return None
+
+
+def _why_no_marketing(draft: Draft) -> Refusal | None:
+    if draft.contact.marketing_stopped:
+        return "marketing_stopped", "the contact asked for no more marketing messages: send another kind of template"
+    until = draft.contact.no_marketing_until
+    if until is not None and draft.now < until:
+        return "marketing_limited", f"WhatsApp did not deliver the last one: send none before {format_time(until)}"
     return None
 
 

@@ -13,6 +13,7 @@ from agents.conversations.proposals import answer_proposal
 from agents.conversations.rows import (
     SEEN_PREFIXES,
     Asked,
+    CarriedOut,
     Contact,
     Conversation,
     Deadline,
@@ -94,5 +95,5 @@ CONVERSATIONS = Stage(
         topics.INBOX,
     ),
     decide=decide,
-    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Whole, Aged),
+    state=(Contact, Conversation, HeldMessage, Asked, Survey, Deadline, Whole, CarriedOut, Aged),
 )

@@ -1,5 +1,8 @@
 """What became of a message: delivery's reports, and echoes of what the business wrote in WhatsApp's own app."""
 
+from datetime import timedelta
+from typing import Final
+
 from agents.conversations.customer import know_names
 from agents.conversations.draft import Draft, was_seen
 from agents.conversations.moves import (
@@ -96,6 +99,10 @@ def record_echo(draft: Draft, event: MessageEchoed) -> Draft:
     return draft if event.media is None else draft.request_media(event.message_id, event.media, *event.more_media)
 
 
+MARKETING_PAUSE: Final = timedelta(hours=24)
+"""For how long WhatsApp wants no other marketing message after one that it did not deliver (131049; Meta docs)."""
+
+
 def record_failed(draft: Draft, event: DeliveryFailed) -> Draft:
     """What was accepted did not reach the customer: its template goes instead, or a note is left."""
     survey = find_survey(draft, event.message_id)
@@ -103,6 +110,9 @@ def record_failed(draft: Draft, event: DeliveryFailed) -> Draft:
     if row is None or (survey is not None and survey.rating is not None):
         return draft
     meaning = _meaning(draft, event.code)
+    if meaning == "marketing":
+        limited = {"no_marketing_until": draft.now + MARKETING_PAUSE}
+        draft = draft.store_contact(draft.contact.model_copy(update=limited))
     template = _template_instead(draft, row, event, survey) if meaning == "window_closed" else None
     draft = draft.about(row)
     if template is not None:

@@ -25,6 +25,7 @@ class Contact(Row):
     unsent_noted: the customer did not write since a note said that an automatic message was not sent. surveys: the
     number of the latest survey. ended_surveys: the ids of the last few that are over, by which they may be quoted.
     marketing_stopped: the customer asked WhatsApp for no more marketing messages; marketing_at: when they last chose.
+    no_marketing_until: WhatsApp did not deliver one, and wants none again before.
     phone, user_id: as the customer was last heard, where the key does not say all. joined: the key is only another name
     of that contact. unmarked: the provider's id of the latest message that the customer was not shown as read.
     """
@@ -38,6 +39,7 @@ class Contact(Row):
     ended_surveys: tuple[str, ...] = ()
     marketing_stopped: bool = False
     marketing_at: datetime | None = None
+    no_marketing_until: datetime | None = None
     phone: str | None = None
     user_id: str | None = None
     joined: str | None = None
@@ -91,6 +93,12 @@ class Conversation(Row):
     last_human_at: datetime | None = None
     snoozed_until: datetime | None = None
     ends_at: datetime | None = None
+
+
+class CarriedOut(Aged):
+    """`command/{id}`: a command that was carried out. digest: of all that it said; empty: not known."""
+
+    digest: str = ""
 
 
 class HeldMessage(Row):

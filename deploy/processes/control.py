@@ -35,6 +35,7 @@ from desk.kafka_journal import KafkaJournal
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
+from desk.queries import Queries
 from media.serving import FileServer
 from providers.provider import Answer, Call
 from schemas.record import UndecodableRecord, decode
@@ -55,8 +56,8 @@ class ControlServer:
 
     Port 0: any free one. channels: agents and channels, saved where new or different. ingress_url: where ingress
     listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. pages: of its own, beside the API. store: of
-    sessions; without it they end with this process. clock and new_id give the time and the ids of whatever is written.
-    While Kafka is not there `async with` waits for it. Raises LiveDeskError from `async with`.
+    sessions; without it they end with this process. queries: of the view. clock and new_id give the time and the ids of
+    whatever is written. While Kafka is not there `async with` waits for it. Raises LiveDeskError from `async with`.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class ControlServer:
         ingress_url: str = "http://127.0.0.1:8080",
         pages: Iterable[web.RouteDef] = (),
         store: AccessStore | None = None,
+        queries: Queries | None = None,
         clock: Clock = wall_clock,
         new_id: Callable[[], str] = random_id,
     ) -> None:
@@ -77,7 +79,7 @@ class ControlServer:
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
-        self._store = store or MemoryStore()
+        self._store, self._queries = store or MemoryStore(), queries
         self._outcomes = Outcomes()
         self._stack = AsyncExitStack()
         self._writer: ChannelWriter | None = None
@@ -168,6 +170,7 @@ class ControlServer:
                 public=settings.public_url is not None,
                 max_bytes=settings.media_max_bytes,
             ),
+            queries=self._queries,
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,

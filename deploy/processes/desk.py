@@ -26,6 +26,7 @@ from desk.database import Database, InvalidDatabase, database_url, is_outage, sq
 from desk.follower import Follower, MissingTopic
 from desk.metrics import Metrics
 from desk.progress import Progress
+from desk.queries import Queries
 from schemas.settings.channels_file import ChannelsFile
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,7 @@ async def _serve(settings: Settings, options: DeskOptions, until: asyncio.Event)
             ingress_url=options.ingress_url,
             pages=health_routes(view),
             store=TableStore(view.database),
+            queries=Queries(view.database),
         )
         async with server:
             logger.info("the view is kept in %r; the control API is on %s", view.database.url, server.url)

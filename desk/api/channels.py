@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from desk.access.permissions import Actor, Permission
 from desk.api.problems import Problem, not_found
 from desk.api.route import Answer, Call, Nothing, Route
-from desk.channel_writer import Changed, new_channel
+from desk.channel_writer import Changed, ChannelWriter, new_channel
 from desk.credentials import carry_out
 from desk.office import Office
 from providers.provider import Checked, SetUp
@@ -203,27 +203,27 @@ class ChannelRoutes:
         settings = new_channel(form)
         self._office.writer.check_new(settings)
         notes = await self._checked(settings) if call.query.check == "true" else ()
-        created = await self._office.writer.create(form)
+        created = await self._writer(call, "create_channel").create(form)
         if call.query.subscribe == "true":
             notes += await self._subscribed(created)
         return Answer(self._created(created, call.actor, notes), 201, _etag(created))
 
     async def change_settings(self, call: Call[Change]) -> Answer:
         """The next revision."""
-        return self._answer(await self._changed(call, _given(call.body)), call.actor)
+        return self._answer(await self._changed(call, "change_settings", _given(call.body)), call.actor)
 
     async def delete_channel(self, call: Call[None]) -> Answer:
         """Its settings stay for the records that were stamped with them."""
-        await self._office.writer.manage(self._channel(call).id, lambda _: {"state": "deleted"})
+        await self._writer(call, "delete_channel").manage(self._channel(call).id, _state("deleted"))
         return Answer(Nothing())
 
     async def disable_channel(self, call: Call[None]) -> Answer:
         """Its webhook address is not found, and commands are refused."""
-        return self._answer(await self._office.writer.manage(self._channel(call).id, _state("disabled")), call.actor)
+        return await self._set_state(call, "disable_channel", "disabled")
 
     async def enable_channel(self, call: Call[None]) -> Answer:
         """As before it was disabled."""
-        return self._answer(await self._office.writer.manage(self._channel(call).id, _state("active")), call.actor)
+        return await self._set_state(call, "enable_channel", "active")
 
     async def rotate_webhook(self, call: Call[Rotation]) -> Answer:
         """The new address counts within a second in every ingress process."""
@@ -232,7 +232,7 @@ class ChannelRoutes:
         def rotated(current: ChannelSettings) -> Mapping[str, object]:
             return {"webhook_rotation": current.webhook_rotation + 1, "webhook_previous": keep}
 
-        changed = await self._office.writer.manage(self._channel(call).id, rotated)
+        changed = await self._writer(call, "rotate_webhook").manage(self._channel(call).id, rotated)
         return Answer(self._created(changed, call.actor, ()), None, _etag(changed))
 
     async def replace_credentials(self, call: Call[Change]) -> Answer:
@@ -245,15 +245,16 @@ class ChannelRoutes:
         check_channel(changed)
         if call.query.check == "true":
             await self._checked(changed)
-        return self._answer(await self._changed(call, fields), call.actor)
+        return self._answer(await self._changed(call, "replace_credentials", fields), call.actor)
 
     async def test_credentials(self, call: Call[None]) -> Answer:
         """Against the provider, now."""
         return Answer(CheckedCredentials(notes=await self._checked(self._channel(call))))
 
-    async def _changed(self, call: Call[Change], fields: Mapping[str, object]) -> ChannelSettings:
+    async def _changed(self, call: Call[Change], action: str, fields: Mapping[str, object]) -> ChannelSettings:
         try:
-            return await self._office.writer.change(self._channel(call).id, fields, based_on=_if_match(call))
+            writer = self._writer(call, action)
+            return await writer.change(self._channel(call).id, fields, based_on=_if_match(call))
         except Changed as changed:
             detail = f"{changed}: read them, and decide anew"
             raise Problem(412, "changed_meanwhile", detail, headers={"ETag": f'"{changed.revision}"'}) from None
@@ -274,6 +275,13 @@ class ChannelRoutes:
         if found == "unreachable":
             return (f"{settings.provider} can't be reached: the subscription was not made.",)
         return () if found.problem is None else (f"The subscription was not made: {found.message}.",)
+
+    async def _set_state(self, call: Call[None], action: str, state: str) -> Answer:
+        changed = await self._writer(call, action).manage(self._channel(call).id, _state(state))
+        return self._answer(changed, call.actor)
+
+    def _writer(self, call: Call[Any], action: str) -> ChannelWriter:
+        return self._office.writer.by(call.actor.id, action)
 
     def _channel(self, call: Call[Any]) -> ChannelSettings:
         found = self._office.directory.find(call.path["channel"])

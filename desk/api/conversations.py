@@ -5,15 +5,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from desk.access.permissions import Permission
-from desk.api.problems import Problem
+from desk.access.permissions import Actor, Permission
+from desk.api.problems import Problem, not_found
+from desk.api.reading import viewer_of
 from desk.api.route import Answer, Call, Route
 from desk.commands import CommandRequest, ReplyRequest, unknown_agents
 from desk.journal import SOURCE
 from desk.office import Office
 from desk.outcomes import Outcome, Outcomes
+from desk.queries import Filter
+from desk.visibility import Viewer
 from schemas.codec import to_kafka
 from schemas.contact import InvalidContact, contact_id
+from schemas.events.access import Role
 from schemas.ids import conversation_key, derived_id
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
@@ -25,12 +29,13 @@ from schemas.topics import INBOX
 class CommandAnswer(BaseModel):
     """What became of a command.
 
-    state: done: `event` is what it led to; pending: it is durable, and not decided yet: the thread will show it.
+    state: done: `event` is what it led to; pending: it is durable, and not decided yet: the thread will show it;
+    repeated: the same command was carried out before, under this id.
     """
 
     command_id: str
     conversation_key: str
-    state: Literal["done", "pending"]
+    state: Literal["done", "pending", "repeated"]
     event: str | None = None
     at: datetime | None = None
 
@@ -70,15 +75,27 @@ class ConversationRoutes:
         channel = self._office.directory.channel(call.path["channel"])
         contact = _contact(call.path["contact"])
         asked = self._by(call)
+        key = conversation_key(channel.id, contact)
+        await self._must_see(call.actor, channel.account, key)
         self._check(channel, asked)
         command = await self._office.files.described(asked.command(asked.id or self._command_id(call)), channel)
-        key = conversation_key(channel.id, contact)
         record = Record(self._office.new_id(), SOURCE, self._office.clock(), key, command, channel.id, channel.revision)
         value, headers = to_kafka(INBOX, record)
         with self._outcomes.expect(record.id) as outcome:
             await self._office.publisher.publish(INBOX.full_name(self._office.prefix), key.encode(), value, headers)
             found = await outcome.wait(call.query.wait)
         return _answer(command.command_id, key, found)
+
+    async def _must_see(self, actor: Actor, account: str, key: str) -> None:
+        """Of a contact with conversations, one that the actor may see. Who writes to somebody new has seen none."""
+        queries = self._office.queries
+        if actor.grant.role is not Role.AGENT or queries is None:
+            return
+        everybody = Viewer("admin", account, "all")
+        for viewer, found in ((viewer_of(self._office, actor, account), True), (everybody, False)):
+            if bool((await queries.conversations(viewer, Filter(key=key), limit=1)).items) is found:
+                return
+        raise not_found()
 
     def _by(self, call: Call[CommandRequest]) -> CommandRequest:
         """The command in its agent's name: the caller's own, unless they may act for others."""
@@ -121,6 +138,8 @@ def _contact(text: str) -> str:
 def _answer(command_id: str, key: str, found: Outcome | None) -> Answer:
     if found is None:
         return Answer(CommandAnswer(command_id=command_id, conversation_key=key, state="pending"), 202)
+    if found.refused is not None and found.refused.code == "duplicate_command":
+        return Answer(CommandAnswer(command_id=command_id, conversation_key=key, state="repeated"))
     if found.refused is not None:
         raise Problem(409, found.refused.code, found.refused.reason)
     done = CommandAnswer(command_id=command_id, conversation_key=key, state="done", event=found.event, at=found.at)

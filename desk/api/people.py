@@ -105,12 +105,13 @@ class PeopleRoutes:
     async def save_agent(self, call: Call[AgentForm]) -> Answer:
         """New, or in place of the one of that id."""
         agent = Agent(id=call.path["agent"], **call.body.model_dump())
-        await self._office.people.save(call.path["account"], agent)
+        await self._office.people.by(call.actor.id, "save_agent").save(call.path["account"], agent)
         return Answer(AgentAnswer(agent=agent))
 
     async def delete_agent(self, call: Call[None]) -> Answer:
         """Their open conversations are queued again."""
-        await self._of_agent(call, self._office.people.delete(call.path["account"], call.path["agent"]))
+        people = self._office.people.by(call.actor.id, "delete_agent")
+        await self._of_agent(call, people.delete(call.path["account"], call.path["agent"]))
         return Answer(Nothing())
 
     async def set_presence(self, call: Call[PresenceRequest]) -> Answer:
@@ -138,14 +139,18 @@ class PeopleRoutes:
         return await self._memberships(call, member=False)
 
     async def _member(self, call: Call[None], *, member: bool) -> Answer:
-        changed = self._office.writer.set_member(call.path["channel"], call.path["agent"], member)
+        changed = self._office.writer.by(call.actor.id, "set_member").set_member(
+            call.path["channel"], call.path["agent"], member
+        )
         return Answer(ChannelAnswer(channel=self._channels.shown(await self._of_agent(call, changed), call.actor)))
 
     async def _memberships(self, call: Call[None], *, member: bool) -> Answer:
         agent, account = call.path["agent"], call.path["account"]
         if call.actor.grant.channels is not None:
             raise Problem(403, "not_allowed", "your role holds for some channels of the account only")
-        await self._of_agent(call, self._office.writer.set_member_of_all(account, agent, member))
+        await self._of_agent(
+            call, self._office.writer.by(call.actor.id, "set_memberships").set_member_of_all(account, agent, member)
+        )
         channels = self._office.channels(call.actor)
         mine = tuple(one.id for one in channels if one.account == account and agent in one.human_agents)
         return Answer(MembershipsAnswer(channels=mine))

@@ -2,9 +2,11 @@
 
 from desk.api.channels import ChannelRoutes
 from desk.api.conversations import ConversationRoutes
+from desk.api.document import DocumentRoutes
 from desk.api.files import FileRoutes
 from desk.api.oidc import OidcRoutes
 from desk.api.people import PeopleRoutes
+from desk.api.reading import ReadingRoutes
 from desk.api.route import Route
 from desk.api.sessions import SessionRoutes
 from desk.api.tokens import TokenRoutes
@@ -26,5 +28,7 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
         PeopleRoutes(office, channels),
         ConversationRoutes(office, outcomes),
         FileRoutes(office),
+        ReadingRoutes(office),
     )
-    return tuple(route for part in parts for route in part.routes())
+    routes = tuple(route for part in parts for route in part.routes())
+    return (*routes, *DocumentRoutes(routes).routes())

@@ -32,10 +32,6 @@ _SAY_EVERY_SECONDS: Final = 60.0
 Result = TypeVar("Result")
 
 
-class SpoolFull(NotDurable):
-    """The spool takes no more."""
-
-
 @dataclass(slots=True)
 class _Waiting:
     record: Spooled
@@ -82,11 +78,6 @@ class SpooledPublisher:
     def connected(self) -> bool:
         """Whether Kafka is reached."""
         return self._publisher.connected
-
-    @property
-    def spooling(self) -> bool:
-        """Whether messages go to the spool."""
-        return self._spooling
 
     @property
     def records(self) -> int:
@@ -154,7 +145,7 @@ class SpooledPublisher:
         durable: asyncio.Future[None] = loop.create_future()
         size = len(key) + len(value) + sum(len(name) + len(content) + 6 for name, content in headers) + 24
         if self.size_bytes + size > self._max_bytes:
-            durable.set_exception(SpoolFull("the spool is full"))
+            durable.set_exception(NotDurable("the spool is full"))
             self._say(logging.ERROR, "the spool is full (%d bytes): callbacks are answered with 503", self._max_bytes)
             return durable
         self._waiting.append(_Waiting(Spooled(self._clock(), key, value, headers), size, durable))

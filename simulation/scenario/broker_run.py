@@ -31,7 +31,7 @@ from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import FieldError
-from schemas.topics import TIMERS, TOPICS, Topic
+from schemas.topics import AUDIT, TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
@@ -304,7 +304,9 @@ class TopicTail:
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self._progress = progress
         prefix = settings.topic_prefix
-        self._topics: dict[str, Topic] = {topic.full_name(prefix): topic for topic in TOPICS if topic != TIMERS}
+        self._topics: dict[str, Topic] = {
+            topic.full_name(prefix): topic for topic in TOPICS if topic not in (TIMERS, AUDIT)
+        }
         self._consumer = AIOKafkaConsumer(
             *self._topics,
             **client_options(settings.kafka),

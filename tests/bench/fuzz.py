@@ -7,7 +7,6 @@ connection. A third of the right ones are signed.
 import asyncio
 import hashlib
 import hmac
-import json
 import os
 import time
 from collections import Counter
@@ -28,6 +27,7 @@ from tests.bench.connection import Connection, connect
 from tests.bench.report import Report, Verdict
 from tests.bench.session import NoResult, Session, broker
 from tests.support.mutation import BODY, NUMBER, TEXT, malformed, mutated
+from tests.support.servers import Servers
 
 PAYLOADS = Path(__file__).parents[1] / "fixtures"
 SECRET = "planted-app-secret-5c1"
@@ -137,12 +137,14 @@ async def run(session: Session) -> Sequence[Report]:
         settings = Settings(kafka=found.kafka, topic_prefix="fuzz.", data_dir=session.folder)
         await apply(settings.kafka, settings.topic_prefix, TOPICS, settings.partitions, 1)
         port, secrets = free_port(), load_secrets(settings)
-        channels = parse_channels_file(FILE).channels
+        file = parse_channels_file(FILE)
+        async with Servers(settings, channels=file):
+            pass
         ingress = _ingress(session.folder, settings, port)
         ingress.start()
         try:
             await ingress.wait_ready()
-            urls = {one.id: secrets.webhook_url(f"http://127.0.0.1:{port}", one) for one in channels}
+            urls = {one.id: secrets.webhook_url(f"http://127.0.0.1:{port}", one) for one in file.channels}
             fuzz = Fuzz(urls, ingress.pid, count, seed=1)
             session.say(f"{count:,} requests")
             began = time.monotonic()
@@ -153,18 +155,16 @@ async def run(session: Session) -> Sequence[Report]:
             await ingress.wait_ready(5)
         finally:
             await ingress.stop()
-        return [report(fuzz, seconds, ingress.log.read_text(), planted(secrets, channels))]
+        return [report(fuzz, seconds, ingress.log.read_text(), planted(secrets, file.channels))]
 
 
 def _ingress(folder: Path, settings: Settings, port: int) -> ManagedProcess:
-    channels = folder / "channels.json"
-    channels.write_text(json.dumps(FILE))
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "LIVEDESK_TOPIC_PREFIX": settings.topic_prefix,
         "LIVEDESK_DATA_DIR": str(folder),
     }
-    arguments = ["ingress", "--port", str(port), "--control-port", "0", "--channels", str(channels)]
+    arguments = ["ingress", "--port", str(port)]
     ready_url = f"http://127.0.0.1:{port}/readyz"
     return ManagedProcess("ingress", arguments, env=environment, log=folder / "ingress.log", ready_url=ready_url)
 

@@ -25,11 +25,14 @@ from deploy.secrets import load_secrets
 from deploy.settings import Settings
 from ingress.spool.folder import folders, waiting_in
 from schemas.settings.channels_file import parse_channels_file
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
+from schemas.topics import TOPICS, WEBHOOKS
 from tests.support.reading import committed_messages
+from tests.support.servers import Servers
 
 PREFIX = "spool."
-FILE = {"channels": [{"id": f"shop{number}", "phone_number": f"+3463300000{number}"} for number in range(3)]}
+FILE = parse_channels_file(
+    {"channels": [{"id": f"shop{number}", "phone_number": f"+3463300000{number}"} for number in range(3)]}
+)
 CLIENTS = 4
 """Of each channel. Each sends its next callback when the last one was answered."""
 
@@ -57,17 +60,23 @@ class Site:
             "LIVEDESK_DATA_DIR": str(folder),
         }
         self.settings = Settings(kafka=self.kafka, topic_prefix=PREFIX, data_dir=folder)
-        channels = folder / "channels.json"
-        channels.write_text(json.dumps(FILE))
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        arguments = ["ingress", "--port", str(port), "--control-port", str(free_port()), "--channels", str(channels)]
+        arguments = ["ingress", "--port", str(port)]
         arguments += options
         self.ingress = ManagedProcess(
             "ingress", arguments, env=self.env, log=folder / "ingress.log", ready_url=f"{self.url}/readyz"
         )
         secrets = load_secrets(self.settings)
-        self.webhooks = {one.id: secrets.webhook_url(self.url, one) for one in parse_channels_file(FILE).channels}
+        self.webhooks = {one.id: secrets.webhook_url(self.url, one) for one in FILE.channels}
+
+    async def start(self) -> None:
+        """The topics, the channels, and ingress."""
+        await apply(self.kafka, PREFIX, TOPICS, 2, 1)
+        async with Servers(self.settings, channels=FILE):
+            pass
+        self.ingress.start()
+        await self.ingress.wait_ready()
 
     @property
     def log(self) -> str:
@@ -107,9 +116,7 @@ class Site:
 @pytest.fixture
 async def site(broker: EmbeddedBroker, tmp_path: Path) -> AsyncIterator[Site]:
     site = Site(broker, tmp_path)
-    await apply(site.kafka, PREFIX, (WEBHOOKS, CHANNELS, DIRECTORY, INBOX, ACCOUNT_INBOX), 2, 1)
-    site.ingress.start()
-    await site.ingress.wait_ready()
+    await site.start()
     yield site
     site.ingress.kill()
 
@@ -227,8 +234,7 @@ async def test_a_process_that_is_stopped_leaves_its_spool_to_the_next(site: Site
 async def test_several_processes_share_a_port_and_each_has_a_spool(broker: EmbeddedBroker, tmp_path: Path) -> None:
     pages = free_port()
     site = Site(broker, tmp_path, "--processes", "2", "--pages-port", str(pages))
-    await apply(site.kafka, PREFIX, (WEBHOOKS, CHANNELS, DIRECTORY, INBOX, ACCOUNT_INBOX), 2, 1)
-    site.ingress.start()
+    await site.start()
     # Connections stay with the process that took them: all must be there before the first.
     async with ClientSession() as http:
         for port in (pages, pages + 1):

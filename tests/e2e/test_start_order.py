@@ -50,9 +50,7 @@ def test_up_waits_for_kafka_and_runs_once_it_is_there(broker: EmbeddedBroker, tm
         assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "command", [["up"], ["worker", "--all", "--port", "0"], ["ingress", "--port", "0", "--control-port", "0"]]
-)
+@pytest.mark.parametrize("command", [["up"], ["worker", "--all", "--port", "0"], ["ingress", "--port", "0"]])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_waiting(
     command: list[str], number: signal.Signals, broker: EmbeddedBroker, tmp_path: Path
@@ -77,7 +75,7 @@ def test_worker_and_ingress_that_start_before_kafka_work_once_it_is_there_and_ou
     broker.stop()
     port = {"worker": free_port(), "ingress": free_port()}
     worker = ["worker", "--all", "--port", str(port["worker"])]
-    ingress = ["ingress", "--port", str(port["ingress"]), "--control-port", "0"]
+    ingress = ["ingress", "--port", str(port["ingress"])]
 
     def are_ready() -> bool:
         return all(is_ready(one) for one in port.values())

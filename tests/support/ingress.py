@@ -27,6 +27,7 @@ from desk.journal import Change, Fill
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
+from desk.queries import Queries
 from ingress.app import build_server
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.metrics import Metrics
@@ -94,6 +95,7 @@ class Ingress:
         oidc: tuple[OidcClient, AdmissionRules] | None = None,
         *,
         require_second_factor: bool = False,
+        queries: Queries | None = None,
     ) -> None:
         self.kafka = Written()
         self.links = Links(b"unit")
@@ -138,6 +140,7 @@ class Ingress:
             webhook_url=lambda settings: self.url + self._path(settings),
             call=self._call,
             files=files,
+            queries=queries,
             prefix="t.",
             clock=lambda: self.now,
             new_id=new_id,
@@ -235,9 +238,10 @@ async def running(
     oidc: tuple[OidcClient, AdmissionRules] | None = None,
     *,
     require_second_factor: bool = False,
+    queries: Queries | None = None,
 ) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor)
+    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor, queries=queries)
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)

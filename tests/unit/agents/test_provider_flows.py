@@ -1,6 +1,7 @@
 """What WhatsApp Cloud and Twilio post, through every stage: cases that other products got wrong."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
@@ -170,6 +171,20 @@ def test_a_reply_in_parts_is_one_message_that_is_read_when_its_last_part_is() ->
         desk.form(**status, query=f"id={id}&conversation=line%3A{PHONE}")
         found.append(statuses(desk)["o1"])
     assert found == ["accepted", "accepted", "read"]
+
+
+def test_marketing_that_was_not_delivered_is_not_sent_again_for_a_day() -> None:
+    desk = Desk()
+    offer = Template(name="offer", language="es", category="marketing")
+    desk.write(Reply(command_id="o1", by="bea", template=offer), ANA)
+    desk.callback({"statuses": [receipt("wamid.of-o1", "failed", errors=[{"code": 131049, "title": "no"}])]})
+    for id, hours in (("o2", 0), ("o3", 23), ("o4", 2)):
+        desk.driver.advance(desk.driver.now + timedelta(hours=hours))
+        desk.write(Reply(command_id=id, by="bea", template=offer), ANA)
+    utility = offer.model_copy(update={"category": "utility"})
+    desk.write(Reply(command_id="o5", by="bea", template=utility), ANA)
+    assert [request.message_id for request in desk.sent] == ["o1", "o4", "o5"]
+    assert [one.code for one in desk.events(ConversationCommandRefused)] == ["marketing_limited"] * 2
 
 
 def test_a_customer_who_stops_marketing_gets_no_more_of_it_and_opens_no_window() -> None:

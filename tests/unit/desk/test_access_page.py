@@ -19,6 +19,7 @@ PLACES = {
     "channel": "desk",
     "agent": "irene",
     "contact": "34622333444",
+    "conversation": "none",
     "id": "nobody",
     "file": "0" * 32,
 }

@@ -22,6 +22,7 @@ from schemas.events.access import Grant, Role, TokenRevoked, TokenSaved
 from schemas.record import Record, encode
 from schemas.settings.types import Id, SettingsModel
 from tests.support.access import AccessJournal, front_door
+from tests.support.ingress import running as whole
 
 NOW = datetime(2026, 3, 9, 8, 30, tzinfo=UTC)
 
@@ -269,3 +270,14 @@ def test_models_have_names_of_their_own() -> None:
     document = openapi((*ROUTES, Route("GET", "/v1/other", None, "Other.", show_other, Other)), "1")
     assert document["paths"]["/v1/other"]["get"]["security"] == []
     assert "Other" in document["components"]["schemas"]
+
+
+async def test_the_whole_document_is_served_to_anybody() -> None:
+    async with whole() as (ingress, client):
+        async with client.get(f"{ingress.control_url}/v1/openapi.json") as answer:
+            document = await answer.json()
+        assert document["openapi"] == "3.1.0"
+        described = {(path, method) for path, methods in document["paths"].items() for method in methods}
+        assert described == {(route.path, route.method.lower()) for route in ingress.routes}
+        for schema in document["components"]["schemas"].values():
+            Draft202012Validator.check_schema(schema)

@@ -7,7 +7,8 @@ import pytest
 from pydantic import JsonValue
 
 from providers.provider import Answer
-from schemas.events.access import Role
+from schemas.events.access import AuditRecorded, Role
+from schemas.topics import AUDIT
 from tests.support.ingress import running
 from tests.unit.desk.test_control import Control, Json, refusal
 
@@ -191,3 +192,25 @@ async def test_another_account_s_channels_are_not_there(control: Control) -> Non
     assert all(answer == missing for answer in answers)
     assert (await control.send("GET", "/v1/channels"))[1] == {"channels": []}
     assert refusal(await control.send("POST", "/v1/channels", ENGAGELAB))[:2] == (403, "not_allowed")
+
+
+async def test_what_is_done_to_channels_and_agents_is_in_the_audit_without_secrets(control: Control) -> None:
+    control.ingress.forget()
+    await control.send("PATCH", "/v1/channels/desk/settings", {"name": "Front", "dev_secret": "s-newest"})
+    await control.send("POST", "/v1/channels/desk/webhook/rotate", {})
+    await control.send("PUT", "/v1/accounts/main/agents/lea", {"name": "Lea"})
+    await control.send("DELETE", "/v1/accounts/main/agents/lea")
+    told = [record.event for record in control.ingress.records(AUDIT)]
+    assert all(isinstance(event, AuditRecorded) for event in told)
+    assert [(event.action, event.target) for event in told if isinstance(event, AuditRecorded)] == [
+        ("change_settings", "channels/desk"),
+        ("rotate_webhook", "channels/desk"),
+        ("save_agent", "agents/lea"),
+        ("delete_agent", "agents/lea"),
+    ]
+    first = told[0]
+    assert isinstance(first, AuditRecorded)
+    assert isinstance(first.after, dict)
+    assert (first.actor, first.after["name"]) == ("token/t0", "Front")
+    assert "s-newest" not in str(told)
+    assert "s-desk" not in str(told)

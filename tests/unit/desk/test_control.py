@@ -395,3 +395,20 @@ async def test_who_acts_acts_in_their_own_name(control: Control) -> None:
     control.token = control.ingress.token(Role.SUPERVISOR, account="main")
     assert (await control.command({"type": "resolve", "by": "paul"}))[0] == 202
     assert refusal(await control.command({"type": "resolve"})) == (422, "not_valid", ["by"])
+
+
+async def test_a_command_that_is_repeated_is_no_refusal() -> None:
+    async with running() as (ingress, client):
+        control = Control(ingress, client)
+
+        async def decide() -> None:
+            await until(lambda: bool(ingress.inbox), "the command")
+            refused = ConversationCommandRefused(command_id="c", command="x", code="duplicate_command", reason="it was")
+            cause = ingress.inbox[-1].id
+            ingress.outcomes.apply(Record("e", "/livedesk/conversations", NOW, "k", refused, correlation_id=cause))
+
+        deciding = asyncio.create_task(decide())
+        path = "/v1/channels/desk/conversations/34622333444/commands"
+        status, answer = await control.send("POST", path, {"type": "resolve", "by": "irene", "id": "c"})
+        await deciding
+        assert (status, answer["state"], answer["command_id"]) == (200, "repeated", "c")
