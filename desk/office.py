@@ -11,7 +11,7 @@ from desk.credentials import Make
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
 from desk.people import People
-from desk.queries import Queries
+from desk.view.queries import Queries
 from schemas.settings.channel import ChannelSettings
 
 

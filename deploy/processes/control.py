@@ -35,7 +35,7 @@ from desk.kafka_journal import KafkaJournal
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
-from desk.queries import Queries
+from desk.view.queries import Queries
 from media.serving import FileServer
 from providers.provider import Answer, Call
 from schemas.record import UndecodableRecord, decode

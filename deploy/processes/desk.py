@@ -21,12 +21,12 @@ from deploy.folders import DATA, make_folder
 from deploy.processes.control import ControlServer
 from deploy.settings import Settings
 from desk.access.tables import TableStore
-from desk.applier import Applier
-from desk.database import Database, InvalidDatabase, database_url, is_outage, sqlite_url
-from desk.follower import Follower, MissingTopic
-from desk.metrics import Metrics
-from desk.progress import Progress
-from desk.queries import Queries
+from desk.view.applier import Applier
+from desk.view.database import Database, InvalidDatabase, database_url, is_outage, sqlite_url
+from desk.view.follower import Follower, MissingTopic
+from desk.view.metrics import Metrics
+from desk.view.progress import Progress
+from desk.view.queries import Queries
 from schemas.settings.channels_file import ChannelsFile
 
 logger = logging.getLogger(__name__)

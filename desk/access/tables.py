@@ -7,8 +7,8 @@ from sqlalchemy import Executable, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from desk.access.store import Session, Tries
-from desk.database import Database
-from desk.schema import CODE_STEP, LAST_USE, SESSION, TRIES
+from desk.view.database import Database
+from desk.view.schema import CODE_STEP, LAST_USE, SESSION, TRIES
 
 
 class TableStore:

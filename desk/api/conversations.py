@@ -13,8 +13,8 @@ from desk.commands import CommandRequest, ReplyRequest, unknown_agents
 from desk.journal import SOURCE
 from desk.office import Office
 from desk.outcomes import Outcome, Outcomes
-from desk.queries import Filter
-from desk.visibility import Viewer
+from desk.view.queries import Filter
+from desk.view.visibility import Viewer
 from schemas.codec import to_kafka
 from schemas.contact import InvalidContact, contact_id
 from schemas.events.access import Role

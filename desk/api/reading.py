@@ -10,9 +10,9 @@ from desk.access.permissions import Actor, Permission
 from desk.api.problems import Problem, not_found
 from desk.api.route import Answer, Call, Route
 from desk.office import Office
-from desk.pages import MAX_PAGE, InvalidCursor, Page
-from desk.queries import PAGE, Filter, Queries
-from desk.visibility import Viewer
+from desk.view.pages import MAX_PAGE, InvalidCursor, Page
+from desk.view.queries import PAGE, Filter, Queries
+from desk.view.visibility import Viewer
 from schemas.events.access import Role
 from schemas.events.conversation import Assignee, Status
 from schemas.settings.types import Id, SettingsModel

@@ -15,13 +15,13 @@ from bus.transactional import transactional_producer
 from deploy.kafka.topics import apply
 from deploy.processes.desk import open_view
 from deploy.settings import load_settings
-from desk.applier import Applied, Applier, Place, Read, reads_of
-from desk.database import Database, sqlite_url
-from desk.pages import Page
-from desk.queries import Counted, Filter, Queries
-from desk.reading import read
-from desk.schema import CONVERSATION, ENTRY, FOLLOWED, LABEL, RECEIPT, TEXT
-from desk.visibility import Viewer
+from desk.view.applier import Applied, Applier, Place, Read, reads_of
+from desk.view.database import Database, sqlite_url
+from desk.view.pages import Page
+from desk.view.queries import Counted, Filter, Queries
+from desk.view.reading import read
+from desk.view.schema import CONVERSATION, ENTRY, FOLLOWED, LABEL, RECEIPT, TEXT
+from desk.view.visibility import Viewer
 from schemas.event import Event
 from schemas.events.channels import ChannelSaved
 from schemas.events.conversation import (

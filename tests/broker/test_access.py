@@ -23,7 +23,7 @@ from deploy.processes.control import ControlServer
 from deploy.settings import Settings
 from desk.access.passwords import Passwords
 from desk.access.tables import TableStore
-from desk.database import Database, sqlite_url
+from desk.view.database import Database, sqlite_url
 from schemas.events.access import AuditRecorded, Grant, Role
 from schemas.record import decode
 from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX

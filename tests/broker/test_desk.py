@@ -23,10 +23,10 @@ from deploy.kafka.broker import free_port
 from deploy.kafka.topics import apply
 from deploy.processes.desk import DeskOptions, View, health_routes, open_view, rebuild, run_desk
 from deploy.settings import Settings, load_settings
-from desk.applier import Place, Read
-from desk.queries import Queries
-from desk.schema import CONVERSATION, FOLLOWED
-from desk.visibility import Viewer
+from desk.view.applier import Place, Read
+from desk.view.queries import Queries
+from desk.view.schema import CONVERSATION, FOLLOWED
+from desk.view.visibility import Viewer
 from schemas.events.channels import ChannelSaved
 from schemas.events.conversation import ConversationOpened
 from schemas.topics import ACCESS, INBOX

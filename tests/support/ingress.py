@@ -27,7 +27,7 @@ from desk.journal import Change, Fill
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
-from desk.queries import Queries
+from desk.view.queries import Queries
 from ingress.app import build_server
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.metrics import Metrics

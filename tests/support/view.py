@@ -12,11 +12,11 @@ import orjson
 from aiokafka.structs import ConsumerRecord
 from sqlalchemy import Table, select
 
-from desk.applier import Applied, Applier, Read, reads_of
-from desk.database import Database
-from desk.reading import read
-from desk.rows import Logged, Row
-from desk.schema import FAILURE, FOLLOWED, VIEW
+from desk.view.applier import Applied, Applier, Read, reads_of
+from desk.view.database import Database
+from desk.view.reading import read
+from desk.view.rows import Logged, Row
+from desk.view.schema import FAILURE, FOLLOWED, VIEW
 from schemas.event import Event
 from schemas.events.conversation import Header, Status
 from schemas.record import Record, encode

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from desk.applier import Applier
-from desk.database import Database, database_url, sqlite_url
+from desk.view.applier import Applier
+from desk.view.database import Database, database_url, sqlite_url
 from tests.support.postgres import new_database, running_postgres
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from desk.applier import Applier
-from desk.database import Database, database_url, sqlite_url
-from desk.queries import Queries
+from desk.view.applier import Applier
+from desk.view.database import Database, database_url, sqlite_url
+from desk.view.queries import Queries
 from schemas.event import Event
 from schemas.events.access import Role
 from schemas.events.channels import ChannelSaved

@@ -9,7 +9,7 @@ import pytest
 
 from desk.access.store import AccessStore, MemoryStore, Session, Tries
 from desk.access.tables import TableStore
-from desk.database import Database, database_url, sqlite_url
+from desk.view.database import Database, database_url, sqlite_url
 from tests.support.postgres import new_database
 
 NOW = datetime(2026, 3, 9, 8, 30, tzinfo=UTC)

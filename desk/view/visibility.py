@@ -5,7 +5,7 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_
 
-from desk.schema import AGENT, CHANNEL, CONVERSATION, DEAD_LETTER
+from desk.view.schema import AGENT, CHANNEL, CONVERSATION, DEAD_LETTER
 
 Role = Literal["admin", "supervisor", "agent", "read"]
 Scope = Literal["own", "team", "channels", "all"]

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from desk.applier import Applied, Applier, Failure, Place, Read, Refused, Superseded, merge, reads_of
-from desk.database import Database
-from desk.rows import Row
-from desk.schema import CHANNEL, CONVERSATION, TEXT
-from desk.search import matching
+from desk.view.applier import Applied, Applier, Failure, Place, Read, Refused, Superseded, merge, reads_of
+from desk.view.database import Database
+from desk.view.rows import Row
+from desk.view.schema import CHANNEL, CONVERSATION, TEXT
+from desk.view.search import matching
 from schemas.events.conversation import ConversationNoteAdded, ConversationOpened
 from tests.support.view import TOPICS, Message, Model, applied, header, message, recorded, stored, write
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from desk.applier import Place
+from desk.view.applier import Place
 
 
 class Progress:

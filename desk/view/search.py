@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, Select, Table, cast, column, func, literal
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk.schema import TEXT, WORD
-from desk.words import MAX_FORM, queried
+from desk.view.schema import TEXT, WORD
+from desk.view.words import MAX_FORM, queried
 
 _SHORTEST_PREFIX: Final = 2
 """Characters of a word that stands for all that begin with it."""

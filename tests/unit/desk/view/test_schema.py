@@ -5,8 +5,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
-from desk.database import Database, InvalidDatabase
-from desk.schema import METADATA, VIEW, topic_of
+from desk.view.database import Database, InvalidDatabase
+from desk.view.schema import METADATA, VIEW, topic_of
 
 SEARCH = ("texts_index", "conversations_index")
 """What each database has for searching in its own way: the migrations alone make it."""

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.applier import Applier
-from desk.database import Database, database_url, sqlite_url
-from desk.pages import InvalidCursor, Page
-from desk.queries import Counted, Filter, Queries
-from desk.visibility import Viewer
+from desk.view.applier import Applier
+from desk.view.database import Database, database_url, sqlite_url
+from desk.view.pages import InvalidCursor, Page
+from desk.view.queries import Counted, Filter, Queries
+from desk.view.visibility import Viewer
 from schemas.event import Event
 from schemas.events.assignment import AssignmentWaiting
 from schemas.events.channels import ChannelSaved
@@ -334,7 +334,7 @@ def test_a_message_is_found_by_its_id(asked: Asked) -> None:
 
 
 def test_a_search_that_may_show_little_goes_on_by_pages(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("desk.queries.SCANNED", 10)
+    monkeypatch.setattr("desk.view.queries.SCANNED", 10)
     viewer, found, cursor, pages = Viewer("agent", "main", "own", agent="nina"), list[object](), None, 0
     while pages == 0 or cursor is not None:
         page = asked.run(asked.queries.search(viewer, "good", cursor=cursor))

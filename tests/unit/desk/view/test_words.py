@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desk.words import MAX_WORD, fold, id_word, number_words, queried, words_of
+from desk.view.words import MAX_WORD, fold, id_word, number_words, queried, words_of
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from desk.rows import Logged, Row, Values, held_by, origin
-from desk.schema import CONVERSATION, ENTRY, LABEL, REFUSAL, TEXT
-from desk.words import id_word, joined, number_words, words_of
+from desk.view.rows import Logged, Row, Values, held_by, origin
+from desk.view.schema import CONVERSATION, ENTRY, LABEL, REFUSAL, TEXT
+from desk.view.words import id_word, joined, number_words, words_of
 from schemas.events.content import Outgoing, SentReaction
 from schemas.events.conversation import (
     Assignee,

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import orjson
 from aiokafka.structs import ConsumerRecord
 
-from desk.applier import Applied, Failure, Place
-from desk.projection import TYPES, project
-from desk.rows import Logged
-from desk.schema import FOLLOWED
+from desk.view.applier import Applied, Failure, Place
+from desk.view.projection import TYPES, project
+from desk.view.rows import Logged
+from desk.view.schema import FOLLOWED
 from schemas.record import UndecodableRecord, decode
 
 _NUL = b"\\u0000"

@@ -11,8 +11,8 @@ import orjson
 from sqlalchemy import ColumnElement, RowMapping, Select, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk.applier import Place
-from desk.schema import POSITION, Instant
+from desk.view.applier import Place
+from desk.view.schema import POSITION, Instant
 
 MAX_PAGE: Final = 200
 """Items of a page at most."""

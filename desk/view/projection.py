@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from desk.conversations import project_conversation, project_refusal
-from desk.rows import Logged, Row, Values, held_by, origin
-from desk.schema import (
+from desk.view.conversations import project_conversation, project_refusal
+from desk.view.rows import Logged, Row, Values, held_by, origin
+from desk.view.schema import (
     AGENT,
     CHANNEL,
     DEAD_LETTER,

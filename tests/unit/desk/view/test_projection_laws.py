@@ -7,7 +7,7 @@ from itertools import islice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.applier import Applied, Place, merge
+from desk.view.applier import Applied, Place, merge
 from tests.support.view import Model, applied, recorded
 
 PARTITIONS: dict[Place, list[Applied]] = defaultdict(list)

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk.database import Database
-from desk.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cursor, encode_cursor, page_of
-from desk.rows import held_by
-from desk.schema import (
+from desk.view.database import Database
+from desk.view.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cursor, encode_cursor, page_of
+from desk.view.rows import held_by
+from desk.view.schema import (
     AGENT,
     CHANNEL,
     CONVERSATION,
@@ -28,8 +28,8 @@ from desk.schema import (
     SURVEY,
     TEXT,
 )
-from desk.search import matching
-from desk.visibility import Viewer, in_channels, visible, visible_letters
+from desk.view.search import matching
+from desk.view.visibility import Viewer, in_channels, visible, visible_letters
 from schemas.events.conversation import Assignee, Status
 
 PAGE: Final = 50

@@ -15,12 +15,12 @@ from aiokafka.structs import ConsumerRecord
 from sqlalchemy.exc import DBAPIError
 
 from bus.connection import KafkaConnection, client_options
-from desk.applier import Applier, Failure, Place, Read, Superseded, reads_of
-from desk.database import is_outage
-from desk.metrics import Metrics
-from desk.progress import Progress
-from desk.reading import Reading, read
-from desk.schema import FOLLOWED
+from desk.view.applier import Applier, Failure, Place, Read, Superseded, reads_of
+from desk.view.database import is_outage
+from desk.view.metrics import Metrics
+from desk.view.progress import Progress
+from desk.view.reading import Reading, read
+from desk.view.schema import FOLLOWED
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from sqlalchemy import Delete, Insert, Table, and_, bindparam, delete, false, or
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk.database import Database, is_outage
-from desk.rows import Row
-from desk.schema import FAILURE, POSITION, TEXT, VIEW, WORD, topic_of
-from desk.words import MAX_FORM
+from desk.view.database import Database, is_outage
+from desk.view.rows import Row
+from desk.view.schema import FAILURE, POSITION, TEXT, VIEW, WORD, topic_of
+from desk.view.words import MAX_FORM
 
 _INSERT: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]] = {
     "sqlite": sqlite.insert,
@@ -93,7 +93,7 @@ class Applier:
         """Write what the records led to, and that they are read. Returns those that could not be applied.
 
         before: how far the view had read; a place that is new is not in it. Raises Superseded, the database's errors
-        where it can't be reached (desk.database.is_outage), and Refused after MAX_FAILURES.
+        where it can't be reached (desk.view.database.is_outage), and Refused after MAX_FAILURES.
         """
         try:
             await self._write(batch, before)

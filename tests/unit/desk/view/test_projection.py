@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from desk.projection import project
-from desk.rows import Logged
+from desk.view.projection import project
+from desk.view.rows import Logged
 from schemas.event import Event
 from schemas.events.assignment import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from schemas.events.callbacks import NotificationReceived

@@ -5,7 +5,7 @@ from typing import cast
 import orjson
 from aiokafka.structs import ConsumerRecord
 
-from desk.reading import Reading, read
+from desk.view.reading import Reading, read
 from schemas.events.conversation import ConversationNoteAdded, ConversationOpened
 from tests.support.view import TOPICS, Message, header, message
 

@@ -1,0 +1,1 @@
+"""The read model: what people query, in SQLite or PostgreSQL, projected from the topics."""
