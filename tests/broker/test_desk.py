@@ -119,6 +119,11 @@ async def following(settings: Settings) -> AsyncIterator[View]:
             await task
 
 
+def readable() -> list[Message]:
+    """The recorded log without channels: the process can't decrypt the credentials of another installation."""
+    return [one for one in recorded() if one.topic != "channels.v1"]
+
+
 async def position(view: View) -> int:
     """How far the view in the database has read, over all topics."""
     return sum(read.position for read in (await view.follower.applier.positions()).values())
@@ -163,13 +168,13 @@ async def test_killed_at_random_moments_it_is_what_a_rebuild_makes(
     bench, chance = Bench(kafka, topic_prefix, tmp_path, url), random.Random(database)
     await bench.make_topics()
     env = environment(kafka, tmp_path, topic_prefix) | ({} if url is None else {"LIVEDESK_DATABASE_URL": url})
-    log_ = recorded()[::2] if is_sqlite else recorded()[::3]
+    log_ = readable()[::2] if is_sqlite else readable()[::3]
     share = len(log_) // (kills + 1)
     async with open_view(bench.settings) as view:
         for number in range(kills):
             log, read = tmp_path / f"desk-{number}.log", await position(view)
             with running(["desk", "--port", "0"], env, log) as process:
-                await said(log, "health on")
+                await said(log, "the view is kept in")
                 part = log_[number * share : (number + 1) * share]
                 writing = asyncio.create_task(bench.write(part, aborts=chance))
                 await until_read(view, read + chance.randrange(share))
@@ -259,7 +264,7 @@ async def test_two_at_once_on_one_database_count_nothing_twice(bench: Bench) -> 
 
 
 async def test_it_waits_for_kafka_and_says_so(bench: Bench, tmp_path: Path) -> None:
-    await bench.write(recorded()[:200])
+    await bench.write(readable()[:200])
     port = free_port()
     away = KafkaConnection(bootstrap_servers=f"127.0.0.1:{port}")
     log = tmp_path / "desk.log"
