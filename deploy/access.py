@@ -2,13 +2,9 @@
 
 import getpass
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Final
 from uuid import uuid4
 
 from aiohttp import ClientSession
@@ -24,15 +20,12 @@ from desk.access.admission import AdmissionRules
 from desk.access.directory import AccessDirectory
 from desk.access.oidc import OidcClient, OidcSettings
 from desk.access.permissions import Actor
-from desk.access.tokens import new_token
 from desk.access.writer import AccessWriter
 from desk.api.oidc import CALLBACK
 from desk.kafka_journal import KafkaJournal
 from schemas.events.access import Grant, Role
 from schemas.topics import ACCESS
 from streams.clock import wall_clock
-
-TOKEN_FILE: Final = "admin.token"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True)
@@ -93,32 +86,6 @@ def oidc(settings: Settings, http: ClientSession) -> tuple[OidcClient, Admission
     grants = {value: Grant.model_validate(grant.model_dump()) for value, grant in settings.oidc_grants.items()}
     rules = AdmissionRules(settings.oidc_domains, settings.oidc_claim, grants)
     return OidcClient(provider, http, clock=wall_clock, random_bytes=os.urandom), rules
-
-
-async def first_admin_token(settings: Settings, access: Access, now: datetime) -> Path | None:
-    """Make a token that may do everything, where nobody else may. Returns the file that it is in, for its owner only.
-
-    None: there is such a token or user already.
-    """
-    tokens = (one.grant for one in access.directory.tokens() if one.expires_at is None or now < one.expires_at)
-    users = (one.grant for one in access.directory.users() if not one.disabled)
-    if any(grant.role is Role.ADMIN and grant.account is None for grant in (*tokens, *users)):
-        return None
-    path, token = settings.data_dir / TOKEN_FILE, new_token(os.urandom)
-    # First: a token that is in no file would count, and be nobody's.
-    _write(path, token)
-    await access.writer.create_token(terminal(), "first administrator", Grant(role=Role.ADMIN), token=token)
-    return path
-
-
-def _write(path: Path, token: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".token-")  # readable by its owner only
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
-        file.flush()
-        os.fsync(descriptor)
-    Path(scratch).replace(path)
 
 
 def _new_id() -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -94,8 +94,8 @@ async def _migrate(database: Database) -> None:
             await asyncio.sleep(_AGAIN_S)
 
 
-def health_routes(view: View) -> list[web.RouteDef]:
-    """/healthz: the follower went round of late. /readyz: it reads. /metrics: Prometheus."""
+def health_routes(view: View, serves: Callable[[], bool] = lambda: True) -> list[web.RouteDef]:
+    """/healthz: the follower went round of late. /readyz: it reads, and the API is up to date. /metrics: Prometheus."""
     follower = view.follower
 
     async def healthz(_: web.Request) -> web.Response:
@@ -103,8 +103,8 @@ def health_routes(view: View) -> list[web.RouteDef]:
         return web.json_response({"alive": alive}, status=200 if alive else 503)
 
     async def readyz(_: web.Request) -> web.Response:
-        body = {"ready": follower.following, "lag": dict(follower.lag)}
-        return web.json_response(body, status=200 if follower.following else 503)
+        ready = follower.following and serves()
+        return web.json_response({"ready": ready, "lag": dict(follower.lag)}, status=200 if ready else 503)
 
     async def prometheus(_: web.Request) -> web.Response:
         body = generate_latest(view.metrics.registry)
@@ -146,7 +146,7 @@ async def _serve(settings: Settings, options: DeskOptions, until: asyncio.Event)
             host=options.host,
             port=options.port,
             ingress_url=options.ingress_url,
-            pages=health_routes(view),
+            pages=health_routes(view, lambda: server.follows),
             store=TableStore(view.database),
             queries=Queries(view.database),
         )

@@ -55,10 +55,10 @@ class AccessWriter:
         self._new_id, self._random_bytes = new_id, random_bytes
 
     async def create_token(
-        self, by: Actor, name: str, grant: Grant, expires_at: datetime | None = None, *, token: str | None = None
+        self, by: Actor, name: str, grant: Grant, expires_at: datetime | None = None
     ) -> tuple[TokenSaved, str]:
-        """Save a new token, and return it: nothing shows it again. token: one already made."""
-        id, secret = self._new_id(), token or new_token(self._random_bytes)
+        """Save a new token, and return it: nothing shows it again."""
+        id, secret = self._new_id(), new_token(self._random_bytes)
 
         def fill(change: Change) -> None:
             saved = TokenSaved(

@@ -1,7 +1,6 @@
 """Tokens and users from the terminal, on a real Kafka."""
 
 import asyncio
-import stat
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from typer.testing import CliRunner
 
 from bus.connection import KafkaConnection
 from cli.main import app
-from deploy.access import Access, first_admin_token, open_access, terminal
+from deploy.access import Access, open_access, terminal
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import committed_reader
 from deploy.kafka.topics import apply
@@ -123,21 +122,6 @@ def test_a_user_is_made_disabled_and_given_a_password(settings: Settings, tmp_pa
     for hidden in (PASSWORD, "another planted one", str(marta.password)):
         assert hidden not in listed
     assert [value for value in written(settings) if b"planted" in value] == []
-
-
-def test_the_first_administrator_s_token_is_made_once(settings: Settings, tmp_path: Path) -> None:
-    async def first() -> Path | None:
-        async with open_access(settings) as found:
-            return await first_admin_token(settings, found, wall_clock())
-
-    run("token", "create", "of an account", "--role", "admin", "--account", "main")
-    path = asyncio.run(first())
-    assert path == tmp_path / "admin.token"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    actor = access(settings).directory.find(path.read_text().strip(), wall_clock())
-    assert actor is not None
-    assert actor.grant == Grant(role=Role.ADMIN)
-    assert asyncio.run(first()) is None
 
 
 async def soon(holds: Callable[[], Awaitable[bool]]) -> None:
