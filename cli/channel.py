@@ -30,15 +30,15 @@ SecretFileOption = Annotated[
     typer.Option("--secret-file", metavar="FIELD=PATH", help="A file that holds a secret, such as auth_token=t.txt."),
 ]
 NoCheckOption = Annotated[bool, typer.Option("--no-check", help="Save without trying the credentials.")]
-OPTIONAL = ("dev_key", "dev_secret", "api_key", "api_key_secret", "messaging_service_sid", "signing_key")
 _SECRET = (*SECRETS, "dev_key")
+PROVIDER_NAMES = ", ".join(get_args(ProviderName))
 
 
 @app.command()
 def create(
     context: typer.Context,
     id: Annotated[str | None, typer.Option(help="The channel's id: letters, digits, '.', '_' and '-'.")] = None,
-    provider: Annotated[str | None, typer.Option(help="engagelab, whatsapp_cloud or twilio.")] = None,
+    provider: Annotated[str | None, typer.Option(help=f"One of {PROVIDER_NAMES}.")] = None,
     name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     number: Annotated[str | None, typer.Option(help="Its phone number, with the country code.")] = None,
     business_account_id: Annotated[str | None, typer.Option(help="The WhatsApp business account.")] = None,
@@ -61,9 +61,9 @@ def create(
     """
     client = Api(context.ensure_object(Settings), api, token_file)
     form: Json = {"account": account}
-    chosen = _asked("provider", provider, "Provider (engagelab, whatsapp_cloud, twilio)")
+    chosen = _asked("provider", provider, f"Provider ({PROVIDER_NAMES})")
     if chosen not in get_args(ProviderName):
-        raise LiveDeskError(f"There is no provider {chosen!r}.", "Choose engagelab, whatsapp_cloud or twilio.")
+        raise LiveDeskError(f"There is no provider {chosen!r}.", f"Choose one of {PROVIDER_NAMES}.")
     form |= {"provider": chosen, "id": _asked("id", id, "Id"), "name": _asked("name", name, "Name")}
     form["phone_number"] = _asked("number", number, "Phone number, with the country code")
     if business_account_id is not None:
