@@ -113,7 +113,11 @@ class Change:
         self._add(ACCOUNT_INBOX, account, event)
 
     def _add(self, topic: Topic, key: str, event: Event, settings: ChannelSettings | None = None) -> None:
-        id = f"{self.id}.{len(self.messages) + 1}"
+        # The audit's own are numbered apart, so that the others' ids do not depend on who asked.
+        mine = topic is AUDIT
+        audited = AUDIT.full_name(self.prefix)
+        before = sum((message[0] == audited) is mine for message in self.messages)
+        id = f"{self.id}.{'audit.' if mine else ''}{before + 1}"
         stamp = (None, 0) if settings is None else (settings.id, settings.revision)
         value, headers = to_kafka(topic, Record(id, SOURCE, self.time, key, event, *stamp))
         self.messages.append((topic.full_name(self.prefix), key.encode(), value, headers))
