@@ -89,6 +89,7 @@ def _cpu_clock(system: System, broker: Broker) -> CpuClock:
         {
             "broker": [broker.pid],
             "ingress": [system.ingress.pid],
+            "desk": [system.desk.pid],
             "workers": [worker.pid for worker in system.workers],
             "customers and provider": [os.getpid()],
         }

@@ -62,8 +62,8 @@ class System(Stack):
 
     @property
     def processes(self) -> list[ManagedProcess]:
-        """All but the sandbox."""
-        return [self.ingress, *self.workers]
+        """All but the sandbox. The desk writes the channels that ingress takes callbacks for."""
+        return [self.ingress, self.desk, *self.workers]
 
     @property
     def variables(self) -> dict[str, str]:
