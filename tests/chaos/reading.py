@@ -21,7 +21,7 @@ from simulation.demo.clients import Callbacks
 from simulation.sandbox.providers import LogEntry
 from streams.clock import wall_clock
 from streams.runtime.metrics import Metrics
-from streams.runtime.progress import Progress
+from streams.runtime.progress import Offsets, Progress
 from streams.runtime.settings_store import SettingsStore
 from streams.state import META, Meta, is_row_key, split_row_key
 from streams.topology import TOPOLOGY
@@ -69,8 +69,11 @@ async def _still_to_do(system: System, deadline: float) -> list[str]:
             await progress.start()
         while True:
             async with asyncio.timeout(ANSWER_S):
-                left = await _lagging(progress)
+                left, ends = await _lagging(progress)
             left = left or await _to_come(system)
+            # What came while the rows were read (a receipt under way a moment ago) is still to be worked on.
+            async with asyncio.timeout(ANSWER_S):
+                left = left or ["records that came a moment ago"] * (await progress.ends() != ends)
             if not left or asyncio.get_running_loop().time() > deadline:
                 return left
             await asyncio.sleep(LOOK_S)
@@ -101,8 +104,9 @@ async def _silent(system: System) -> list[str]:
     return silent
 
 
-async def _lagging(progress: Progress) -> list[str]:
-    """The stages that are not, and stay not, at the end of their inputs."""
+async def _lagging(progress: Progress) -> tuple[list[str], Mapping[str, Offsets]]:
+    """The stages that are not, and stay not, at the end of their inputs, and these ends."""
+    ends: Mapping[str, Offsets] = {}
     for _ in range(QUIET_LOOKS):
         # Commits first: what was committed before the ends were read covers at least what it says.
         committed, ends = await progress.committed(), await progress.ends()
@@ -112,9 +116,9 @@ async def _lagging(progress: Progress) -> list[str]:
             if (lag := sum(max(0, end - committed[stage].get(p, 0)) for p, end in partitions.items()))
         ]
         if behind:
-            return behind
+            return behind, ends
         await asyncio.sleep(LOOK_S)
-    return []
+    return [], ends
 
 
 async def _to_come(system: System) -> list[str]:
