@@ -13,7 +13,7 @@ from schemas.events.ai import AiRequested
 from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of
-from schemas.topics import AI_REQUESTS, INBOX
+from schemas.topics import AI_CALLS, AI_REQUESTS, INBOX
 
 ATTEMPTS: Final = 3
 """Asking has no effect on the customer, so that it may be repeated; but the customer waits meanwhile."""
@@ -121,7 +121,7 @@ def _settle(rows: Rows, end: AiEnd, ctx: Context) -> Decision:
 AI = Stage(
     "ai",
     input=AI_REQUESTS,
-    outputs=(INBOX,),
+    outputs=(INBOX, AI_CALLS),
     decide=decide,
     state=(Head, Queued, Tail, Seen),
     effects=(AiRequest,),

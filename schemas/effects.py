@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 
 from schemas.events.content import Attachment, Outgoing
 from schemas.events.conversation import Media, Template, file_of
@@ -183,6 +183,111 @@ class AiResult(BaseModel):
         if len(text) > MAX_ANSWER:
             raise ValueError(f"text: more than {MAX_ANSWER} characters")
         return self
+
+
+class KnowledgeRequest(EffectRequest):
+    """Find the passages that may answer a question, among the documents of a GPT agent of the channel."""
+
+    channel: str
+    agent: str
+    query: str
+
+
+class Passage(BaseModel):
+    """A part of a document. id: `{collection}/{document}/{number}`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    title: str
+    text: str
+
+
+class KnowledgeResult(BaseModel):
+    """What was found, the best first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    passages: tuple[Passage, ...] = ()
+
+
+class GptRequest(EffectRequest):
+    """Call a GPT agent's model once.
+
+    call_id: the same for each attempt at the same call. messages, tools: as POST /v1/chat/completions takes them.
+    timeout_s: the agent's.
+    """
+
+    call_id: str
+    channel: str
+    agent: str
+    messages: tuple[dict[str, JsonValue], ...]
+    tools: tuple[dict[str, JsonValue], ...] = ()
+    timeout_s: int = 60
+
+    @property
+    def ends_within_s(self) -> float:
+        """A little longer than the call, so that a log line says why it ended."""
+        return self.timeout_s + 5.0
+
+
+class GptCall(BaseModel):
+    """A tool that the model wants to be called. arguments: JSON, as the model wrote it: it may be broken."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    arguments: str
+
+
+class GptResult(BaseModel):
+    """How an attempt ended.
+
+    answered: text or calls, or neither: it said nothing. later: asking again may help; after retry_after_s seconds
+    where the service says so. failed: for good. budget: the day's is used up, nobody was asked. finish: the service's
+    finish_reason. cost_micros: millionths of the prices' currency.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Literal["answered", "later", "failed", "budget"]
+    text: str | None = None
+    calls: tuple[GptCall, ...] = ()
+    finish: str | None = None
+    model: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_micros: int = 0
+    took_ms: int = 0
+    retry_after_s: float | None = None
+
+
+class ToolRequest(EffectRequest):
+    """Call a tool of the account. call_id: Idempotency-Key: the same whenever the same call is made again."""
+
+    call_id: str
+    channel: str
+    agent: str
+    tool: str
+    arguments: dict[str, JsonValue]
+    timeout_s: int = 10
+
+    @property
+    def ends_within_s(self) -> float:
+        """A little longer than the call."""
+        return self.timeout_s + 2.0
+
+
+class ToolResult(BaseModel):
+    """How a tool's call ended. done: text is its answer, cut. refused: it was not made, or answered with an error."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Literal["done", "refused"]
+    status: int = 0
+    text: str = ""
+    took_ms: int = 0
 
 
 MediaAnswer = Literal["stored", "missing", "later", "refused"]

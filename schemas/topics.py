@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from schemas.event import Event
 from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved, UserDeleted, UserSaved
-from schemas.events.ai import AiRequested
+from schemas.events.ai import AiCallEnded, AiRequested, AiTold
 from schemas.events.assignment import (
     AssignmentDecided,
     AssignmentReleased,
@@ -78,9 +78,10 @@ from schemas.events.inbox import (
     Snooze,
     Unblock,
 )
+from schemas.events.knowledge import DocumentDeleted, DocumentSaved
 from schemas.events.media import MediaRequested
 from schemas.events.operations import DeadLettered, DeadLetterReplayed, KeyUnparked, TimersFired
-from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
+from schemas.events.people import AgentDeleted, AgentSaved, AiAgentDeleted, AiAgentSaved, PresenceChanged
 from schemas.events.receipts import (
     EchoSent,
     MessageAnomaly,
@@ -148,8 +149,8 @@ CHANNELS = Topic(
 DIRECTORY = Topic(
     "directory",
     key="kind / id",
-    writers={AgentSaved: "desk", AgentDeleted: "desk"},
-    holds="human agents, as the control API lists them",
+    writers={AgentSaved: "desk", AgentDeleted: "desk", AiAgentSaved: "desk", AiAgentDeleted: "desk"},
+    holds="human and AI agents, as the control API lists them",
     retention=None,
     compacted=True,
     partitions=1,
@@ -295,8 +296,24 @@ CSAT = Topic(
 AI_REQUESTS = Topic(
     "ai-requests",
     key="conversation key",
-    writers={AiRequested: "conversations", EffectEnded: "ai"},
-    holds="what the AI agent is asked, and the ends of ai's effects",
+    writers={AiRequested: "conversations", AiTold: "conversations", EffectEnded: "ai"},
+    holds="what the AI agent is asked and told, and the ends of ai's effects",
+)
+AI_CALLS = Topic(
+    "ai-calls",
+    key="conversation key",
+    writers={AiCallEnded: "ai"},
+    holds="each call of a GPT agent's model or tool, with tokens, cost and time",
+    retention=30 * DAY,
+)
+KNOWLEDGE = Topic(
+    "knowledge",
+    key="account / collection / document",
+    writers={DocumentSaved: "desk", DocumentDeleted: "desk"},
+    holds="the documents that GPT agents answer by, cut into passages",
+    retention=None,
+    compacted=True,
+    partitions=1,
 )
 MEDIA_REQUESTS = Topic(
     "media-requests",
@@ -362,6 +379,8 @@ TOPICS: tuple[Topic, ...] = (
     ASSIGNMENTS,
     CSAT,
     AI_REQUESTS,
+    AI_CALLS,
+    KNOWLEDGE,
     MEDIA_REQUESTS,
     OUTBOUND,
     STATUSES,

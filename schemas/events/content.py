@@ -206,3 +206,12 @@ class Outgoing(_Part):
             "quotes": self.quotes,
         }
         return tuple(kind for kind, part in held.items() if part)
+
+
+class Citation(BaseModel):
+    """A passage that an AI agent's answer rests on. id: `{collection}/{document}/{number}`; title: the document's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    title: str

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from schemas.contact import address
 from schemas.event import Event
-from schemas.events.content import Attachment, Content, Outgoing
+from schemas.events.content import Attachment, Citation, Content, Outgoing
 
 SESSION_WINDOW: Final = timedelta(hours=24)
 """For how long after the customer's last message free text may be sent (WhatsApp's rule; Meta's docs)."""
@@ -241,7 +241,8 @@ class ConversationMessageSent(ConversationEvent):
     """The provider accepted a message to the customer, or the business sent one in WhatsApp's own app.
 
     kind: reply, reaction (an agent's, which is no message of the thread), greeting, unavailable, survey, comment (asks
-    for one), ai, goodbye. in_app: in WhatsApp's own app; media: its file, then.
+    for one), ai, goodbye. in_app: in WhatsApp's own app; media: its file, then. citations: of an AI
+    agent's answer.
     """
 
     type: ClassVar[str] = "conversation.message_sent"
@@ -256,6 +257,7 @@ class ConversationMessageSent(ConversationEvent):
     content: Outgoing | None = None
     in_app: bool = False
     media: Media | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 class ConversationNoticeReceived(ConversationEvent):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import JsonValue
 
 from schemas.event import Event
-from schemas.events.content import Content, Outgoing
+from schemas.events.content import Citation, Content, Outgoing
 from schemas.events.conversation import Assignee, Media, Template
 
 
@@ -200,24 +200,41 @@ class ProposeSurvey(Event):
 
 
 class AiEnd(Event):
-    """Base: how the AI agent ended a request. Written by ai."""
+    """Base: how the AI agent ended a request. Written by ai.
+
+    also: other requests of the conversation that this is the answer to, too. labels, notes: what it adds to the
+    conversation.
+    """
 
     request_id: str
     conversation_id: str
+    also: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class AiAnswered(AiEnd):
-    """What the AI agent answers."""
+    """What the AI agent answers. citations: what it rests on. resolve: the customer said that nothing else is open."""
 
     type: ClassVar[str] = "ai.answered"
 
     text: str
+    citations: tuple[Citation, ...] = ()
+    resolve: bool = False
 
 
 class AiHandedOver(AiEnd):
-    """The AI agent wants a human to take over."""
+    """The AI agent wants a human to take over.
+
+    reason: asked_for_person, low_confidence, anger, topic, cannot_help (the model's); phrase, answers, limit, budget,
+    media, ungrounded, loop, tools (by rule). summary: for the human. text: what the customer is told.
+    """
 
     type: ClassVar[str] = "ai.handed_over"
+
+    reason: str | None = None
+    summary: str | None = None
+    text: str | None = None
 
 
 class AiFailed(AiEnd):

@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import JsonValue
+
 from schemas.event import Event
 
 PresenceState = Literal["online", "busy", "idle", "offline"]
@@ -39,4 +41,22 @@ class AgentDeleted(Event):
 
     type: ClassVar[str] = "agent.deleted"
 
+    agent: str
+
+
+class AiAgentSaved(Event):
+    """One revision of an AI agent of the account; its secrets are encrypted text. Key: `ai/{account}/{id}`."""
+
+    type: ClassVar[str] = "ai_agent.saved"
+
+    account: str
+    settings: dict[str, JsonValue]
+
+
+class AiAgentDeleted(Event):
+    """The account has it no more."""
+
+    type: ClassVar[str] = "ai_agent.deleted"
+
+    account: str
     agent: str

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from schemas.contact import canonical_number
+from schemas.settings.ai import AiAgentSettings, GptAgent, HttpAgent, agent_from_stored, agent_to_stored
 from schemas.settings.business_hours import BusinessHours
 from schemas.settings.credentials import (
     ENCRYPTED,
@@ -96,14 +97,15 @@ class Assignment(SettingsModel):
 
 
 class AiAgent(SettingsModel):
-    """An AI agent of the channel."""
+    """An AI agent of the channel, of the account's by that id. enabled: it takes new conversations."""
 
     id: Id
     name: NameOrId = ""
+    enabled: Flag = True
 
 
 class Ai(SettingsModel):
-    """The first agent answers new conversations, where it is enabled and there is one."""
+    """The first agent that is switched on answers new conversations, where it is enabled and there is one."""
 
     enabled: Flag = False
     agents: tuple[AiAgent, ...] = ()
@@ -154,12 +156,19 @@ class ChannelSettings(ChannelForm):
     Its credentials' secrets are in no dump and no repr; to_stored alone carries them, encrypted.
     state: disabled: callbacks are not found and commands are refused; deleted: so for good, and its number is free.
     webhook_rotation: how often the webhook address was replaced; webhook_previous: the one before counts, too.
+    ai_agents: those of the account that the channel lists, as they were when the revision was saved: when one changes,
+    the channel gets a new revision. One that is listed and not among them is asked at LIVEDESK_AI_URL.
     """
 
     revision: PositiveCount = 1
     state: Literal["active", "disabled", "deleted"] = "active"
     webhook_rotation: Count = 0
     webhook_previous: Flag = False
+    ai_agents: tuple[AiAgentSettings, ...] = ()
+
+    def ai_agent(self, id: str) -> GptAgent | HttpAgent | None:
+        """The settings of an AI agent of the account that the channel lists."""
+        return next((agent for agent in self.ai_agents if agent.id == id), None)
 
 
 MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous")
@@ -231,12 +240,15 @@ def taken_number(settings: ChannelSettings, others: Iterable[ChannelSettings]) -
 
 def to_stored(settings: ChannelSettings, encrypt: Callable[[str], str]) -> dict[str, object]:
     """Plain JSON data for the `channels` topic; credentials are encrypted text."""
-    return {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt)}
+    agents = [agent_to_stored(agent, encrypt) for agent in settings.ai_agents]
+    return {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt), "ai_agents": agents}
 
 
 def from_stored(data: Mapping[str, object], decrypt: Callable[[str], str]) -> ChannelSettings:
     """The inverse of to_stored. Raises InvalidSettings, and whatever decrypt raises."""
-    return _validated({**data, **decrypt_credentials(data, decrypt)})
+    stored = cast("list[dict[str, object]]", data.get("ai_agents", []))
+    agents = [agent_from_stored(agent, decrypt) for agent in stored]
+    return _validated({**data, **decrypt_credentials(data, decrypt), "ai_agents": agents})
 
 
 def _validated(data: object) -> ChannelSettings:
@@ -247,7 +259,11 @@ def _validated(data: object) -> ChannelSettings:
 
 
 def _data(settings: ChannelSettings) -> dict[str, object]:
-    return {**settings.model_dump(), **{name: getattr(settings, name) for name in ENCRYPTED}}
+    # Agents as they are: their secrets are in no dump.
+    return {
+        **settings.model_dump(exclude={"ai_agents"}),
+        **{name: getattr(settings, name) for name in (*ENCRYPTED, "ai_agents")},
+    }
 
 
 def _merged(current: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:
