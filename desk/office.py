@@ -10,6 +10,7 @@ from desk.channel_writer import ChannelWriter
 from desk.credentials import Make
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
+from desk.freshness import Freshness
 from desk.people import People
 from desk.view.queries import Queries
 from schemas.settings.channel import ChannelSettings
@@ -20,7 +21,8 @@ class Office:
     """The desk's parts.
 
     webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider. files: of
-    the media store. queries: of the view; None: this process has none. prefix: of the topics' names.
+    the media store. queries: of the view; None: this process has none; freshness: what it may not have read yet.
+    prefix: of the topics' names.
     """
 
     directory: DeskDirectory
@@ -31,6 +33,7 @@ class Office:
     call: Make
     files: DeskFiles
     queries: Queries | None
+    freshness: Freshness
     prefix: str
     clock: Callable[[], datetime]
     new_id: Callable[[], str]

@@ -24,7 +24,7 @@ TITLES: Final[Mapping[int, str]] = {
     429: "Too many requests",
     500: "Our fault",
     502: "The provider gave no usable answer",
-    503: "Not durable",
+    503: "Not possible now",
     504: "The provider can't be reached",
 }
 

@@ -9,6 +9,7 @@ from desk.api.people import PeopleRoutes
 from desk.api.reading import ReadingRoutes
 from desk.api.route import Route
 from desk.api.sessions import SessionRoutes
+from desk.api.stream import StreamRoutes, Streams
 from desk.api.tokens import TokenRoutes
 from desk.api.users import UserRoutes
 from desk.front_door import FrontDoor
@@ -16,7 +17,7 @@ from desk.office import Office
 from desk.outcomes import Outcomes
 
 
-def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Route, ...]:
+def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor, streams: Streams) -> tuple[Route, ...]:
     """Every route of the control API."""
     channels = ChannelRoutes(office)
     parts = (
@@ -29,6 +30,7 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
         ConversationRoutes(office, outcomes),
         FileRoutes(office),
         ReadingRoutes(office),
+        StreamRoutes(office, streams),
     )
     routes = tuple(route for part in parts for route in part.routes())
     return (*routes, *DocumentRoutes(routes).routes())

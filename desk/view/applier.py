@@ -10,7 +10,8 @@ from sqlalchemy import Delete, Insert, Table, and_, bindparam, delete, false, or
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk.view.database import Database, is_outage
+from desk.view.database import Database, DatabaseAway
+from desk.view.feed import begin_anew, tell
 from desk.view.rows import Row
 from desk.view.schema import FAILURE, POSITION, TEXT, VIEW, WORD, topic_of
 from desk.view.words import MAX_FORM
@@ -92,14 +93,14 @@ class Applier:
     async def apply(self, batch: Sequence[Applied], before: Mapping[Place, Read]) -> list[Failure]:
         """Write what the records led to, and that they are read. Returns those that could not be applied.
 
-        before: how far the view had read; a place that is new is not in it. Raises Superseded, the database's errors
-        where it can't be reached (desk.view.database.is_outage), and Refused after MAX_FAILURES.
+        before: how far the view had read; a place that is new is not in it. Raises Superseded, DatabaseAway, and
+        Refused after MAX_FAILURES.
         """
         try:
             await self._write(batch, before)
-        except Exception as error:
-            if is_outage(error) or isinstance(error, Superseded):
-                raise
+        except (DatabaseAway, Superseded):
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it is one record's
             return await self._apply_apart(batch, before)
         return [one.failure for one in batch if one.failure is not None]
 
@@ -110,9 +111,9 @@ class Applier:
         for one in batch:
             try:
                 await self._write([one], before)
-            except Exception as error:
-                if is_outage(error) or isinstance(error, Superseded):
-                    raise
+            except (DatabaseAway, Superseded):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's
                 if len(failures) >= MAX_FAILURES:
                     # Not from the error, which may hold the data.
                     raise Refused(type(error).__name__) from None
@@ -126,7 +127,7 @@ class Applier:
         self, reads: Mapping[Place, Read], before: Mapping[Place, Read], failures: Sequence[Failure] = ()
     ) -> None:
         """Write that there is nothing to apply up to somewhere, and what is not there to be read. Raises Superseded."""
-        async with self._database.writer.begin() as connection:
+        async with self._database.writing() as connection:
             await self._advance(connection, reads, before)
             await self._upsert(connection, [failure.row() for failure in failures])
 
@@ -135,21 +136,23 @@ class Applier:
 
         What older records made stays: they are gone.
         """
-        async with self._database.writer.begin() as connection:
+        async with self._database.writing() as connection:
             for table in VIEW:
                 await connection.execute(_made_since(table, topics[topic_of(table).name], begins))
             for place, begin in begins.items():
                 failed = and_(FAILURE.c.topic == place.topic, FAILURE.c.partition == place.partition)
                 await connection.execute(delete(FAILURE).where(failed, FAILURE.c.offset >= begin))
             await connection.execute(delete(POSITION))
+            await begin_anew(connection)
             reads = {place: Read(begin) for place, begin in begins.items()}
             await self._advance(connection, reads, {})
 
     async def _write(self, batch: Sequence[Applied], before: Mapping[Place, Read]) -> None:
         rows = [row for one in batch for row in one.rows]
-        rows += [one.failure.row() for one in batch if one.failure is not None]
-        async with self._database.writer.begin() as connection:
+        rows = merge([*rows, *(one.failure.row() for one in batch if one.failure is not None)])
+        async with self._database.writing() as connection:
             await self._advance(connection, reads_of(batch, before), before)
+            await tell(connection, rows)
             await self._upsert(connection, rows)
             words = await self._add_words(connection, rows)
         self._words = self._words | words if len(self._words) < KNOWN_WORDS else words
@@ -171,8 +174,9 @@ class Applier:
                     raise Superseded
 
     async def _upsert(self, connection: AsyncConnection, rows: Iterable[Row]) -> None:
+        """Write rows, each of which is there once."""
         shaped = defaultdict[tuple[Table, tuple[str, ...], tuple[str, ...]], list[dict[str, object]]](list)
-        for row in merge(rows):
+        for row in rows:
             shape = (row.table, tuple(row.values), tuple(row.initial))
             shaped[shape].append({**row.initial, **row.values, **row.key})
         for (table, values, initial), parameters in shaped.items():

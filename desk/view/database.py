@@ -1,11 +1,12 @@
 """The database of the view: SQLite or PostgreSQL by its URL, opened, and brought to this version's schema."""
 
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import orjson
 from alembic import command
 from alembic.config import Config
@@ -13,14 +14,26 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 READERS: Final = 4
 """Queries at a time."""
-_BUSY_MS: Final = 10_000
+_WAIT_S: Final = 10.0
+"""For a connection, and for a lock in SQLite."""
 _MIGRATING: Final = 7_240_117
 """PostgreSQL's advisory lock, so that of two processes one migrates."""
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
 
 
 class InvalidDatabase(ValueError):
@@ -46,6 +59,10 @@ def sqlite_url(file: Path) -> URL:
     return URL.create(_DRIVERS["sqlite"], database=str(file))
 
 
+class DatabaseAway(Exception):
+    """The database can't be reached, or is busy: what was asked of it is to be tried again. The message says why."""
+
+
 class Database:
     """Two engines for one database: one connection that writes, and some that only read.
 
@@ -63,11 +80,11 @@ class Database:
         # Without the parameters: an error's text may be logged.
         options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "hide_parameters": True}
         # The one that was used last has the most in its cache.
-        options["pool_use_lifo"] = True
+        options |= {"pool_use_lifo": True, "pool_timeout": _WAIT_S}
         if not self.is_sqlite:
             settings = {"application_name": "livedesk desk", "timezone": "UTC"}
             settings |= {"synchronous_commit": "off"} if writes else {"default_transaction_read_only": "on"}
-            options |= {"connect_args": {"server_settings": settings}, "pool_pre_ping": True}
+            options |= {"connect_args": {"server_settings": settings, "timeout": _WAIT_S}, "pool_pre_ping": True}
         engine = create_async_engine(self.url, json_serializer=_to_json, json_deserializer=orjson.loads, **options)
         if self.is_sqlite:
             _prepare_sqlite(engine, writes=writes)
@@ -76,9 +93,9 @@ class Database:
     async def migrate(self) -> None:
         """Bring the database to this version's schema: alembic's migrations, in one transaction.
 
-        Raises InvalidDatabase: it is of a later version.
+        Raises DatabaseAway, and InvalidDatabase: it is of a later version.
         """
-        async with self.writer.begin() as connection:
+        async with self.writing() as connection:
             if not self.is_sqlite:
                 await connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
             try:
@@ -88,9 +105,17 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for queries that belong together: in SQLite they see one state of the view."""
-        async with self.readers.begin() as connection:
-            yield connection
+        """For queries that belong together: in SQLite they see one state of the view. Raises DatabaseAway."""
+        with _outages():
+            async with self.readers.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """The connection that writes, in a transaction. Raises DatabaseAway: it may be committed or not."""
+        with _outages():
+            async with self.writer.begin() as connection:
+                yield connection
 
     async def close(self) -> None:
         """Disconnect."""
@@ -98,11 +123,28 @@ class Database:
         await self.writer.dispose()
 
 
-def is_outage(error: BaseException) -> bool:
-    """Whether the database, not what was asked of it, is the matter: to be tried again."""
+@contextmanager
+def _outages() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        cause = (error.orig or error) if isinstance(error, DBAPIError) else error
+        if _is_outage(error, cause):
+            # Only its first line: what follows may be a statement.
+            raise DatabaseAway(str(cause).partition("\n")[0] or type(cause).__name__) from error
+        raise
+
+
+def _is_outage(error: Exception, cause: BaseException) -> bool:
+    """Whether the database, not what was asked of it, is the matter."""
+    if isinstance(cause, sqlite3.Error):
+        # SQLITE_ERROR is what a wrong statement leads to.
+        return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode != sqlite3.SQLITE_ERROR
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
-    return isinstance(error, OSError | TimeoutError)
+        lost = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+        return lost or isinstance(cause.__cause__, _AWAY)
+    # asyncpg's own where it can't connect, the pool's where all connections are in use.
+    return isinstance(error, _AWAY)
 
 
 def _to_json(value: object) -> str:
@@ -116,7 +158,7 @@ def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
     def connected(connection: sqlite3.Connection, _: object) -> None:
         # The driver's own BEGIN comes too late for a reader's snapshot, and does not take the writer's lock.
         connection.isolation_level = None
-        pragmas = [f"busy_timeout={_BUSY_MS}", "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"]
+        pragmas = [f"busy_timeout={_WAIT_S * 1_000:.0f}", "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"]
         pragmas += [] if writes else ["query_only=1"]
         cursor = connection.cursor()
         for pragma in pragmas:

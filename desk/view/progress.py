@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from desk.view.applier import Place
 
@@ -22,16 +23,29 @@ class Progress:
         """Everything before these offsets is in the view. Wakes who waits."""
         if any(self._positions.get(place) != position for place, position in positions.items()):
             self._positions.update(positions)
-            self._moved.set()
-            self._moved = asyncio.Event()
+            self.wake()
 
     async def wait_until(self, topic: str, partition: int, offset: int, timeout: float) -> bool:
         """Wait until the record at an offset is in the view. timeout: seconds; False: it is not in it yet."""
-        place = Place(topic, partition)
+        return await self.reach({Place(topic, partition): offset + 1}, timeout)
+
+    async def reach(self, positions: Mapping[Place, int], timeout: float) -> bool:
+        """Wait until everything before these offsets is in the view. timeout: seconds; False: it is not yet."""
         try:
             async with asyncio.timeout(timeout):
-                while self._positions.get(place, 0) <= offset:
+                while any(self._positions.get(place, 0) < position for place, position in positions.items()):
                     await self._moved.wait()
         except TimeoutError:
             return False
         return True
+
+    async def moved(self, timeout: float) -> None:
+        """Wait until more is in the view, for so many seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._moved.wait()
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        self._moved.set()
+        self._moved = asyncio.Event()

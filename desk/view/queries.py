@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, l
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.view.database import Database
+from desk.view.feed import Changes, changes
 from desk.view.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cursor, encode_cursor, page_of
 from desk.view.rows import held_by
 from desk.view.schema import (
@@ -20,6 +21,7 @@ from desk.view.schema import (
     DEAD_LETTER,
     DECISION,
     ENTRY,
+    FILE,
     IS_HELD,
     LABEL,
     PRESENCE,
@@ -224,6 +226,18 @@ class Queries:
         shown = [column for column in DEAD_LETTER.c if column.name not in ("partition", "offset")]
         query = select(*shown).where(visible_letters(viewer), DEAD_LETTER.c.stage.is_not(None))
         return await self._page(query.where(DEAD_LETTER.c.replayed == replayed), _LETTERS, cursor, limit)
+
+    async def shows_file(self, viewer: Viewer, file: str) -> bool:
+        """Whether a file of the media store is in a conversation that the viewer may see."""
+        found = select(FILE.c.file).join(CONVERSATION, CONVERSATION.c.id == FILE.c.conversation)
+        async with self._database.reading() as connection:
+            seen = await connection.execute(found.where(FILE.c.file == file, visible(viewer)).limit(1))
+            return seen.first() is not None
+
+    async def changes(self, viewer: Viewer, since: str | None) -> Changes:
+        """What changed since an id that was answered before. None: nothing, but where to read on from."""
+        async with self._database.reading() as connection:
+            return await changes(connection, viewer, since, _SHOWN)
 
     async def refusal(self, viewer: Viewer, command: str) -> Page:
         """Why a command was refused; no item where it was not, or was about no conversation that the viewer may see."""
