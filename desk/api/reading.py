@@ -222,7 +222,7 @@ class ReadingRoutes:
         queries, position = queries_of(self._office), call.request.headers.get(HEADER)
         if position is not None:
             try:
-                read = await self._office.freshness.wait(position)
+                read = await self._office.freshness.wait(position, queries)
             except ValueError:
                 raise Problem(400, "bad_position", f"{HEADER} is what an answer to a change had there") from None
             if not read:

@@ -27,13 +27,10 @@ class Progress:
 
     async def wait_until(self, topic: str, partition: int, offset: int, timeout: float) -> bool:
         """Wait until the record at an offset is in the view. timeout: seconds; False: it is not in it yet."""
-        return await self.reach({Place(topic, partition): offset + 1}, timeout)
-
-    async def reach(self, positions: Mapping[Place, int], timeout: float) -> bool:
-        """Wait until everything before these offsets is in the view. timeout: seconds; False: it is not yet."""
+        place = Place(topic, partition)
         try:
             async with asyncio.timeout(timeout):
-                while any(self._positions.get(place, 0) < position for place, position in positions.items()):
+                while self._positions.get(place, 0) <= offset:
                     await self._moved.wait()
         except TimeoutError:
             return False

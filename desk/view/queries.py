@@ -1,7 +1,7 @@
 """What people query. Every answer holds what the viewer may see alone, and says how far the view has read."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from desk.view.applier import Place
 from desk.view.database import Database
 from desk.view.feed import Changes, changes
 from desk.view.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cursor, encode_cursor, page_of
@@ -226,6 +227,11 @@ class Queries:
         shown = [column for column in DEAD_LETTER.c if column.name not in ("partition", "offset")]
         query = select(*shown).where(visible_letters(viewer), DEAD_LETTER.c.stage.is_not(None))
         return await self._page(query.where(DEAD_LETTER.c.replayed == replayed), _LETTERS, cursor, limit)
+
+    async def positions(self) -> Mapping[Place, int]:
+        """How far the view has read: the offset of the next record of each partition."""
+        async with self._asked() as (_, position):
+            return position.positions
 
     async def shows_file(self, viewer: Viewer, file: str) -> bool:
         """Whether a file of the media store is in a conversation that the viewer may see."""
