@@ -88,6 +88,11 @@ def not_found() -> Problem:
     return Problem(404, "not_found", "there is nothing here that you may see")
 
 
+def bad_cursor() -> Problem:
+    """A page can't be found by its cursor."""
+    return Problem(422, "bad_cursor", "the cursor is none of this list's: begin without one")
+
+
 def not_valid(error: ValidationError, *, tagged: bool = False) -> Problem:
     """What pydantic found. tagged: each path starts with the tag of a union, which is no field."""
     errors = InvalidSettings.from_pydantic(error).errors

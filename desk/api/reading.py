@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, JsonValue, StringConstraints, TypeAdapter
 
 from desk.access.permissions import Actor, Permission
-from desk.api.problems import Problem, not_found
+from desk.api.problems import Problem, bad_cursor, not_found
 from desk.api.route import Answer, Call, Route
 from desk.files import is_of_uploader
 from desk.freshness import HEADER
@@ -266,7 +266,7 @@ async def _page(asked: Any) -> Answer:
     try:
         page: Page = await asked
     except InvalidCursor:
-        raise Problem(422, "bad_cursor", "the cursor is none of this list's: begin without one") from None
+        raise bad_cursor() from None
     items = tuple(_json(item) for item in page.items)
     return Answer(PageAnswer(items=items, cursor=page.cursor, as_of=_as_of(page.as_of)))
 
