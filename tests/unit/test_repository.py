@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from bus.connection import KafkaConnection
 from cli.main import app
-from deploy.kafka.config import server_properties
 from deploy.kafka.jars import megabytes, read_jar_list
 from deploy.settings import Settings
 from streams.topology import TOPOLOGY
@@ -189,16 +188,6 @@ def test_decisions_are_numbered_without_gaps() -> None:
     assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
     for number, page in enumerate(pages, 1):
         assert page.read_text().startswith(f"# {number}. ")
-
-
-def test_kafka_in_a_container_has_the_embedded_broker_s_settings() -> None:
-    kafka = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text())["services"]["kafka"]
-    embedded = server_properties(port=9092, controller_port=9093, log_dir=Path("/var/lib/kafka/data"))
-    # In the container the client's port must be open on every address; outside it is published on 127.0.0.1.
-    embedded["listeners"] = embedded["listeners"].replace("PLAINTEXT://127.0.0.1", "PLAINTEXT://")
-    assert kafka["environment"] == {f"KAFKA_{name.upper().replace('.', '_')}": v for name, v in embedded.items()}
-    assert kafka["ports"] == ["127.0.0.1:9092:9092"]
-    assert kafka["volumes"] == ["kafka-data:" + embedded["log.dirs"]]
 
 
 IMPORT_ALL = """
