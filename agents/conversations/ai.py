@@ -23,7 +23,7 @@ def end_ai_request(draft: Draft, event: AiEnd) -> Draft:
         case AiAnswered():
             return _send_answer(draft, event)
         case AiHandedOver():
-            return hand_over(draft, "ai_handed_over", "handed_over", note=AI_HANDED_OVER, detail=event.reason)
+            return hand_over(draft, "ai_handed_over", "handed_over", note=AI_HANDED_OVER)
         case AiFailed():
             return hand_over(draft, "ai_failed", "ai_failed", note=AI_FAILED)
     return draft

@@ -277,7 +277,6 @@ class Draft:
         *,
         reason: str,
         by: str | None = None,
-        detail: str | None = None,
         explanation: Mapping[str, JsonValue] | None = None,
     ) -> "Draft":
         """Change status or assignee, the only way they ever do: a new revision, published and reported."""
@@ -297,9 +296,7 @@ class Draft:
                 )
             )
         if after.status is not before.status:
-            changed = ConversationStatusChanged(
-                header=draft.header, previous=before.status, by=by, reason=reason, detail=detail
-            )
+            changed = ConversationStatusChanged(header=draft.header, previous=before.status, by=by, reason=reason)
             draft = draft.publish(changed)
         return draft.report_change()
 

@@ -48,12 +48,11 @@ def hand_over(
     request: Literal["handed_over", "ai_failed"],
     by: str | None = None,
     note: str | None = None,
-    detail: str | None = None,
 ) -> Draft:
-    """From the AI agent to humans. detail: the AI agent's reason."""
+    """From the AI agent to humans."""
     former = draft.current.assignee
     after = draft.current.model_copy(update={"status": Status.OPEN, "assignee": None})
-    draft = draft.change(after, reason=reason, by=by, detail=detail)
+    draft = draft.change(after, reason=reason, by=by)
     if note is not None:
         draft = add_note(draft, note, reason)
     return request_assignee(draft, request, former=former)

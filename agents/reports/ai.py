@@ -76,12 +76,6 @@ def held_after(held: Held | None, event: ConversationEvent, books: Books, *, wro
     return held
 
 
-def resolved_by_ai(event: ConversationStatusChanged) -> bool:
-    """Whether an AI agent resolved the conversation that it held."""
-    holder = event.header.assignee
-    return holder is not None and holder.kind == "ai" and event.by == holder.id
-
-
 def utc_day(kind: ReportKind, agent: str, measure: str, at: datetime) -> Figure:
     """A figure of an AI agent's."""
     return Figure(kind=kind, day=at.astimezone(UTC).date(), agent=agent, measure=measure)
@@ -104,10 +98,13 @@ def _resolved(held: Held, event: ConversationStatusChanged, books: Books) -> Hel
     holder = event.header.assignee
     if holder is None or holder.kind != "ai" or holder.id not in held.agents:
         return held
-    if resolved_by_ai(event):
-        outcome = "resolved_with_people" if held.people else "resolved"
-    else:
-        outcome = "resolved_automatically" if event.reason == "auto_resolved" else "resolved_by_people"
+    match event.reason:
+        case "ai_resolved":
+            outcome = "resolved_with_people" if held.people else "resolved"
+        case "auto_resolved":
+            outcome = "resolved_automatically"
+        case _:
+            outcome = "resolved_by_people"
     figure = utc_day("ai", holder.id, outcome, books.now)
     books.count(figure)
     return held.model_copy(update={"standing": (figure,)})
@@ -116,7 +113,7 @@ def _resolved(held: Held, event: ConversationStatusChanged, books: Books) -> Hel
 def _why_given(event: ConversationStatusChanged) -> str:
     match event.reason:
         case "ai_handed_over":
-            return f"handed_over:{event.detail or 'unsaid'}"
+            return f"handed_over:{event.why or 'unsaid'}"
         case "ai_failed":
             return "handed_over:failed"
     return "taken_over"

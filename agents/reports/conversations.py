@@ -1,8 +1,9 @@
 """reports-conversations: outcomes and times of conversations, and what AI agents did in them."""
 
 from datetime import datetime
+from typing import Final
 
-from agents.reports.ai import Held, held_after, resolved_by_ai, utc_day
+from agents.reports.ai import Held, held_after, utc_day
 from agents.reports.books import Books, Figure, Partial, Zones, bucket, drop_yesterdays
 from agents.stage import NOTHING, Context, Decision, Row, Rows, Stage, TimerFired
 from schemas.event import Event
@@ -121,15 +122,17 @@ def _agent_wrote(round: Round, event: ConversationMessageSent, books: Books) -> 
     return round.model_copy(update={"first_response_due": False})
 
 
+_OUTCOMES: Final = {"auto_resolved": "resolved_automatically", "ai_resolved": "resolved_by_ai"}
+
+
 def _resolved(round: Round | None, event: ConversationStatusChanged, books: Books) -> Round:
     if round is None:  # it was opened before there were reports
         round = Round(began=event.header.opened_at, first_response_due=False)
     in_hours = books.in_hours(round.began) if round.in_hours is None else round.in_hours
     kind: ReportKind = "resolution_open" if in_hours else "resolution_closed"
-    outcome = "resolved_automatically" if event.reason == "auto_resolved" else "resolved"
-    resolver = event.by
-    if resolved_by_ai(event):
-        outcome, resolver = "resolved_by_ai", None
+    outcome, resolver = _OUTCOMES.get(event.reason, "resolved"), event.by
+    if event.reason == "ai_resolved":
+        resolver = None  # nobody's, as what it answers
     today = books.day(books.now)
     standing = (
         Figure(kind="conversations", day=today, agent=resolver, measure=outcome),

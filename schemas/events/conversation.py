@@ -288,11 +288,12 @@ class ConversationRouted(ConversationEvent):
 
 
 class ConversationStatusChanged(ConversationEvent):
-    """The status moved. by: an agent's id, human or AI, or None for the customer or the pipeline.
+    """The status moved. by: an agent's id, or None for the customer or the pipeline.
 
     reason: customer_message, assigned, taken_over, handed_over (by a person), ai_handed_over, ai_failed, resolved,
-    auto_resolved, reopened, snoozed, woken, close_after, survey_answered, survey_expired. detail: of ai_handed_over and
-    ai_failed: the AI agent's reason, where it gave one.
+    ai_resolved (by: the AI agent), auto_resolved, reopened, snoozed, woken, close_after, survey_answered,
+    survey_expired. why: a GPT agent handed over or failed: its reason, as in ai.handed_over and ai.failed. told: the
+    customer was told by it that a human takes over.
     """
 
     type: ClassVar[str] = "conversation.status_changed"
@@ -300,7 +301,8 @@ class ConversationStatusChanged(ConversationEvent):
     previous: Status
     by: str | None = None
     reason: str
-    detail: str | None = None
+    why: str | None = None
+    told: bool = False
 
 
 class ConversationAssigned(ConversationEvent):

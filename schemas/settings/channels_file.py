@@ -1,6 +1,6 @@
 """The human and AI agents and the channels that an installation starts with (`livedesk up --channels FILE`)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PlainValidator, ValidationError
 
@@ -9,6 +9,8 @@ from schemas.settings.ai import AiAgentSettings, without_kind
 from schemas.settings.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors, taken_number
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import Id, NameOrId, SettingsModel
+
+BESIDE: Final = "is a list of its own, beside the channels"
 
 
 def _limit(value: object) -> object:
@@ -82,7 +84,7 @@ def parse_channels_file(data: object) -> ChannelsFile:
     errors += repeated_ids("channels[{}].id", tuple(channel.id for channel in file.channels))
     for index, channel in enumerate(file.channels):
         if channel.ai_agents:
-            errors.append(FieldError(f"channels[{index}].ai_agents", "is a list of its own, beside the channels"))
+            errors.append(FieldError(f"channels[{index}].ai_agents", BESIDE))
         errors += (
             FieldError(f"channels[{index}].{error.field}", error.message)
             for error in (*channel_errors(channel, file.directory), *taken_number(channel, file.channels[:index]))

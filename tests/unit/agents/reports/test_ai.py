@@ -40,13 +40,18 @@ class AiTalk(Talk):
         return self
 
     def given(
-        self, at: datetime, reason: str, by: str | None = None, to: Assignee | None = None, detail: str | None = None
+        self, at: datetime, reason: str, by: str | None = None, to: Assignee | None = None, why: str | None = None
     ) -> "AiTalk":
         """It leaves the AI agent."""
         self.assignee = to
-        values = {"previous": Status.AI_REPLYING, "by": by, "reason": reason, "detail": detail}
+        values = {"previous": Status.AI_REPLYING, "by": by, "reason": reason, "why": why}
         self.tell(ConversationStatusChanged.model_validate({"header": self.header(Status.OPEN), **values}), at)
         return self
+
+    def resolve_itself(self, at: datetime) -> None:
+        """The AI agent that holds it resolves it."""
+        assert self.assignee is not None
+        self.move(Status.RESOLVED, at, self.assignee.id, "ai_resolved")
 
 
 @pytest.fixture
@@ -70,7 +75,7 @@ def test_who_resolved_is_told_apart_and_who_never_answered_is_in_no_denominator(
     """X03."""
     held(reports, 1).resolve(MONDAY + minutes(5), None)
     held(reports, 2).resolve(MONDAY + minutes(5), "nadia")
-    held(reports, 3).resolve(MONDAY + minutes(5), "bot")
+    held(reports, 3).resolve_itself(MONDAY + minutes(5))
     begun = AiTalk(reports, "c4")
     begun.open(MONDAY, by="agent")
     begun.send(MONDAY, "nadia")
@@ -93,20 +98,20 @@ def test_it_is_not_alone_where_a_person_wrote(reports: Reports) -> None:
     talk = held(reports, 1)
     talk.given(MONDAY, "taken_over", "nadia", HUMAN)
     talk.send(MONDAY)
-    talk.taken(MONDAY).resolve(MONDAY, "bot")
+    talk.taken(MONDAY).resolve_itself(MONDAY)
     assert of_ai(reports) == {("bot", "held"): 1, ("bot", "taken_over"): 1, ("bot", "resolved_with_people"): 1}
     first = AiTalk(reports, "c2")
     first.open(MONDAY)
     first.write(MONDAY)
     first.send(MONDAY)
-    first.taken(MONDAY).resolve(MONDAY, "bot")
+    first.taken(MONDAY).resolve_itself(MONDAY)
     assert of_ai(reports)["bot", "resolved_with_people"] == 2
 
 
 def test_a_hand_over_counts_with_its_reason_and_the_end_is_people_s(reports: Reports) -> None:
-    held(reports, 1).given(MONDAY, "ai_handed_over", detail="anger").resolve(MONDAY, "nadia")
+    held(reports, 1).given(MONDAY, "ai_handed_over", why="anger").resolve(MONDAY, "nadia")
     held(reports, 2).given(MONDAY, "ai_handed_over")
-    held(reports, 3).given(MONDAY, "ai_failed", detail="no_answer")
+    held(reports, 3).given(MONDAY, "ai_failed", why="no_answer")
     held(reports, 4).given(MONDAY, "handed_over", by="nadia")
     held(reports, 5).given(MONDAY, "assigned", by="nadia", to=HUMAN).resolve(MONDAY, None)
     assert of_ai(reports) == {
@@ -120,10 +125,10 @@ def test_a_hand_over_counts_with_its_reason_and_the_end_is_people_s(reports: Rep
 
 def test_a_reopening_takes_the_resolution_back_and_each_agent_holds_a_conversation_once(reports: Reports) -> None:
     talk = held(reports, 1)
-    talk.resolve(MONDAY, "bot")
+    talk.resolve_itself(MONDAY)
     talk.move(Status.AI_REPLYING, MONDAY, reason="customer_message")
     assert of_ai(reports) == {("bot", "held"): 1}
-    talk.taken(MONDAY, "echo").resolve(MONDAY, "echo")
+    talk.taken(MONDAY, "echo").resolve_itself(MONDAY)
     assert of_ai(reports) == {("bot", "held"): 1, ("echo", "held"): 1, ("echo", "resolved"): 1}
 
 
@@ -152,14 +157,14 @@ def test_its_days_are_utc_s_whatever_the_channel_s_zone() -> None:
     evening = MONDAY.replace(hour=20)
     talk = held(reports, 1)
     talk.send(evening, "bot", "ai")
-    talk.resolve(evening, "bot")
+    talk.resolve_itself(evening)
     assert {day for day, _, _ in reports.of("ai")} == {DAY}
     assert {day for day, _, _ in reports.of("conversations")} == {DAY, DAY + timedelta(days=1)}
 
 
 def test_a_rating_is_of_the_agent_that_held_it_when_the_survey_was_asked(reports: Reports) -> None:
     talk = held(reports, 1)
-    talk.resolve(MONDAY, "bot")
+    talk.resolve_itself(MONDAY)
     survey = {"survey_id": "s", "resolution": 1, "asked_at": MONDAY}
 
     def tell(model: type, at: datetime, **values: object) -> None:
@@ -169,7 +174,7 @@ def test_a_rating_is_of_the_agent_that_held_it_when_the_survey_was_asked(reports
     tell(ConversationSurveySent, MONDAY)
     talk.move(Status.AI_REPLYING, MONDAY, reason="customer_message")
     tomorrow = MONDAY + timedelta(days=1)
-    talk.taken(tomorrow, "echo").resolve(tomorrow, "echo")
+    talk.taken(tomorrow, "echo").resolve_itself(tomorrow)
     tell(ConversationRated, tomorrow, rating=2, message_id="m")
     tell(ConversationRated, tomorrow, rating=5, previous=2, message_id="m")
     assert reports.of("ai_satisfaction") == {(DAY, "bot", "sent"): 1, (DAY, "bot", "rating_5"): 1}
