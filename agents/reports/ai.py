@@ -45,7 +45,7 @@ def held_after(held: Held | None, event: ConversationEvent, books: Books, *, wro
         case ConversationMessageSent(kind="ai", by=str(agent)):
             _count(books, "ai", agent, "answers")
         case ConversationMessageSent(kind="reply"):
-            return (held or Held()).model_copy(update={"people": True})
+            held = (held or Held()).model_copy(update={"people": True})
     holder = _holder(event.header)
     if holder is not None and wrote and (held is None or held.agents[-1:] != (holder,)):
         held = _holds(held or Held(), holder, books)
