@@ -24,7 +24,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 @app.callback()
 def _group() -> None:
-    """Figures: conversations, times, satisfaction, messages, AI agents."""
+    """Figures of channels, people, days and AI agents."""
 
 
 DAY: Final = ["%Y-%m-%d"]
