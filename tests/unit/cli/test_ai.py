@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import cli.ai
 from cli.main import app
@@ -30,7 +29,7 @@ class Terminal:
 
     async def __call__(self, *arguments: str, **env: str) -> Result:
         given = ["ai", "agent", *arguments]
-        return await asyncio.to_thread(CliRunner().invoke, app, given, env={**self._env, **env})
+        return await asyncio.to_thread(lambda: CliRunner().invoke(app, given, env={**self._env, **env}))
 
     async def says(self, *arguments: str, **env: str) -> str:
         result = await self(*arguments, **env)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
+from pydantic import JsonValue
 
 from providers.provider import Answer
 from schemas.events.access import AuditRecorded, Role
@@ -173,8 +174,13 @@ async def test_a_change_that_can_t_be_made_names_its_field(control: Control, cha
 
 async def test_a_change_keeps_secrets_and_takes_new_ones(control: Control) -> None:
     await control.send("POST", AGENTS, GPT)
-    (tool,) = (await control.send("GET", BOT))[1]["agent"]["tools"]  # type: ignore[index, call-overload]
-    await control.send("PATCH", BOT, {"tools": [{**tool, "timeout_s": 5}], "base_url": "http://127.0.0.1:9/v2"})
+    agent = (await control.send("GET", BOT))[1]["agent"]
+    assert isinstance(agent, dict)
+    assert isinstance(agent["tools"], list)
+    tool = agent["tools"][0]
+    assert isinstance(tool, dict)
+    assert (await control.send("PATCH", BOT, {"tools": [{**tool, "timeout_s": 5}]}))[0] == 200
+    await control.send("PATCH", BOT, {"base_url": "http://127.0.0.1:9/v2"})
     bot = control.ingress.directory.channel("desk").ai_agent("bot")
     assert bot is not None
     assert bot.kind == "gpt"
@@ -182,7 +188,7 @@ async def test_a_change_keeps_secrets_and_takes_new_ones(control: Control) -> No
     assert bot.api_key is not None
     await control.send("PATCH", BOT, {"base_url": "https://elsewhere.example/v1", "api_key": None})
     bot = control.ingress.directory.ai_agent("main", "bot")
-    assert (bot.api_key, bot.revision) == (None, 3)
+    assert (bot.api_key, bot.revision) == (None, 4)
 
 
 async def test_a_change_based_on_an_old_revision_is_refused(control: Control) -> None:
@@ -206,7 +212,8 @@ async def test_a_channel_has_its_agents_whatever_is_changed_of_it_and_by_no_othe
     await control.send("POST", "/v1/channels/desk/disable")
     await control.send("DELETE", "/v1/channels/desk/agents/irene")
     assert list(in_channel(ingress)) == ["echo", "bot"]
-    for given in ([], [GPT]):
+    refused: list[JsonValue] = [[], [GPT]]
+    for given in refused:
         assert refusal(await control.change({"ai_agents": given})) == (422, "invalid_settings", ["ai_agents"])
     form: Json = {"id": "new", "phone_number": "+34600000077", "ai": {"agents": [{"id": "echo"}]}}
     assert refusal(await control.send("POST", "/v1/channels?check=false", {**form, "ai_agents": []}))[2] == [
