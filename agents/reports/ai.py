@@ -29,31 +29,31 @@ from schemas.topics import AI_CALLS, REPORTS
 class Held(Row):
     """`ai/{conversation id}`: what AI agents have to do with a conversation, as long as its round.
 
-    agents: those that held it while its customer had written, the last one last. people: a person wrote in it.
-    standing: what its last resolution counted. surveys: the AI agents that open ones are about, by id.
+    agents: those that held it while its customer had written, the last one last. standing: what its last resolution
+    counted. surveys: the AI agents that open ones are about, by id.
     """
 
-    agents: tuple[str, ...] = ()
-    people: bool = False
+    agents: tuple[str, ...]
     standing: tuple[Figure, ...] = ()
     surveys: dict[str, str] = {}
 
 
-def held_after(held: Held | None, event: ConversationEvent, books: Books, *, wrote: bool) -> Held | None:
-    """What an event changes, counted. wrote: the customer has written: who only was written to is in no figure."""
+def held_after(held: Held | None, event: ConversationEvent, books: Books, *, wrote: bool, people: bool) -> Held | None:
+    """What an event changes, counted.
+
+    wrote: the customer has written: who only was written to is in no figure. people: a person has written to them.
+    """
+    holder = _holder(event.header)
+    if holder is not None and wrote and (held is None or held.agents[-1] != holder):
+        held = _holds(held or Held(agents=()), holder, books)
     match event:
         case ConversationMessageSent(kind="ai", by=str(agent)):
             _count(books, "ai", agent, "answers")
-        case ConversationMessageSent(kind="reply"):
-            held = (held or Held()).model_copy(update={"people": True})
-    holder = _holder(event.header)
-    if holder is not None and wrote and (held is None or held.agents[-1:] != (holder,)):
-        held = _holds(held or Held(), holder, books)
-    if held is None or not held.agents:
-        return held
+    if held is None:
+        return None
     match event:
         case ConversationStatusChanged(header=Header(status=Status.RESOLVED)):
-            return _resolved(held, event, books)
+            return _resolved(held, event, books, alone=not people)
         case ConversationStatusChanged(header=header) if header.status in LIVE and event.previous not in LIVE:
             for figure in held.standing:
                 books.count(figure, by=-1)
@@ -93,14 +93,14 @@ def _holds(held: Held, holder: str, books: Books) -> Held:
     return held.model_copy(update={"agents": (*others, holder)})
 
 
-def _resolved(held: Held, event: ConversationStatusChanged, books: Books) -> Held:
+def _resolved(held: Held, event: ConversationStatusChanged, books: Books, *, alone: bool) -> Held:
     """Counted where an AI agent holds it to the end; what was handed over or taken is counted as that."""
     holder = event.header.assignee
     if holder is None or holder.kind != "ai" or holder.id not in held.agents:
         return held
     match event.reason:
         case "ai_resolved":
-            outcome = "resolved_with_people" if held.people else "resolved"
+            outcome = "resolved" if alone else "resolved_with_people"
         case "auto_resolved":
             outcome = "resolved_automatically"
         case _:

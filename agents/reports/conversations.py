@@ -29,7 +29,8 @@ class Round(Row):
     A final one that is reopened begins another round, as a new conversation would. first_message_at: the customer's.
     first_response_due: an agent's next message is the first response. standing: what the last resolution and the
     closing counted, to be taken back when it is reopened; resolver: who is credited with them. surveys: open ones.
-    reopened_at: since then its first response is waited for anew, as it was resolved without one.
+    reopened_at: since then its first response is waited for anew, as it was resolved without one. people: a person
+    wrote to the customer.
     """
 
     began: datetime
@@ -41,6 +42,7 @@ class Round(Row):
     closed: bool = False
     surveys: int = 0
     reopened_at: datetime | None = None
+    people: bool = False
 
 
 def decide_conversations(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
@@ -70,7 +72,7 @@ def _of_ai(
     round = after or before
     if round is None:
         return {}
-    then = held_after(held, event, books, wrote=round.first_message_at is not None)
+    then = held_after(held, event, books, wrote=round.first_message_at is not None, people=round.people)
     then = None if after is None else then
     return {} if then == held else {name: then}
 
@@ -90,7 +92,7 @@ def _after(before: Round | None, event: ConversationEvent, books: Books) -> Roun
     match event:
         case ConversationMessageReceived(treatment="ordinary", at=at):
             return _customer_wrote(before, at, books)
-        case ConversationMessageSent(kind="reply" | "ai") if before.first_response_due:
+        case ConversationMessageSent(kind="reply" | "ai"):
             return _agent_wrote(before, event, books)
         case ConversationSurveyRequested():
             return before.model_copy(update={"surveys": before.surveys + 1})
@@ -112,14 +114,15 @@ def _customer_wrote(round: Round, at: datetime, books: Books) -> Round:
 
 
 def _agent_wrote(round: Round, event: ConversationMessageSent, books: Books) -> Round:
-    if round.first_message_at is not None:
+    if round.first_response_due and round.first_message_at is not None:
         took = bucket(event.at - max(round.first_message_at, round.reopened_at or round.first_message_at))
         kind: ReportKind = "first_response_open" if round.in_hours else "first_response_closed"
         agent = event.by if event.kind == "reply" else None
         if event.kind == "ai" and event.by is not None:
             books.count(utc_day("ai_first_response", event.by, took, event.at))
         books.count(Figure(kind=kind, day=books.day(event.at), agent=agent, measure=took))
-    return round.model_copy(update={"first_response_due": False})
+    people = round.people or event.kind == "reply"
+    return round.model_copy(update={"first_response_due": False, "people": people})
 
 
 _OUTCOMES: Final = {"auto_resolved": "resolved_automatically", "ai_resolved": "resolved_by_ai"}

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from agents.reports.ai import REPORTS_AI, Held
-from agents.reports.conversations import REPORTS_CONVERSATIONS
+from agents.reports.conversations import REPORTS_CONVERSATIONS, Round
+from agents.stage import SHARED_ROWS
 from schemas.events.ai import AiCallEnded
 from schemas.events.conversation import (
     Assignee,
@@ -19,7 +20,7 @@ from schemas.events.conversation import (
     Status,
 )
 from schemas.events.reports import bucket_of
-from tests.support.reports import DAY, KEY, MONDAY, Reports, Talk, channel, minutes
+from tests.support.reports import DAY, MONDAY, Reports, Talk, channel, minutes
 
 BOT = Assignee(kind="ai", id="bot")
 HUMAN = Assignee(kind="human", id="nadia")
@@ -181,14 +182,14 @@ def test_a_rating_is_of_the_agent_that_held_it_when_the_survey_was_asked(reports
     talk.close(tomorrow)
     tell(ConversationSurveyEnded, tomorrow, outcome="failed", was_sent=True)
     assert reports.of("ai_satisfaction") == {(DAY, "bot", "rating_5"): 1}
-    assert reports.benches[0].row(KEY, "ai/c1", Held) is None
+    assert reports.benches[0].row(SHARED_ROWS, "ai/c1", Held) is None
 
 
 def test_a_conversation_of_people_alone_keeps_no_row_and_counts_nothing(reports: Reports) -> None:
-    talk = Talk(reports).open(MONDAY).write(MONDAY).resolve(MONDAY)
+    Talk(reports).open(MONDAY).write(MONDAY).send(MONDAY).resolve(MONDAY)
     assert reports.of("ai") == {}
-    assert [name for name in reports.benches[0].row_names("0") if name.startswith("ai/")] == []
-    talk.close(MONDAY)
+    assert reports.benches[0].row(SHARED_ROWS, "ai/c1", Held) is None
+    assert reports.benches[0].row(SHARED_ROWS, "round/c1", Round) is not None
 
 
 def call(**values: object) -> AiCallEnded:
