@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "dead-letters",
     "channel",
     "agent",
+    "ai",
     "hours",
     "token",
     "user",

@@ -8,34 +8,50 @@ from datetime import date, timedelta
 from typing import Final, Literal
 
 from deploy.kafka.committed import CommittedReader
-from schemas.events.reports import ReportKind, ReportUpdated, value_of
+from schemas.events.reports import AI_KINDS, ReportKind, ReportUpdated, value_of
 from schemas.record import decode
 from schemas.topics import REPORTS
 
-By = Literal["channel", "agent", "day"]
-"""What the figures are grouped by."""
+By = Literal["channel", "agent", "ai-agent", "day"]
+"""What the figures are grouped by. Those of people and of AI agents are apart, whose ids may be the same."""
 
 NOBODY: Final = "-"
 """In place of an agent's id: nobody is credited."""
 
-OUTCOMES: Final = ("opened", "resolved", "resolved_automatically", "reopened", "closed")
+OUTCOMES: Final = ("opened", "resolved", "resolved_by_ai", "resolved_automatically", "reopened", "closed")
+AI_OUTCOMES: Final = (
+    "held",
+    "resolved",
+    "resolved_with_people",
+    "resolved_automatically",
+    "resolved_by_people",
+    "handed_over",
+    "taken_over",
+)
+CALLS: Final = ("model_calls", "tool_calls", "tokens_in", "tokens_out", "cost_micros")
+_HANDED_OVER: Final = "handed_over:"
 RATINGS: Final = (1, 2, 3, 4, 5)
 SATISFIED: Final = frozenset({4, 5})
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which partials count. first, last: days, both included. agent: NOBODY: what nobody is credited with."""
+    """Which partials count. first, last: days, both included. agent: NOBODY: what nobody is credited with.
+
+    agent leaves out what AI agents did, ai_agent all else.
+    """
 
     channel: str | None = None
     agent: str | None = None
+    ai_agent: str | None = None
     first: date | None = None
     last: date | None = None
 
     def takes(self, partial: ReportUpdated) -> bool:
         return (
             self.channel in (None, partial.channel)
-            and self.agent in (None, partial.agent or NOBODY)
+            and (self.agent is None or (self.agent == (partial.agent or NOBODY) and partial.kind not in AI_KINDS))
+            and (self.ai_agent is None or (self.ai_agent == partial.agent and partial.kind in AI_KINDS))
             and (self.first is None or self.first <= partial.day)
             and (self.last is None or partial.day <= self.last)
         )
@@ -73,6 +89,40 @@ class Figures:
     def outcome(self, measure: str) -> int:
         """Of OUTCOMES."""
         return self._of("conversations").get(measure, 0)
+
+    def ai(self, measure: str) -> int:
+        """Of AI_OUTCOMES, and `answers`."""
+        return sum(self.handed_over.values()) if measure == "handed_over" else self._of("ai").get(measure, 0)
+
+    @property
+    def resolved_by_ai_alone_pct(self) -> float | None:
+        """Resolved by AI agents alone among the conversations that they held; None where they held none."""
+        return _percent(self.ai("resolved"), self.ai("held")) if self.ai("held") else None
+
+    @property
+    def handed_over(self) -> Mapping[str, int]:
+        """Why AI agents handed over, and how often."""
+        counts = self._of("ai").items()
+        return {name.removeprefix(_HANDED_OVER): number for name, number in counts if name.startswith(_HANDED_OVER)}
+
+    @property
+    def of_ai(self) -> "Figures":
+        """Satisfaction alone, of the conversations that AI agents held."""
+        return Figures({"satisfaction": self._of("ai_satisfaction")})
+
+    def calls(self, measure: str) -> int:
+        """Of CALLS."""
+        return self._of("ai_calls").get(measure, 0)
+
+    @property
+    def has_ai(self) -> bool:
+        """Whether anything is counted that AI agents did."""
+        return any(kind in AI_KINDS and counts for kind, counts in self.counts.items())
+
+    @property
+    def has_more(self) -> bool:
+        """Whether anything else is counted."""
+        return any(kind not in AI_KINDS and counts for kind, counts in self.counts.items())
 
     @property
     def surveys_sent(self) -> int:
@@ -132,7 +182,8 @@ def summed(
     """
     sums: defaultdict[str, defaultdict[ReportKind, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for partial in dict(partials).values():
-        if only is None or only.takes(partial):
+        apart = (by == "agent" and partial.kind in AI_KINDS) or (by == "ai-agent" and partial.kind not in AI_KINDS)
+        if not apart and (only is None or only.takes(partial)):
             sums[_group(partial, by)][partial.kind].update(partial.counts)
     return {
         group: Figures({kind: {m: n for m, n in counts.items() if n} for kind, counts in sums[group].items()})
@@ -144,7 +195,7 @@ def _group(partial: ReportUpdated, by: By) -> str:
     match by:
         case "channel":
             return partial.channel
-        case "agent":
+        case "agent" | "ai-agent":
             return partial.agent or NOBODY
         case "day":
             return partial.day.isoformat()

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from bus.publisher import Publish
 from desk.access.permissions import Actor
+from desk.ai_agents import AiAgents
+from desk.ai_services import Reach
 from desk.channel_writer import ChannelWriter
 from desk.credentials import Make
 from desk.directory import DeskDirectory
@@ -19,16 +21,19 @@ from schemas.settings.channel import ChannelSettings
 class Office:
     """The desk's parts.
 
-    webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider. files: of
-    the media store. queries: of the view; None: this process has none. prefix: of the topics' names.
+    webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider; reach: to
+    an AI agent's service. files: of the media store. queries: of the view; None: this process has none. prefix: of the
+    topics' names.
     """
 
     directory: DeskDirectory
     writer: ChannelWriter
     people: People
+    ai_agents: AiAgents
     publisher: Publish
     webhook_url: Callable[[ChannelSettings], str]
     call: Make
+    reach: Reach
     files: DeskFiles
     queries: Queries | None
     prefix: str

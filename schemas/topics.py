@@ -344,7 +344,7 @@ STATUSES = Topic(
 REPORTS = Topic(
     "reports",
     key="report key / partition / UTC day of counting",
-    writers={ReportUpdated: "reports-conversations, reports-csat, reports-statuses"},
+    writers={ReportUpdated: "reports-conversations, reports-csat, reports-statuses, reports-ai"},
     holds="partial sums of the figures, to be summed by whoever reads them",
     retention=None,
     compacted=True,

@@ -24,6 +24,7 @@ from deploy.settings import Settings
 from desk.access.directory import AccessDirectory
 from desk.access.passwords import Passwords
 from desk.access.store import AccessStore, MemoryStore
+from desk.ai_agents import AiAgents
 from desk.api.app import build_api
 from desk.api.callers import Callers
 from desk.api.table import all_routes
@@ -160,9 +161,11 @@ class ControlServer:
             directory=self._directory,
             writer=self._writer,
             people=People(self._directory, journal, publisher, journal.new_change),
+            ai_agents=AiAgents(self._directory, journal),
             publisher=publisher,
             webhook_url=self.webhook_url,
             call=partial(self._call, HttpTransport(session)),
+            reach=partial(_reach, HttpTransport(session)),
             files=DeskFiles(
                 store,
                 FileServer(store, self._secrets.media_links, self._clock),
@@ -218,10 +221,14 @@ class ControlServer:
 
     async def _call(self, transport: HttpTransport, settings: ChannelSettings, call: Call) -> Answer | None:
         name = f"{settings.provider}/{call.service}" if call.service else settings.provider
-        try:
-            return await transport(self._settings.provider_urls[name], call, CHECK_S)
-        except (NotSent, NoAnswer):
-            return None
+        return await _reach(transport, self._settings.provider_urls[name], call)
+
+
+async def _reach(transport: HttpTransport, base_url: str, call: Call) -> Answer | None:
+    try:
+        return await transport(base_url, call, CHECK_S)
+    except (NotSent, NoAnswer):
+        return None
 
 
 async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:

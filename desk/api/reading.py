@@ -139,6 +139,7 @@ class ReadingRoutes:
             _get(one, "A conversation with its surveys.", self.show_conversation, ItemAnswer),
             _get(f"{one}/thread", "Its messages, notes and notices, newest first.", self.show_thread, page, PageQuery),
             _get(f"{one}/explanation", "Why it was assigned as it was.", self.explain, page, PageQuery),
+            _get(f"{one}/ai-calls", "What its AI agents' calls came to.", self.list_ai_calls, page, PageQuery),
             Route("GET", "/v1/commands/{id}", read, "Why a command was refused.", self.show_refusal, ItemAnswer),
         )
 
@@ -198,6 +199,13 @@ class ReadingRoutes:
         await self._must_see(queries, viewer, call)
         id = call.path["conversation"]
         return await _page(queries.explanation(viewer, id, cursor=call.query.cursor, limit=call.query.limit))
+
+    async def list_ai_calls(self, call: Call[None]) -> Answer:
+        """In order."""
+        queries, viewer = self._asked(call)
+        await self._must_see(queries, viewer, call)
+        id = call.path["conversation"]
+        return await _page(queries.ai_calls(viewer, id, cursor=call.query.cursor, limit=call.query.limit))
 
     async def show_refusal(self, call: Call[None]) -> Answer:
         """Of a command that was answered before it was decided."""

@@ -1,5 +1,6 @@
 """The table of routes."""
 
+from desk.api.ai_agents import AiAgentRoutes
 from desk.api.channels import ChannelRoutes
 from desk.api.conversations import ConversationRoutes
 from desk.api.document import DocumentRoutes
@@ -26,6 +27,7 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
         UserRoutes(door, office.directory),
         channels,
         PeopleRoutes(office, channels),
+        AiAgentRoutes(office),
         ConversationRoutes(office, outcomes),
         FileRoutes(office),
         ReadingRoutes(office),

@@ -12,6 +12,7 @@ from desk.view.conversations import project_conversation, project_refusal
 from desk.view.rows import Logged, Row, Values, held_by, origin
 from desk.view.schema import (
     AGENT,
+    AI_CALL,
     CHANNEL,
     DEAD_LETTER,
     DECISION,
@@ -23,6 +24,7 @@ from desk.view.schema import (
     SURVEY,
 )
 from schemas.event import Event
+from schemas.events.ai import AiCallEnded
 from schemas.events.assignment import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from schemas.events.callbacks import NotificationReceived
 from schemas.events.channels import ChannelSaved
@@ -40,6 +42,8 @@ from schemas.topics import ACCOUNT_INBOX, DIRECTORY
 _NOT_PRESENT: Final[Values] = MappingProxyType(
     {"chosen": None, "chosen_at": None, "heartbeat": None, "heartbeat_at": None}
 )
+# Secrets, if encrypted: an AI agent's settings hold some, too.
+_KEPT_FROM_VIEW: Final = frozenset({*ENCRYPTED, "ai_agents"})
 _PRESENCE: Final = frozenset({PresenceChanged.type, AgentDeleted.type})
 
 TYPES: Final[Mapping[str, dict[str, type[Event]]]] = {
@@ -64,6 +68,8 @@ def _project(logged: Logged) -> Iterator[Row]:
             yield _receipt(event, logged)
         case AssignmentDecided() | AssignmentWaiting() | AssignmentReleased() as event:
             yield _decision(event, logged)
+        case AiCallEnded() as event:
+            yield _ai_call(event, logged)
         case CsatEvent() | SurveySkipped() as event:
             yield _survey(event, logged)
         case ReportUpdated() as event:
@@ -109,6 +115,12 @@ def _decision(event: AssignmentDecided | AssignmentWaiting | AssignmentReleased,
     return Row(DECISION, {"conversation": event.conversation_id, "offset": logged.offset}, values)
 
 
+def _ai_call(event: AiCallEnded, logged: Logged) -> Row:
+    values = event.model_dump(exclude={"conversation_id", "request_id", "message_id"})
+    values |= {"request": event.request_id, "message": event.message_id, "partition": logged.partition}
+    return Row(AI_CALL, {"conversation": event.conversation_id, "offset": logged.offset}, values)
+
+
 def _survey(event: CsatEvent | SurveySkipped, logged: Logged) -> Row:
     values: dict[str, object] = {
         "conversation": event.conversation_id,
@@ -140,7 +152,7 @@ def _channel(settings: Mapping[str, object], logged: Logged) -> Row:
         "name": settings.get("name") or settings["id"],
         "provider": settings.get("provider", "engagelab"),
         "phone_number": settings["phone_number"],
-        "settings": {name: value for name, value in settings.items() if name not in ENCRYPTED},
+        "settings": {name: value for name, value in settings.items() if name not in _KEPT_FROM_VIEW},
         "saved_at": logged.record.time,
     }
     return Row(CHANNEL, {"id": settings["id"]}, values | origin(logged))

@@ -15,6 +15,7 @@ from desk.view.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cur
 from desk.view.rows import held_by
 from desk.view.schema import (
     AGENT,
+    AI_CALL,
     CHANNEL,
     CONVERSATION,
     DEAD_LETTER,
@@ -48,6 +49,7 @@ _QUEUE: Final = Order((CONVERSATION.c.unassigned_since, CONVERSATION.c.id), desc
 _LABELLED: Final = Order((LABEL.c.active_at, LABEL.c.conversation))
 _THREAD: Final = Order((ENTRY.c.at, ENTRY.c.offset))
 _DECISIONS: Final = Order((DECISION.c.offset,), descending=False)
+_CALLS: Final = Order((AI_CALL.c.offset,), descending=False)
 _LETTERS: Final = Order((DEAD_LETTER.c.at, DEAD_LETTER.c.id))
 
 
@@ -163,6 +165,10 @@ class Queries:
     async def explanation(self, viewer: Viewer, id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """Assignment's decisions about a conversation, in order."""
         return await self._page(_of_conversation(DECISION, viewer, id), _DECISIONS, cursor, limit)
+
+    async def ai_calls(self, viewer: Viewer, id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
+        """The calls for a conversation's AI agents, in order: of models and tools, and what they came to."""
+        return await self._page(_of_conversation(AI_CALL, viewer, id), _CALLS, cursor, limit)
 
     async def queue(self, viewer: Viewer, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """Open conversations that nobody has, those first that have waited longest for somebody."""

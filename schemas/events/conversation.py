@@ -291,7 +291,9 @@ class ConversationStatusChanged(ConversationEvent):
     """The status moved. by: an agent's id, or None for the customer or the pipeline.
 
     reason: customer_message, assigned, taken_over, handed_over (by a person), ai_handed_over, ai_failed, resolved,
-    auto_resolved, reopened, snoozed, woken, close_after, survey_answered, survey_expired.
+    ai_resolved (by: the AI agent), auto_resolved, reopened, snoozed, woken, close_after, survey_answered,
+    survey_expired. why: a GPT agent handed over or failed: its reason, as in ai.handed_over and ai.failed. told: the
+    customer was told by it that a human takes over.
     """
 
     type: ClassVar[str] = "conversation.status_changed"
@@ -299,6 +301,8 @@ class ConversationStatusChanged(ConversationEvent):
     previous: Status
     by: str | None = None
     reason: str
+    why: str | None = None
+    told: bool = False
 
 
 class ConversationAssigned(ConversationEvent):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Final, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
@@ -21,7 +21,7 @@ from schemas.settings.duration import Duration, PositiveDuration
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.routing import RoutingRule
-from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Template, Text
+from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Template, Text, merged
 
 DEFAULT_ACCOUNT = "main"
 
@@ -153,7 +153,8 @@ class ChannelForm(Credentials):
 class ChannelSettings(ChannelForm):
     """One revision of a channel's settings. The webhook token is not among them.
 
-    Its credentials' secrets are in no dump and no repr; to_stored alone carries them, encrypted.
+    Its credentials' secrets are in no dump and no repr, its AI agents in no dump; to_stored alone carries them, with
+    secrets encrypted.
     state: disabled: callbacks are not found and commands are refused; deleted: so for good, and its number is free.
     webhook_rotation: how often the webhook address was replaced; webhook_previous: the one before counts, too.
     ai_agents: those of the account that the channel lists, as they were when the revision was saved: when one changes,
@@ -164,14 +165,20 @@ class ChannelSettings(ChannelForm):
     state: Literal["active", "disabled", "deleted"] = "active"
     webhook_rotation: Count = 0
     webhook_previous: Flag = False
-    ai_agents: tuple[AiAgentSettings, ...] = ()
+    ai_agents: tuple[AiAgentSettings, ...] = Field(default=(), exclude=True)
 
     def ai_agent(self, id: str) -> GptAgent | HttpAgent | None:
         """The settings of an AI agent of the account that the channel lists."""
         return next((agent for agent in self.ai_agents if agent.id == id), None)
 
+    def with_agents_of(self, account: Iterable[GptAgent | HttpAgent]) -> Self:
+        """The same, with those of the account's AI agents that it lists, as they are now."""
+        known = {agent.id: agent for agent in account}
+        listed = tuple(known[agent.id] for agent in self.ai.agents if agent.id in known)
+        return self.model_copy(update={"ai_agents": listed})
 
-MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous")
+
+MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous", "ai_agents")
 """Fields that have a way of their own to be changed."""
 
 
@@ -200,7 +207,7 @@ def apply_change(settings: ChannelSettings, change: Mapping[str, object]) -> Cha
     )
     if fixed:
         raise InvalidSettings(fixed)
-    return parse_channel(_merged(current, change) | {"revision": settings.revision + 1})
+    return parse_channel(merged(current, change) | {"revision": settings.revision + 1})
 
 
 def check_channel(
@@ -259,19 +266,7 @@ def _validated(data: object) -> ChannelSettings:
 
 
 def _data(settings: ChannelSettings) -> dict[str, object]:
-    # Agents as they are: their secrets are in no dump.
-    return {
-        **settings.model_dump(exclude={"ai_agents"}),
-        **{name: getattr(settings, name) for name in (*ENCRYPTED, "ai_agents")},
-    }
-
-
-def _merged(current: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:
-    merged = dict(current)
-    for key, value in change.items():
-        old = current.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
+    return {**settings.model_dump(), **{name: getattr(settings, name) for name in (*ENCRYPTED, "ai_agents")}}
 
 
 def _contradictions(settings: ChannelSettings) -> Iterator[FieldError]:

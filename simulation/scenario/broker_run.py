@@ -184,7 +184,7 @@ class BrokerWorld:
         bench.worker.rewind()
         bench.next_id = world._ids
         channels = tuple(channel.settings for channel in scenario.channels)
-        await bench.control.save(ChannelsFile(agents=scenario.agents, channels=channels))
+        await bench.control.save(ChannelsFile(agents=scenario.agents, ai_agents=scenario.ai_agents, channels=channels))
         await bench.ingress.caught_up()
         return world
 

@@ -81,7 +81,9 @@ class DriverWorld:
         """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario)
         channels = tuple(channel.settings for channel in scenario.channels)
-        await world._writer.save_file(ChannelsFile(agents=scenario.agents, channels=channels))
+        await world._writer.save_file(
+            ChannelsFile(agents=scenario.agents, ai_agents=scenario.ai_agents, channels=channels)
+        )
         return world
 
     async def advance(self, to: datetime) -> None:

@@ -16,6 +16,7 @@ from desk.access.directory import AccessDirectory
 from desk.access.oidc import OidcClient
 from desk.access.store import MemoryStore
 from desk.access.tokens import new_token, token_hash
+from desk.ai_agents import AiAgents
 from desk.api.app import build_api
 from desk.api.callers import Callers
 from desk.api.table import all_routes
@@ -109,6 +110,7 @@ class Ingress:
         self.outcomes = Outcomes()
         self.answers: list[Answer | None] = []
         self.calls: list[Call] = []
+        self.reached: list[tuple[str, Call]] = []
         ids = (f"id-{number}" for number in count(1))
 
         def new_id() -> str:
@@ -116,6 +118,7 @@ class Ingress:
 
         self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), self.now, scramble)
         self.writer = ChannelWriter(self.directory, self)
+        self.ai_agents = AiAgents(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.new_change)
         media = FileServer(self.store, self.links, lambda: self.now)
         files = DeskFiles(self.store, media, lambda: uuid4().hex, public=public_url is not None, max_bytes=MAX_FILE)
@@ -136,9 +139,11 @@ class Ingress:
             directory=self.directory,
             writer=self.writer,
             people=self.people,
+            ai_agents=self.ai_agents,
             publisher=self.kafka,
             webhook_url=lambda settings: self.url + self._path(settings),
             call=self._call,
+            reach=self._reach,
             files=files,
             queries=queries,
             prefix="t.",
@@ -168,6 +173,11 @@ class Ingress:
     async def _call(self, _settings: ChannelSettings, call: Call) -> Answer | None:
         """The provider, which gives the answers that it was told."""
         self.calls.append(call)
+        return self.answers.pop(0)
+
+    async def _reach(self, base_url: str, call: Call) -> Answer | None:
+        """An AI agent's service, which gives the answers that it was told."""
+        self.reached.append((base_url, call))
         return self.answers.pop(0)
 
     def token(self, role: Role = Role.ADMIN, **grant: object) -> str:

@@ -140,6 +140,7 @@ async def test_a_thread_is_shown_with_notes_the_newest_first(control: Control) -
     texts = await ids(control, f"{ALL}/c1/thread", "text")
     assert texts == ["llama", "Hola", "¿Dónde está mi pedido?", None]  # that it was opened
     assert await ids(control, f"{ALL}/c1/explanation") == []
+    assert await ids(control, f"{ALL}/c1/ai-calls") == []
 
 
 async def test_messages_are_found_by_words_without_regard_to_accents(control: Control) -> None:
@@ -152,7 +153,14 @@ async def test_an_agent_sees_what_is_theirs_and_what_is_not_is_missing(control: 
     assert await ids(control, ALL) == ["c1"]
     assert await ids(control, "/v1/accounts/main/search?text=factura") == []
     missing = await control.send("GET", f"{ALL}/none")
-    for path in (f"{ALL}/c2", f"{ALL}/c2/thread", f"{ALL}/c2/explanation", f"{ALL}/c4", "/v1/commands/r1"):
+    for path in (
+        f"{ALL}/c2",
+        f"{ALL}/c2/thread",
+        f"{ALL}/c2/explanation",
+        f"{ALL}/c2/ai-calls",
+        f"{ALL}/c4",
+        "/v1/commands/r1",
+    ):
         assert await control.send("GET", path) == missing
     _, counted = await control.send("GET", "/v1/accounts/main/conversations-count")
     assert counted["number"] == 1

@@ -17,6 +17,7 @@ from desk.view.pages import InvalidCursor, Page
 from desk.view.queries import Counted, Filter, Queries
 from desk.view.visibility import Viewer
 from schemas.event import Event
+from schemas.events.ai import AiCallEnded
 from schemas.events.assignment import AssignmentWaiting
 from schemas.events.channels import ChannelSaved
 from schemas.events.content import Content, Reaction
@@ -173,6 +174,10 @@ def _of(one: Made) -> Iterator[tuple[str, Event]]:
     yield "assignments", AssignmentWaiting(conversation_id=one.id, revision=1, explanation={"because": "no_agents"})
     of = {"survey_id": f"s-{one.id}", "conversation_id": one.id, "channel": one.channel, "contact": one.contact}
     yield "csat", SurveyRequested(**of, resolution=1, asked_at=START)
+    call = AiCallEnded(
+        request_id="r", conversation_id=one.id, agent="bot", call="model", name="m", outcome="answered", at=START
+    )
+    yield "ai-calls", call
     yield "dead-letters", DeadLettered(reason="x", stage="intake", topic="webhooks", body="")
     yield (
         "conversations",
@@ -271,6 +276,7 @@ def test_no_answer_holds_what_the_viewer_may_not_see(
     assert asked.ids(asked.run(queries.conversation(viewer, one.id))) == [one.id] * seen
     assert len(asked.run(queries.thread(viewer, one.id)).items) == 4 * seen
     assert len(asked.run(queries.explanation(viewer, one.id)).items) == seen
+    assert len(asked.run(queries.ai_calls(viewer, one.id)).items) == seen
     assert len(asked.run(queries.refusal(viewer, f"command-{one.id}")).items) == seen
     theirs = [made for made in MADE if may_see(viewer, made)]
     in_queue = [
