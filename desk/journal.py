@@ -16,7 +16,7 @@ from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged, Pre
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings, to_stored
 from schemas.settings.channels_file import Agent
-from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, RECONCILIATIONS, Topic
 
 SOURCE = "/livedesk/desk"
 
@@ -54,7 +54,9 @@ class Change:
         left = tuple(agent for agent in members if agent not in settings.human_agents)
         saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})
         self._add(CHANNELS, f"{settings.id}/{settings.revision}", saved, settings)
-        self._add(ACCOUNT_INBOX, settings.account, ChannelChanged(channel=settings.id, left=left), settings)
+        changed = ChannelChanged(channel=settings.id, left=left)
+        self._add(ACCOUNT_INBOX, settings.account, changed, settings)
+        self._add(RECONCILIATIONS, settings.id, changed, settings)
         self._audit_by(f"channels/{settings.id}", before, settings, settings.account)
 
     def save_agent(self, account: str, agent: Agent, before: Agent | None = None) -> None:

@@ -8,6 +8,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from pydantic import JsonValue
 
 from schemas.effects import (
+    ListRequest,
+    ListResult,
     MediaResult,
     SendAnswer,
     SendRequest,
@@ -341,6 +343,16 @@ class Settling(NamedTuple):
     read: Callable[[SettleRequest, Answer], SettleResult]
 
 
+class Listing(NamedTuple):
+    """How customers' messages are found whose callback never came. plan: None: they can't be asked for now.
+
+    A found message's body is read as a callback's.
+    """
+
+    plan: Callable[[ListRequest, ChannelSettings], Call | None]
+    read: Callable[[ListRequest, Answer], ListResult]
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """A GET of a customer's file or, with is_lookup, of what says where it is.
@@ -400,7 +412,8 @@ class Provider:
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
     was taken. classify: what an error code in a receipt means. plan_templates, read_templates: the call that lists the
     account's templates from a cursor on, and the page in its answer, or why there is none. one_language: a template's
-    name says its language, too. settling: None: it can't be asked what it took. plan_signal: the call that shows that a
+    name says its language, too. settling: None: it can't be asked what it took. listing: None: it has no list of what
+    customers wrote. plan_signal: the call that shows that a
     message was read; None: it has none.
     fetching: None: customers' files can't be fetched. media: the kinds of files that can be sent. uploading: None: the
     provider fetches them from a link.
@@ -423,6 +436,7 @@ class Provider:
     set_up: Callable[[ChannelSettings, str], SetUp]
     one_language: bool = False
     settling: Settling | None = None
+    listing: Listing | None = None
     plan_signal: Callable[[SignalRequest, ChannelSettings], Call | None] = lambda _request, _settings: None
     sends: frozenset[Sendable] = frozenset()
     methods: tuple[str, ...] = ("POST",)

@@ -118,6 +118,42 @@ class SettleResult(BaseModel):
     provider_message_id: str | None = None
 
 
+class FoundMessage(BaseModel):
+    """A customer's message on the provider's list. body: what its callback would have held.
+
+    files: how many it has that the body does not name yet.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    body: str
+    files: int = 0
+
+
+class ListRequest(EffectRequest):
+    """List customers' messages to the channel's number, once: one page of those sent from since to until.
+
+    cursor: of a page after the first. message: in place of a page, name the files of this one.
+    """
+
+    channel: str
+    since: datetime
+    until: datetime
+    cursor: str | None = None
+    message: FoundMessage | None = None
+
+
+class ListResult(BaseModel):
+    """What is on the page, or the message whose files are named now. next: the cursor of the page after it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Literal["listed", "unreadable"]
+    messages: tuple[FoundMessage, ...] = ()
+    next: str | None = None
+
+
 class SignalRequest(EffectRequest):
     """Show the customer that a message was read, and with typing that an answer is being written. A courtesy.
 

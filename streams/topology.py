@@ -11,13 +11,15 @@ from agents.greeting import GREETING
 from agents.hours import HOURS
 from agents.intake import INTAKE
 from agents.media import MEDIA
+from agents.reconciliation import RECONCILIATION
 from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
 from agents.stage import Stage
 from agents.status import STATUS
 from schemas.topics import TOPICS, Topic, state_topic
 
 TOPOLOGY: tuple[Stage, ...] = (
-    INTAKE,  #                webhooks      -> inbox, receipts, notifications, dead-letters
+    INTAKE,  #                webhooks      -> inbox, receipts, notifications, reconciliations, dead-letters
+    RECONCILIATION,  #        reconciliations -> webhooks
     CONVERSATIONS,  #         inbox         -> conversations, account-inbox, ai-requests, media-requests, outbound
     ASSIGNMENT,  #            account-inbox -> assignments, inbox
     AI,  #                    ai-requests   -> inbox

@@ -18,7 +18,7 @@ from deploy.media import delete_old_files, open_store
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from schemas.effects import AiRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
+from schemas.effects import AiRequest, ListRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.events.content import Attachment
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
@@ -81,6 +81,7 @@ async def open_environment(
         performers: Performers = {
             SendRequest: breaker.perform,
             SettleRequest: sender.settle,
+            ListRequest: sender.list_messages,
             SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: ai.perform,
             MediaRequest: fetcher.perform,

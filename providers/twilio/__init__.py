@@ -1,8 +1,9 @@
 """Twilio's WhatsApp, as its documentation has it."""
 
-from providers.provider import Provider, Settling
+from providers.provider import Listing, Provider, Settling
 from providers.twilio.callbacks import parse_callback
 from providers.twilio.codes import classify
+from providers.twilio.listing import plan_list, read_list
 from providers.twilio.media import FETCHING, MEDIA_RULES
 from providers.twilio.sending import MAX_TEXT, plan_send, read_send
 from providers.twilio.setting_up import check, set_up
@@ -28,6 +29,7 @@ TWILIO = Provider(
     plan_signal=plan_signal,
     one_language=True,
     settling=Settling(plan_settle, read_settle),
+    listing=Listing(plan_list, read_list),
     acknowledgement=ACKNOWLEDGEMENT,
     fetching=FETCHING,
     media=MEDIA_RULES,

@@ -36,6 +36,7 @@ from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.happenings import Written
 from simulation.sandbox.in_memory import store_at_once
 from simulation.sandbox.providers import LogEntry, Providers
 from simulation.sandbox.stand_in import STAND_INS
@@ -214,6 +215,9 @@ class BrokerWorld:
 
     def webhook_url(self, channel: str) -> str:
         return self._bench.ingress.public_webhook_url(self._newest(channel))
+
+    async def provider_keeps(self, channel: str, message: Written) -> None:
+        self._bench.provider.keep(channel, message, self._bench.clock())
 
     async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
         settings, url = self._newest(channel), request.to or self.webhook_url(channel)

@@ -15,17 +15,26 @@ from providers.address import webhook_path
 from providers.provider import WebhookRequest
 from providers.registry import PROVIDERS
 from schemas.codec import Headers, from_kafka
-from schemas.effects import AiRequest, EffectRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
+from schemas.effects import (
+    AiRequest,
+    EffectRequest,
+    ListRequest,
+    MediaRequest,
+    SendRequest,
+    SettleRequest,
+    SignalRequest,
+)
 from schemas.events.callbacks import WebhookReceived
 from schemas.ids import conversation_key
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, RECONCILIATIONS, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.happenings import Written
 from simulation.sandbox.in_memory import InMemory, store_at_once
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.stand_in import STAND_INS
@@ -39,7 +48,9 @@ from streams.effects.contract import Outcome, Performers
 from streams.effects.sending import Sender
 from streams.runtime.settings_store import SettingsStore
 
-_WRITTEN_BY_INGRESS: Final = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
+_WRITTEN_BY_INGRESS: Final = {
+    topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX, RECONCILIATIONS)
+}
 
 _T = TypeVar("_T")
 
@@ -67,6 +78,7 @@ class DriverWorld:
         self._performers: Performers = {
             SendRequest: breaker.perform,
             SettleRequest: sender.settle,
+            ListRequest: sender.list_messages,
             SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: AiClient(sandbox, "").perform,
             MediaRequest: store_at_once,
@@ -97,6 +109,9 @@ class DriverWorld:
 
     def webhook_url(self, channel: str) -> str:
         return PUBLIC_URL + webhook_path(self._store.newest(channel).provider, channel)
+
+    async def provider_keeps(self, channel: str, message: Written) -> None:
+        self._provider.keep(channel, message, self._at)
 
     async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
         settings = self._store.newest(channel)

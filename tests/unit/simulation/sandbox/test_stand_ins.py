@@ -122,7 +122,7 @@ def test_a_whole_template_is_taken(name: ProviderName) -> None:
 @at_each
 def test_what_twilio_took_without_an_answer_is_on_its_list(name: ProviderName) -> None:
     settling = PROVIDERS[name].settling
-    assert (settling is not None) is STAND_INS[name].lists_sends
+    assert (settling is not None) is STAND_INS[name].lists_messages
     if settling is None:
         return
     played = Played.at(name, behaviour=Behaviour(answer="timeout", times=1))
