@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic import JsonValue
+
 from agents.contacts import Contacts, Name
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
 from providers.provider import (
@@ -34,6 +36,9 @@ MAX_BYTES: Final = 8 * 2**20
 
 MAX_RECORD_BYTES: Final = 4_600_000
 """What one row may become: with its envelope under the topics' max.message.bytes. A dead letter of 3 MiB does."""
+
+UNMATCHED: Final = "unmatched_receipt"
+"""The event of a notification: a receipt names neither a recipient nor a conversation."""
 
 _SMALL: Final = 2**16
 """Bytes of a callback that can't become too much: JSON escapes and base64 grow a text at most sixfold."""
@@ -165,6 +170,10 @@ def _receipt(row: Receipt, callback: WebhookReceived, channel: str, contacts: Co
     key = row.ref_key if ours else None
     contact = None if row.contact is None else contacts.of(row.contact, row.user_id)
     if key is None:
+        if contact is None and ours:
+            # All that we send names its conversation: something else sends through the number, too.
+            data: dict[str, JsonValue] = {"message_id": row.provider_message_id, "status": row.status}
+            return Emit(NOTIFICATIONS, channel, NotificationReceived(event=UNMATCHED, data=data, at=_instant(row.at)))
         if contact is None:
             return _dead_letter("missing_contact", "to", callback.body, callback, channel)
         key = conversation_key(channel, contact)

@@ -9,7 +9,7 @@ from agents.stage import NOTHING, Context, Decision, Effect, Emit, Row, Rows, St
 from schemas.effects import FoundMessage, ListRequest, ListResult
 from schemas.event import Event
 from schemas.events.callbacks import CallbackTaken, WebhookReceived
-from schemas.events.channels import ChannelChanged
+from schemas.events.channels import ReconciliationSet
 from schemas.events.sending import EffectEnded
 from schemas.topics import RECONCILIATIONS, WEBHOOKS
 
@@ -58,7 +58,7 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
     """What to look for, and what was found. Key: channel id."""
     watch = rows.get(_WATCH, Watch)
     match event:
-        case ChannelChanged():
+        case ReconciliationSet():
             return _changed(rows, watch, ctx)
         case CallbackTaken() if watch is not None:
             return Decision({f"{_TAKEN}{event.message_id}": Taken(since=ctx.now)})

@@ -11,7 +11,7 @@ from desk.access.audit import shown
 from schemas.codec import Headers, to_kafka
 from schemas.event import Event
 from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved, UserDeleted, UserSaved
-from schemas.events.channels import ChannelChanged, ChannelSaved
+from schemas.events.channels import ChannelChanged, ChannelSaved, ReconciliationSet
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged, PresenceState
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings, to_stored
@@ -54,9 +54,9 @@ class Change:
         left = tuple(agent for agent in members if agent not in settings.human_agents)
         saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})
         self._add(CHANNELS, f"{settings.id}/{settings.revision}", saved, settings)
-        changed = ChannelChanged(channel=settings.id, left=left)
-        self._add(ACCOUNT_INBOX, settings.account, changed, settings)
-        self._add(RECONCILIATIONS, settings.id, changed, settings)
+        self._add(ACCOUNT_INBOX, settings.account, ChannelChanged(channel=settings.id, left=left), settings)
+        if settings.reconcile or (before is not None and before.reconcile):
+            self._add(RECONCILIATIONS, settings.id, ReconciliationSet(), settings)
         self._audit_by(f"channels/{settings.id}", before, settings, settings.account)
 
     def save_agent(self, account: str, agent: Agent, before: Agent | None = None) -> None:

@@ -380,11 +380,15 @@ class Fetching(NamedTuple):
 
 
 class MediaRule(NamedTuple):
-    """What files of one kind may be sent. types: as media/types.py names them. max_caption: characters; 0: none."""
+    """What files of one kind may be sent. types: as media/types.py names them. max_caption: characters; 0: none.
+
+    max_still_bytes: of one that does not move, where that is less.
+    """
 
     types: frozenset[str]
     max_bytes: int
     max_caption: int = 0
+    max_still_bytes: int | None = None
 
 
 class Uploading(NamedTuple):

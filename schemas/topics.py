@@ -16,7 +16,7 @@ from schemas.events.assignment import (
     ProposalAnswered,
 )
 from schemas.events.callbacks import CallbackTaken, NotificationReceived, WebhookReceived
-from schemas.events.channels import ChannelChanged, ChannelSaved
+from schemas.events.channels import ChannelChanged, ChannelSaved, ReconciliationSet
 from schemas.events.conversation import (
     ConversationAssigned,
     ConversationBlockChanged,
@@ -140,8 +140,8 @@ WEBHOOKS = Topic(
 RECONCILIATIONS = Topic(
     "reconciliations",
     key="channel id",
-    writers={ChannelChanged: "desk", CallbackTaken: "intake", EffectEnded: "reconciliation"},
-    holds="channels that changed, the messages that came by callbacks, and the ends of reconciliation's effects",
+    writers={ReconciliationSet: "desk", CallbackTaken: "intake", EffectEnded: "reconciliation"},
+    holds="channels that ask for it, the messages that came by callbacks, and the ends of reconciliation's effects",
 )
 CHANNELS = Topic(
     "channels",

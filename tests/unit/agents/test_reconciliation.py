@@ -12,7 +12,7 @@ from providers.registry import PROVIDERS
 from schemas.effects import ListRequest
 from schemas.event import Event
 from schemas.events.callbacks import CallbackTaken, WebhookReceived
-from schemas.events.channels import ChannelChanged
+from schemas.events.channels import ReconciliationSet
 from schemas.events.sending import EffectEnded
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
@@ -44,7 +44,7 @@ class Bench:
     def set(self, **change: object) -> None:
         """The channel's settings change."""
         self.played.channel = self.played.channel.model_copy(update=change)
-        self.take(ChannelChanged(channel="wa1"))
+        self.take(ReconciliationSet())
 
     def lose(self, id: str, text: str = "hi", file: bytes | None = None) -> None:
         """A customer writes, and the callback does not come."""
