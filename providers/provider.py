@@ -405,20 +405,19 @@ class Uploading(NamedTuple):
 class Provider:
     """Everything that differs from one provider to another: pure functions and constants.
 
-    name: in settings, records and webhook addresses. max_text: characters of a text that is sent. sends: what it can
-    send beside texts, files, and templates whose body alone is filled. kept_headers: of a
-    callback, in lower case, stored with it. accepts: whether a callback may have that Content-Type. screen: the answer
-    to a request that only tries out the address, or that the provider did not sign; None: it is a callback. methods:
-    of requests. acknowledgement: the answer to a callback that is stored. addressees: the ids of all numbers and
-    accounts in a callback's body, where one may hold several; addresses: those that are the channel's. parse: a
-    callback, read for the channel.
+    name: in settings, records and webhook addresses. base_urls: of its REST API ("") and of each service that has one
+    of its own. max_text: characters of a text that is sent. sends: what it can send beside texts, files, and templates
+    whose body alone is filled. kept_headers: of a callback, in lower case, stored with it. accepts: whether a callback
+    may have that Content-Type. screen: the answer to a request that only tries out the address, or that the provider
+    did not sign; None: it is a callback. methods: of requests. acknowledgement: the answer to a callback that is
+    stored. addressees: the ids of all numbers and accounts in a callback's body, where one may hold several; addresses:
+    those that are the channel's. parse: a callback, read for the channel.
     plan_send: the call that sends a message, or why it can't be written; it is also given the channel's webhook
     address, None where nobody can reach it. read_send: what its answer means; None: it is unknown whether the message
     was taken. classify: what an error code in a receipt means. plan_templates, read_templates: the call that lists the
     account's templates from a cursor on, and the page in its answer, or why there is none. one_language: a template's
     name says its language, too. settling: None: it can't be asked what it took. listing: None: it has no list of what
-    customers wrote. plan_signal: the call that shows that a
-    message was read; None: it has none.
+    customers wrote. plan_signal: the call that shows that a message was read; None: it has none.
     fetching: None: customers' files can't be fetched. media: the kinds of files that can be sent. uploading: None: the
     provider fetches them from a link.
     check: tries the channel's credentials and number. set_up: what is to be done at the provider, given the channel's
@@ -426,6 +425,7 @@ class Provider:
     """
 
     name: str
+    base_urls: Mapping[str, str]
     max_text: int
     kept_headers: tuple[str, ...]
     accepts: Callable[[str], bool]

@@ -138,7 +138,7 @@ def _channel(settings: Mapping[str, object], logged: Logged) -> Row:
         "account": settings.get("account", DEFAULT_ACCOUNT),
         "revision": settings.get("revision", 1),
         "name": settings.get("name") or settings["id"],
-        "provider": settings.get("provider", "engagelab"),
+        "provider": settings["provider"],
         "phone_number": settings["phone_number"],
         "settings": {name: value for name, value in settings.items() if name not in ENCRYPTED},
         "saved_at": logged.record.time,

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from deploy.settings import PROVIDER_URLS
 from desk.channel_writer import ChannelWriter
 from desk.commands import parse_command, unknown_agents
 from desk.directory import DeskDirectory, UnknownAgent
@@ -13,7 +12,7 @@ from desk.journal import SOURCE, Change, Fill, Message
 from desk.people import People, PresenceRequest
 from providers.address import webhook_path
 from providers.provider import WebhookRequest
-from providers.registry import PROVIDERS
+from providers.registry import PROVIDERS, base_urls
 from schemas.codec import Headers, from_kafka
 from schemas.effects import (
     AiRequest,
@@ -71,7 +70,7 @@ class DriverWorld:
             sandbox,
             self._store.newest,
             lambda: self._driver.now,
-            dict.fromkeys(PROVIDER_URLS, ""),
+            dict.fromkeys(base_urls(), ""),
             webhook_url=lambda settings: self.webhook_url(settings.id),
         )
         breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())

@@ -10,6 +10,7 @@ from deploy.kafka.topics import apply
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
+from providers.registry import base_urls
 from schemas.events.conversation import ConversationMediaStored, ConversationMessageReceived
 from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import CONVERSATIONS, RECONCILIATIONS
@@ -51,8 +52,8 @@ async def test_a_message_whose_callback_never_came_is_found_with_its_file(
     own = {"kafka": kafka, "topic_prefix": topic_prefix, "partitions": 2, "data_dir": tmp_path}
     async with serve(build_app(providers, clock)) as url:
         # Twilio's files are on another host than its API.
-        urls = {"twilio_url": url, "twilio_content_url": url.replace("127.0.0.1", "localhost")}
-        settings = load_settings().model_copy(update={**own, **urls})
+        urls = base_urls() | {"twilio": url, "twilio/content": url.replace("127.0.0.1", "localhost")}
+        settings = load_settings().model_copy(update={**own, "provider_urls": urls})
         await apply(kafka, topic_prefix, all_topics(), partitions=2, replication_factor=1)
         async with (
             Servers(settings, channels=CHANNELS),

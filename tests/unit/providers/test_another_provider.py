@@ -70,6 +70,7 @@ def check(_settings: ChannelSettings) -> Checking:
 
 PIGEON = Provider(
     name="pigeon",
+    base_urls={"": "https://loft.example"},
     max_text=140,
     kept_headers=(),
     accepts=lambda content_type: content_type.startswith("text/"),
