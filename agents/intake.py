@@ -8,7 +8,8 @@ from pydantic import JsonValue
 
 from agents.contacts import Contacts, Name
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
-from providers.provider import (
+from providers.registry import PROVIDERS
+from providers.rows import (
     BadRow,
     Callback,
     CallbackRow,
@@ -18,8 +19,7 @@ from providers.provider import (
     ParsedCallback,
     Receipt,
 )
-from providers.provider import Media as FoundMedia
-from providers.registry import PROVIDERS
+from providers.rows import Media as FoundMedia
 from schemas.contact import InvalidContact, contact_id, is_number
 from schemas.event import Event
 from schemas.events.callbacks import CallbackTaken, NotificationReceived, WebhookReceived

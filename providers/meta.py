@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from providers.media import hex_sha256
-from providers.provider import BadRowReason, Media, MediaRule
+from providers.provider import MediaRule
 from providers.reading import (
     MAX_ID,
     MAX_INBOUND_TEXT,
@@ -25,6 +25,7 @@ from providers.reading import (
     text_of,
     whole,
 )
+from providers.rows import BadRowReason, Media
 from schemas.events.content import (
     MAX_ANSWERS,
     MAX_ITEMS,

@@ -10,17 +10,6 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from providers.meta import message_text, read_content
-from providers.provider import (
-    BadRow,
-    BadRowReason,
-    Callback,
-    CallbackRow,
-    InboundMessage,
-    Media,
-    ParsedCallback,
-    Quote,
-    Receipt,
-)
 from providers.reading import (
     MAX_ERROR,
     MAX_ID,
@@ -34,6 +23,17 @@ from providers.reading import (
     string,
     text_of,
     whole,
+)
+from providers.rows import (
+    BadRow,
+    BadRowReason,
+    Callback,
+    CallbackRow,
+    InboundMessage,
+    Media,
+    ParsedCallback,
+    Quote,
+    Receipt,
 )
 from providers.twilio.sending import instant
 from providers.twilio.webhook import MAX_FIELDS

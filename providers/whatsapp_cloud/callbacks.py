@@ -12,20 +12,6 @@ from typing import Any, Final
 import orjson
 
 from providers.meta import MEDIA_TYPES, NOTICES, message_text, message_type, read_content, read_media
-from providers.provider import (
-    BadRow,
-    BadRowReason,
-    Callback,
-    CallbackRow,
-    InboundEvent,
-    InboundMessage,
-    InboundNotice,
-    NewNames,
-    Notification,
-    ParsedCallback,
-    Quote,
-    Receipt,
-)
 from providers.reading import (
     MAX_DEPTH,
     MAX_ERROR,
@@ -49,6 +35,20 @@ from providers.reading import (
     text_of,
     unusable_contact,
     whole,
+)
+from providers.rows import (
+    BadRow,
+    BadRowReason,
+    Callback,
+    CallbackRow,
+    InboundEvent,
+    InboundMessage,
+    InboundNotice,
+    NewNames,
+    Notification,
+    ParsedCallback,
+    Quote,
+    Receipt,
 )
 from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED
 from schemas.settings.channel import ChannelSettings

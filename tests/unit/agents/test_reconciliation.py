@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl
 
 from agents.intake import INTAKE
 from agents.reconciliation import MAX_TRIES, REACH, RECONCILIATION
-from providers.provider import Answer, Call, Callback, InboundMessage, Media
+from providers.provider import Answer, Call
 from providers.registry import PROVIDERS
+from providers.rows import Callback, InboundMessage, Media
 from schemas.effects import ListRequest
 from schemas.event import Event
 from schemas.events.callbacks import CallbackTaken, WebhookReceived

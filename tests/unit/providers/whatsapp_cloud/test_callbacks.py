@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.provider import (
+from providers.rows import (
     BadRow,
     BadRowReason,
     Callback,

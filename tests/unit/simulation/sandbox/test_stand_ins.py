@@ -7,8 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from agents.status import FAILURES, RANKS
-from providers.provider import ANSWERS, Answer, Call, Callback, InboundMessage, InboundNotice, Receipt, TemplatePage
+from providers.provider import ANSWERS, Answer, Call, TemplatePage
 from providers.registry import PROVIDERS
+from providers.rows import Callback, InboundMessage, InboundNotice, Receipt
 from schemas.effects import SettleRequest
 from schemas.events.content import (
     Attachment,
