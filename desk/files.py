@@ -12,8 +12,8 @@ from media.store import MediaStore, StoredFile, channel_of_key, uploaded_key
 from media.types import WEBP_HEAD, detect, is_animated
 from media.voice import ogg_of
 from providers.registry import PROVIDERS
-from schemas.events.conversation import file_of, with_file
 from schemas.events.inbox import Command, Reply
+from schemas.events.template import file_of, with_file
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.errors import FieldError, InvalidSettings
 

@@ -6,7 +6,8 @@ from typing import ClassVar, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 
 from schemas.events.content import Attachment, Outgoing
-from schemas.events.conversation import Media, Template, file_of
+from schemas.events.conversation import Media
+from schemas.events.template import Template, file_of
 
 Via = Literal["session", "template"]
 SendAnswer = Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]

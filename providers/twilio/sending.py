@@ -17,7 +17,7 @@ from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
 from schemas.events.content import Attachment
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 1_600

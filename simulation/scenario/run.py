@@ -7,9 +7,10 @@ from agents.opening import is_open, next_opening
 from desk.people import PresenceRequest
 from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.stand_in import STAND_INS
+from simulation.scenario.collection import collect, sent_messages
 from simulation.scenario.format import Scenario, in_words_of
 from simulation.scenario.render import Callbacks, Posted, StepError
-from simulation.scenario.result import OpenResult, RefusedResult, Result, collect, sent_messages
+from simulation.scenario.result import OpenResult, RefusedResult, Result
 from simulation.scenario.steps import (
     AiAnswer,
     CommandStep,

@@ -10,7 +10,7 @@ from providers.meta import OPTED_OUT, OTHER_FORMAT
 from providers.provider import Call, Provider
 from providers.registry import PROVIDERS
 from schemas.effects import ListRequest, SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock
 from streams.effects.attachments import Attachments

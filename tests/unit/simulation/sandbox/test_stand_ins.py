@@ -22,8 +22,8 @@ from schemas.events.content import (
     OutgoingKind,
     SentReaction,
 )
-from schemas.events.conversation import Template as ChosenTemplate
-from schemas.events.conversation import TemplateButton, TemplateHeader
+from schemas.events.template import Template as ChosenTemplate
+from schemas.events.template import TemplateButton, TemplateHeader
 from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account, Behaviour, Template
 from simulation.sandbox.calls import CallbackRequest
