@@ -1,6 +1,6 @@
 """Settings of a process, from the environment. Read once by the command line and passed on."""
 
-from collections.abc import Mapping
+import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -14,6 +14,7 @@ from bus.connection import KafkaConnection
 from deploy.errors import LiveDeskError
 from desk.access.permissions import incomplete
 from media.store import folder_url
+from providers.registry import base_urls
 from schemas.events.access import Grant
 
 DEFAULT_BROKER_PORT = 19092
@@ -32,14 +33,20 @@ def _kafka_connection(validated: dict[str, Any]) -> KafkaConnection:
     return KafkaConnection(**{"bootstrap_servers": embedded, **given})
 
 
-PROVIDER_URLS: Final[Mapping[str, str]] = {
-    "engagelab": "engagelab_url",
-    "whatsapp_cloud": "whatsapp_cloud_url",
-    "twilio": "twilio_url",
-    "twilio/content": "twilio_content_url",
-    "twilio/messaging": "twilio_messaging_url",
-}
-"""The setting that holds each provider's base URL, or that of one of its services."""
+_MENDED_BY: Final = "Set the environment variable, or unset it."
+
+
+def url_variable(api: str) -> str:
+    """The environment variable that puts another server in the place of a provider's REST API."""
+    return f"LIVEDESK_{api.replace('/', '_').upper()}_URL"
+
+
+def _provider_urls() -> dict[str, str]:
+    urls = {api: os.environ.get(url_variable(api)) or url for api, url in base_urls().items()}
+    for api, url in urls.items():
+        if not url.startswith(("http://", "https://")):
+            raise LiveDeskError(f"{url_variable(api)}: must begin with http:// or https://", _MENDED_BY)
+    return urls
 
 
 class MappedGrant(Grant):
@@ -87,30 +94,9 @@ class Settings(BaseSettings):
         "the same for every process, and kept: without it stored secrets can't be read.",
     )
     token: SecretStr | None = Field(default=None, description="API token that the commands call the control API with.")
-    engagelab_url: str = Field(
-        default="https://wa.api.engagelab.cc",
-        pattern=r"^https?://",
-        description="EngageLab's REST API, or the sandbox that stands in for it.",
-    )
-    whatsapp_cloud_url: str = Field(
-        default="https://graph.facebook.com",
-        pattern=r"^https?://",
-        description="Meta's Graph API, or the sandbox that stands in for it.",
-    )
-    twilio_url: str = Field(
-        default="https://api.twilio.com",
-        pattern=r"^https?://",
-        description="Twilio's REST API, or the sandbox that stands in for it.",
-    )
-    twilio_content_url: str = Field(
-        default="https://content.twilio.com",
-        pattern=r"^https?://",
-        description="Twilio's Content API, which has the templates.",
-    )
-    twilio_messaging_url: str = Field(
-        default="https://messaging.twilio.com",
-        pattern=r"^https?://",
-        description="Twilio's Messaging API, which has the typing indicator.",
+    provider_urls: dict[str, str] = Field(
+        default_factory=_provider_urls,
+        description="The providers' REST APIs, or the sandbox that stands in for them: a variable each.",
     )
     public_url: str | None = Field(
         default=None,
@@ -214,11 +200,6 @@ class Settings(BaseSettings):
         """The media store's URL."""
         return self.media_url or folder_url(self.data_dir / "media")
 
-    @property
-    def provider_urls(self) -> Mapping[str, str]:
-        """Base URLs of the providers' REST APIs, by name, with its service where it has several."""
-        return {provider: getattr(self, name) for provider, name in PROVIDER_URLS.items()}
-
     @field_validator("oidc_domains", mode="before")
     @classmethod
     def _listed(cls, domains: object) -> object:
@@ -261,7 +242,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise LiveDeskError(_explain(error), "Set the environment variable, or unset it.") from None
+        raise LiveDeskError(_explain(error), _MENDED_BY) from None
 
 
 def _explain(error: ValidationError) -> str:

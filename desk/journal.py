@@ -11,7 +11,7 @@ from desk.access.audit import shown
 from schemas.codec import Headers, to_kafka
 from schemas.event import Event
 from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved, UserDeleted, UserSaved
-from schemas.events.channels import ChannelChanged, ChannelSaved
+from schemas.events.channels import ChannelChanged, ChannelSaved, ReconciliationSet
 from schemas.events.people import (
     AgentDeleted,
     AgentSaved,
@@ -24,7 +24,7 @@ from schemas.record import Record
 from schemas.settings.ai import GptAgent, HttpAgent, agent_to_stored
 from schemas.settings.channel import ChannelSettings, to_stored
 from schemas.settings.channels_file import Agent
-from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, RECONCILIATIONS, Topic
 
 SOURCE = "/livedesk/desk"
 
@@ -68,6 +68,8 @@ class Change:
         saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})
         self._add(CHANNELS, f"{settings.id}/{settings.revision}", saved, settings)
         self._add(ACCOUNT_INBOX, settings.account, ChannelChanged(channel=settings.id, left=left), settings)
+        if settings.reconcile or (before is not None and before.reconcile):
+            self._add(RECONCILIATIONS, settings.id, ReconciliationSet(), settings)
         self._audit_by(f"channels/{settings.id}", before, settings, settings.account)
 
     def save_agent(self, account: str, agent: Agent, before: Agent | None = None) -> None:

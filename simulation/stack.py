@@ -19,7 +19,8 @@ from deploy.kafka.broker import free_port
 from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
 from deploy.secrets import Secrets
-from deploy.settings import PROVIDER_URLS, Settings
+from deploy.settings import Settings, url_variable
+from providers.registry import base_urls
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.credentials import Credentials
@@ -208,4 +209,4 @@ def _plain_credentials(channel: ChannelSettings) -> dict[str, str | None]:
 
 def provider_variables(url: str) -> dict[str, str]:
     """Environment variables that put the sandbox in every provider's place."""
-    return {f"LIVEDESK_{name.upper()}": url for name in PROVIDER_URLS.values()}
+    return {url_variable(api): url for api in base_urls()}

@@ -11,6 +11,7 @@ from agents.greeting import GREETING
 from agents.hours import HOURS
 from agents.intake import INTAKE
 from agents.media import MEDIA
+from agents.reconciliation import RECONCILIATION
 from agents.reports.ai import REPORTS_AI
 from agents.reports.conversations import REPORTS_CONVERSATIONS
 from agents.reports.csat import REPORTS_CSAT
@@ -20,7 +21,8 @@ from agents.status import STATUS
 from schemas.topics import TOPICS, Topic, state_topic
 
 TOPOLOGY: tuple[Stage, ...] = (
-    INTAKE,  #                webhooks      -> inbox, receipts, notifications, dead-letters
+    INTAKE,  #                webhooks      -> inbox, receipts, notifications, reconciliations, dead-letters
+    RECONCILIATION,  #        reconciliations -> webhooks
     CONVERSATIONS,  #         inbox         -> conversations, account-inbox, ai-requests, media-requests, outbound
     ASSIGNMENT,  #            account-inbox -> assignments, inbox
     AI,  #                    ai-requests   -> inbox

@@ -51,6 +51,7 @@ class ShownChannel(BaseModel):
     account_sid: str | None
     api_key: str | None
     messaging_service_sid: str | None
+    reconcile: bool
     credentials: tuple[str, ...]
     human_agents: tuple[str, ...]
     greeting: Greeting

@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, RowMapping, Select, literal, select, tuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.view.applier import Place
-from desk.view.schema import POSITION, Instant
+from desk.view.instant import Instant
+from desk.view.schema import POSITION
 
 MAX_PAGE: Final = 200
 """Items of a page at most."""

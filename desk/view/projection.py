@@ -36,7 +36,7 @@ from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
 from schemas.ids import channel_of
 from schemas.settings.channel import DEFAULT_ACCOUNT
-from schemas.settings.credentials import ENCRYPTED
+from schemas.settings.credentials import ENCRYPTED, Credentials
 from schemas.topics import ACCOUNT_INBOX, DIRECTORY
 
 _NOT_PRESENT: Final[Values] = MappingProxyType(
@@ -150,7 +150,7 @@ def _channel(settings: Mapping[str, object], logged: Logged) -> Row:
         "account": settings.get("account", DEFAULT_ACCOUNT),
         "revision": settings.get("revision", 1),
         "name": settings.get("name") or settings["id"],
-        "provider": settings.get("provider", "engagelab"),
+        "provider": settings.get("provider", Credentials.model_fields["provider"].default),
         "phone_number": settings["phone_number"],
         "settings": {name: value for name, value in settings.items() if name not in _KEPT_FROM_VIEW},
         "saved_at": logged.record.time,

@@ -6,7 +6,6 @@ message and its receipts, an agent and their presence) there are two tables.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import (
@@ -14,7 +13,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Date,
-    Dialect,
     Index,
     Integer,
     MetaData,
@@ -24,8 +22,9 @@ from sqlalchemy import (
     literal_column,
     text,
 )
-from sqlalchemy.types import JSON, TypeDecorator
+from sqlalchemy.types import JSON
 
+from desk.view.instant import Instant
 from schemas.events.conversation import Status
 from schemas.topics import (
     ACCOUNT_INBOX,
@@ -41,25 +40,6 @@ from schemas.topics import (
     STATUSES,
     Topic,
 )
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-class Instant(TypeDecorator[datetime]):
-    """A UTC instant as unix time in microseconds: exact, and ordered alike in both databases."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
-        """See SQLAlchemy."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """See SQLAlchemy."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
-
 
 METADATA: Final = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"})
 

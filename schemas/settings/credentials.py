@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, SecretStr, StringConstraints
 
 from schemas.settings.errors import FieldError
-from schemas.settings.types import SettingsModel
+from schemas.settings.types import Flag, SettingsModel
 
 ProviderName = Literal["engagelab", "whatsapp_cloud", "twilio"]
 Secret = Annotated[SecretStr, Field(min_length=1)]
@@ -19,7 +19,7 @@ class Credentials(SettingsModel):
     Secrets are in no dump and no repr. EngageLab: dev_key, dev_secret. WhatsApp Cloud: phone_number_id, access_token,
     app_secret (signs callbacks), verify_token (of ours, for the handshake), api_version. Twilio: account_sid,
     auth_token (signs callbacks), api_key and api_key_secret (send in its place), messaging_service_sid, signing_key (of
-    a Webhooks Rule).
+    a Webhooks Rule); reconcile: its list of messages is compared with the callbacks once a minute.
     """
 
     provider: ProviderName = "engagelab"
@@ -36,6 +36,7 @@ class Credentials(SettingsModel):
     api_key_secret: Secret | None = Field(default=None, exclude=True, repr=False)
     messaging_service_sid: Annotated[str, StringConstraints(pattern=r"^MG[0-9a-fA-F]{32}$")] | None = None
     signing_key: Secret | None = Field(default=None, exclude=True, repr=False)
+    reconcile: Flag = False
 
 
 SECRETS: Final = (
@@ -53,10 +54,11 @@ ENCRYPTED: Final = ("dev_key", *SECRETS)
 
 @dataclass(frozen=True)
 class Needs:
-    """What a provider's channel needs. fields: all that are its; together: given all or none."""
+    """What a provider's channel needs. fields: all that are its; together: given all or none; options: may be set."""
 
     fields: tuple[str, ...]
     together: tuple[str, ...]
+    options: tuple[str, ...] = ()
 
 
 NEEDS: Final[Mapping[ProviderName, Needs]] = {
@@ -68,6 +70,7 @@ NEEDS: Final[Mapping[ProviderName, Needs]] = {
     "twilio": Needs(
         ("account_sid", "auth_token", "api_key", "api_key_secret", "messaging_service_sid", "signing_key"),
         ("account_sid", "auth_token"),
+        ("reconcile",),
     ),
 }
 
@@ -85,8 +88,9 @@ def decrypt_credentials(data: Mapping[str, object], decrypt: Callable[[str], str
 def credential_errors(credentials: Credentials) -> Iterator[FieldError]:
     """What is missing beside what is given, and what is another provider's."""
     needs = NEEDS[credentials.provider]
-    given = {name for others in NEEDS.values() for name in others.fields if _plain(credentials, name)}
-    for name in sorted(given - set(needs.fields)):
+    all_names = (name for others in NEEDS.values() for name in (*others.fields, *others.options))
+    given = {name for name in all_names if getattr(credentials, name)}
+    for name in sorted(given - {*needs.fields, *needs.options}):
         yield FieldError(name, f"is not a field of a channel at {credentials.provider}")
     missing = [name for name in needs.together if name not in given]
     if missing and given & set(needs.fields):

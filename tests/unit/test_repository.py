@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from bus.connection import KafkaConnection
 from cli.main import app
 from deploy.kafka.jars import megabytes, read_jar_list
-from deploy.settings import Settings
+from deploy.settings import Settings, url_variable
+from providers.registry import base_urls
 from streams.topology import TOPOLOGY
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +153,8 @@ def test_a_list_of_commands_cuts_no_sentence_off_at_80_columns(path: tuple[str, 
 
 
 def test_the_configuration_page_names_every_environment_variable_and_no_other() -> None:
-    fields = {f"LIVEDESK_{name.upper()}" for name in Settings.model_fields if name != "kafka"}
+    fields = {f"LIVEDESK_{name.upper()}" for name in Settings.model_fields if name not in ("kafka", "provider_urls")}
+    fields |= {url_variable(api) for api in base_urls()}
     fields |= {f"KAFKA_{name.upper()}" for name in KafkaConnection.model_fields}
     page = (ROOT / "docs" / "configuration.md").read_text()
     assert set(re.findall(r"\b(?:LIVEDESK|KAFKA)_[A-Z_]+[A-Z]\b", page)) == fields

@@ -11,7 +11,8 @@ from typer.main import get_command
 from cli.main import app
 from deploy.kafka.config import CLUSTER_ID, server_properties
 from deploy.kafka.jars import read_jar_list
-from deploy.settings import KafkaEnvironment, Settings, load_settings
+from deploy.settings import KafkaEnvironment, Settings, load_settings, url_variable
+from providers.registry import base_urls
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text())
@@ -91,6 +92,7 @@ ENVIRONMENTS = [
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_their_settings_are_the_product_s(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     known = {f"LIVEDESK_{name.upper()}" for name in Settings.model_fields}
+    known |= {url_variable(api) for api in base_urls()}
     known |= {f"KAFKA_{name.upper()}" for name in KafkaEnvironment.model_fields}
     assert {name for name in environment if not name.startswith("AWS_")} <= known
     for name, value in environment.items():
