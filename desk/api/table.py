@@ -1,10 +1,14 @@
 """The table of routes."""
 
+from types import SimpleNamespace
+from typing import Any
+
 from desk.api.channels import ChannelRoutes
 from desk.api.conversations import ConversationRoutes
-from desk.api.document import DocumentRoutes
+from desk.api.document import VERSION, DocumentRoutes
 from desk.api.files import FileRoutes
 from desk.api.oidc import OidcRoutes
+from desk.api.openapi import Json, openapi
 from desk.api.people import PeopleRoutes
 from desk.api.reading import ReadingRoutes
 from desk.api.route import Route
@@ -32,3 +36,9 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
     )
     routes = tuple(route for part in parts for route in part.routes())
     return (*routes, *DocumentRoutes(routes).routes())
+
+
+def described() -> Json:
+    """The OpenAPI document of the table."""
+    nothing: Any = SimpleNamespace(directory=None)  # handlers are named in it, and not called
+    return openapi(all_routes(nothing, nothing, nothing), VERSION)
