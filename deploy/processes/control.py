@@ -17,14 +17,14 @@ from deploy.access import oidc
 from deploy.errors import LiveDeskError
 from deploy.kafka.waiting import when_kafka_is_there
 from deploy.media import open_store
-from deploy.ports import listen
-from deploy.processes.ingress import SHUTDOWN_SECONDS, random_id
+from deploy.ports import listen, open_files
+from deploy.processes.ingress import FILES_OF_OURS, SHUTDOWN_SECONDS, random_id
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
 from desk.access.directory import AccessDirectory
 from desk.access.passwords import Passwords
 from desk.access.store import AccessStore, MemoryStore
-from desk.api.app import build_api
+from desk.api.app import build_api, unreadable
 from desk.api.callers import Callers
 from desk.api.table import all_routes
 from desk.channel_writer import ChannelWriter
@@ -36,6 +36,7 @@ from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
 from desk.view.queries import Queries
+from ingress.listener import CONNECTIONS, Listener
 from media.serving import FileServer
 from providers.provider import Answer, Call
 from schemas.record import UndecodableRecord, decode
@@ -189,7 +190,7 @@ class ControlServer:
         app = build_api(all_routes(office, self._outcomes, door), callers.authenticate, office.visible, self._clock)
         app.add_routes(self._pages)
         # Without aiohttp's access log, for paths name customers.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        runner = _Runner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await listen(runner, "The control API", self._host, self._port, "Choose another --control-port.")
@@ -222,6 +223,20 @@ class ControlServer:
             return await transport(self._settings.provider_urls[name], call, CHECK_S)
         except (NotSent, NoAnswer):
             return None
+
+
+class _Runner(web.AppRunner):
+    """aiohttp's, with the public listener's bounds on what a client may take, and problems as answers."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return Listener(
+            made.request_handler,
+            count=lambda _: None,
+            connections=min(CONNECTIONS, open_files() - FILES_OF_OURS),
+            make_request=made.request_factory,
+            refusal=unreadable,
+        )
 
 
 async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:
