@@ -1,4 +1,4 @@
-"""The connections of ingress and the control API: aiohttp's, with bounds on what a client may take, and a log without its words.
+"""The connections of ingress and the control API: aiohttp's, with bounds on a client, and a log without its words.
 
 Pinned to aiohttp 3.14.5, whose RequestHandler is reached into: a test fails when the version moves.
 """
@@ -41,8 +41,8 @@ class Listener(web.Server):
     """The server. count: told of each connection or request that was cut off or refused before the handler, and why.
 
     connections: how many are open at most; more are closed at once. They must be fewer than the files that may be open.
-    make_request: aiohttp's request of what came; left out, its simplest, with bodies of at most max_body_bytes. refusal:
-    the answer, by its status, to what is no request, and to what the handler broke on.
+    make_request: aiohttp's request of what came; left out, its simplest, with bodies of at most max_body_bytes.
+    refusal: the answer, by its status, to what is no request, and to what the handler broke on.
     """
 
     def __init__(

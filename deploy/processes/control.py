@@ -17,6 +17,7 @@ from deploy.access import oidc
 from deploy.errors import LiveDeskError
 from deploy.kafka.waiting import when_kafka_is_there
 from deploy.media import open_store
+from deploy.operations import PipelineOperations
 from deploy.ports import listen, open_files
 from deploy.processes.ingress import FILES_OF_OURS, SHUTDOWN_SECONDS, random_id
 from deploy.secrets import Secrets, load_secrets
@@ -57,8 +58,9 @@ class ControlServer:
 
     Port 0: any free one. channels: agents and channels, saved where new or different. ingress_url: where ingress
     listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. pages: of its own, beside the API. store: of
-    sessions; without it they end with this process. queries: of the view. clock and new_id give the time and the ids of
-    whatever is written. While Kafka is not there `async with` waits for it. Raises LiveDeskError from `async with`.
+    sessions; without it they end with this process. queries: of the view; view_lag: how far that is behind. clock and
+    new_id give the time and the ids of whatever is written. While Kafka is not there `async with` waits for it. Raises
+    LiveDeskError from `async with`.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ControlServer:
         pages: Iterable[web.RouteDef] = (),
         store: AccessStore | None = None,
         queries: Queries | None = None,
+        view_lag: Callable[[], Mapping[str, int]] = dict,
         clock: Clock = wall_clock,
         new_id: Callable[[], str] = random_id,
     ) -> None:
@@ -80,7 +83,7 @@ class ControlServer:
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
-        self._store, self._queries = store or MemoryStore(), queries
+        self._store, self._queries, self._view_lag = store or MemoryStore(), queries, view_lag
         self._outcomes = Outcomes()
         self._stack = AsyncExitStack()
         self._writer: ChannelWriter | None = None
@@ -172,6 +175,7 @@ class ControlServer:
                 max_bytes=settings.media_max_bytes,
             ),
             queries=self._queries,
+            operations=PipelineOperations(settings.kafka, prefix, journal, self._view_lag),
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,

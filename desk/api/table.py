@@ -9,8 +9,10 @@ from desk.api.document import VERSION, DocumentRoutes
 from desk.api.files import FileRoutes
 from desk.api.oidc import OidcRoutes
 from desk.api.openapi import Json, openapi
+from desk.api.operations import OperationRoutes
 from desk.api.people import PeopleRoutes
 from desk.api.reading import ReadingRoutes
+from desk.api.reports import ReportRoutes
 from desk.api.route import Route
 from desk.api.sessions import SessionRoutes
 from desk.api.tokens import TokenRoutes
@@ -33,6 +35,8 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
         ConversationRoutes(office, outcomes),
         FileRoutes(office),
         ReadingRoutes(office),
+        ReportRoutes(office),
+        OperationRoutes(office),
     )
     routes = tuple(route for part in parts for route in part.routes())
     return (*routes, *DocumentRoutes(routes).routes())

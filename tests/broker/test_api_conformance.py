@@ -16,7 +16,6 @@ import schemathesis
 from hypothesis import HealthCheck
 from hypothesis import settings as generation
 from hypothesis import strategies as st
-
 from schemathesis import GenerationMode
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -61,6 +60,8 @@ def desk(kafka: KafkaConnection, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_every_answer_is_one_that_the_document_has(case: Any, role: Role, seed: int, desk: Desk) -> None:
     random, parts = Random(seed), case.meta.components.get(ParameterLocation.PATH)
     for name in case.path_parameters or {}:
+        if (case.method, name) == ("DELETE", "channel"):
+            continue  # without the channels there is nothing left to ask for
         if name in desk.places and seed and parts.mode is GenerationMode.POSITIVE:
             case.path_parameters[name] = random.choice(desk.places[name])
     headers = {"Authorization": f"Bearer {desk.tokens[role]}"}

@@ -18,11 +18,16 @@ from deploy.processes.managed import ManagedProcess
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
 from schemas.events.access import Role
-from schemas.topics import TOPICS
+from schemas.events.inbox import Mute
+from schemas.events.operations import DeadLettered
+from schemas.record import Record, encode
+from schemas.topics import DEAD_LETTERS, TOPICS
+from streams.clock import wall_clock
 from tests.support.view import recorded
 
 ACCOUNT, CHANNELS, AGENT = "main", ("x107x-shop", "x40x-shop"), "irene"
 SECRET = "planted-secret-7f3"
+LETTER, KEY = "letter-1", f"{CHANNELS[0]}:34600100200"
 FILE = {
     "agents": [{"id": AGENT, "teams": ["front"]}, {"id": "paul"}],
     "channels": [
@@ -91,6 +96,11 @@ async def _write_conversations(settings: Settings) -> None:
         for one in recorded():
             if one.key.decode("latin-1").split(":")[0] in CHANNELS:
                 await producer.send(settings.topic_prefix + one.topic, one.value, key=one.key, partition=0)
+        command = Record("asked", "/test", wall_clock(), KEY, Mute(command_id="asked", by=AGENT))
+        refused = DeadLettered(reason="failed", stage="conversations", topic="inbox", body=encode(command).decode())
+        letter = Record(LETTER, "/test", wall_clock(), KEY, refused, CHANNELS[0], 1)
+        topic = DEAD_LETTERS.full_name(settings.topic_prefix)
+        await producer.send_and_wait(topic, encode(letter), key=KEY.encode())
 
 
 async def _tokens(client: ClientSession) -> dict[Role, str]:

@@ -141,6 +141,7 @@ class Ingress:
             call=self._call,
             files=files,
             queries=queries,
+            operations=None,
             prefix="t.",
             clock=lambda: self.now,
             new_id=new_id,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agents.opening import is_open
 from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
 from agents.status import STATUS
-from deploy.reports import By, summed
+from desk.figures import By, summed
 from schemas.events.conversation import ConversationSurveyEnded, ConversationSurveyRequested, Status
 from schemas.events.csat import SurveyAnswered, SurveySent
 from schemas.events.receipts import MessageStatusChanged, ReceiptReceived
