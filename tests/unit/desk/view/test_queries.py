@@ -110,6 +110,8 @@ FILTERS = st.builds(
     waiting=st.booleans(),
 )
 ADMIN = Viewer("admin", "main", "all")
+NAMED: list[str | None] = [*TEAMS, None]
+"""To whom figures are credited; None: to nobody."""
 
 
 def messages() -> list[Message]:
@@ -127,11 +129,9 @@ def messages() -> list[Message]:
     )
     letter = DeadLettered(reason="x", stage="assignment", topic="account-inbox", body="")
     found.append(message("dead-letters", 0, letter, key="main", id="of-account"))
-    for number, (channel, agent) in enumerate(product(CHANNELS, (*TEAMS, None))):
-        figure = ReportUpdated(
-            kind="conversations", channel=channel, day=START.date(), agent=agent, counts={"opened": 1}
-        )
-        found.append(message("reports", number, figure, key=f"{channel} {agent}"))
+    for number, (channel, who) in enumerate(product(CHANNELS, NAMED)):
+        figure = ReportUpdated(kind="conversations", channel=channel, day=START.date(), agent=who, counts={"x": 1})
+        found.append(message("reports", number, figure, key=f"{channel} {who}"))
     for number, one in enumerate(MADE):
         events: Sequence[tuple[str, Event]] = list(_of(one))
         for index, (topic, event) in enumerate(events):
