@@ -25,6 +25,7 @@ COMMANDS: Final = (
     "hours",
     "token",
     "user",
+    "keys",
     "explain",
     "reports",
     "up",

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         default=None,
-        description="Fernet key that encrypts channel secrets at rest; "
+        description="Fernet key that encrypts channel secrets at rest, or several, the newest first, with commas; "
         "the same for every process, and kept: without it stored secrets can't be read.",
     )
     token: SecretStr | None = Field(default=None, description="API token that the commands call the control API with.")
@@ -252,7 +252,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_fernet_key(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None:
-            Fernet(key.get_secret_value())
+            for one in key.get_secret_value().split(","):
+                Fernet(one)
         return key
 
 

@@ -147,6 +147,7 @@ class ControlServer:
             )
         }
         await self._connect(stack, publisher)
+        self._directory.loaded()
         journal = KafkaJournal(
             settings.kafka,
             {topic.full_name(prefix): self._followers[topic] for topic in (CHANNELS, DIRECTORY, ACCESS)},
@@ -180,17 +181,18 @@ class ControlServer:
             clock=self._clock,
             new_id=self._new_id,
         )
-        key = self._secrets.key.encode()
         door = FrontDoor(
             self._access,
             journal,
             self._store,
-            Means(key, self._secrets.encrypt, self._secrets.decrypt, os.urandom, self._new_id, self._clock),
+            Means(
+                self._secrets.keys, self._secrets.encrypt, self._secrets.decrypt, os.urandom, self._new_id, self._clock
+            ),
             passwords=Passwords(),
             oidc=oidc(settings, session),
             require_second_factor=settings.require_second_factor,
         )
-        callers = Callers(door, self._secrets.own_token)
+        callers = Callers(door, self._secrets.own_tokens)
         app = build_api(all_routes(office, self._outcomes, door), callers.authenticate, office.visible, self._clock)
         app.add_routes(self._pages)
         # Without aiohttp's access log, for paths name customers.

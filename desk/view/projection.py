@@ -33,8 +33,7 @@ from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
 from schemas.ids import channel_of
-from schemas.settings.channel import DEFAULT_ACCOUNT
-from schemas.settings.credentials import ENCRYPTED
+from schemas.settings.channel import DEFAULT_ACCOUNT, SEALED
 from schemas.topics import ACCOUNT_INBOX, DIRECTORY
 
 _NOT_PRESENT: Final[Values] = MappingProxyType(
@@ -140,7 +139,7 @@ def _channel(settings: Mapping[str, object], logged: Logged) -> Row:
         "name": settings.get("name") or settings["id"],
         "provider": settings.get("provider", "engagelab"),
         "phone_number": settings["phone_number"],
-        "settings": {name: value for name, value in settings.items() if name not in ENCRYPTED},
+        "settings": {name: value for name, value in settings.items() if name not in SEALED},
         "saved_at": logged.record.time,
     }
     return Row(CHANNEL, {"id": settings["id"]}, values | origin(logged))

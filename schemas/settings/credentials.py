@@ -38,6 +38,10 @@ class Credentials(SettingsModel):
     signing_key: Secret | None = Field(default=None, exclude=True, repr=False)
 
 
+class OtherKey(Exception):
+    """What is stored was encrypted with a key that is not there."""
+
+
 SECRETS: Final = (
     "dev_secret",
     "access_token",

@@ -98,12 +98,12 @@ class Ingress:
         queries: Queries | None = None,
     ) -> None:
         self.kafka = Written()
-        self.links = Links(b"unit")
+        self.links = Links(lambda: [b"unit"])
         self.store = MediaStore("memory:///")
         self.now = NOW
         self.lookups = 0
         self._applied = 0
-        self.channels = ChannelDirectory(unscramble, lambda id, rotation: webhook_token(b"unit", id, rotation))
+        self.channels = ChannelDirectory(unscramble, lambda id, rotation: [webhook_token(b"unit", id, rotation)])
         self.directory = DeskDirectory(unscramble)
         self.access = AccessDirectory()
         self.outcomes = Outcomes()
@@ -146,7 +146,7 @@ class Ingress:
             clock=lambda: self.now,
             new_id=new_id,
         )
-        means = Means(b"unit", scramble, unscramble, os.urandom, new_id, lambda: self.now)
+        means = Means(lambda: [b"unit"], scramble, unscramble, os.urandom, new_id, lambda: self.now)
         self.door = FrontDoor(
             self.access,
             self,
