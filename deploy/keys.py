@@ -9,12 +9,13 @@ writes with the old key any more.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 from cryptography.fernet import Fernet, InvalidToken
-from pydantic import JsonValue, SecretStr
+from pydantic import JsonValue, SecretStr, TypeAdapter
 
 from bus.aiokafka_fixes import quiet_loggers
 from bus.follower import TopicFollower
@@ -30,22 +31,26 @@ from desk.kafka_journal import KafkaJournal
 from providers.address import webhook_token
 from schemas.events.access import UserSaved
 from schemas.events.channels import ChannelSaved
+from schemas.events.people import AiAgentSaved
 from schemas.record import decode
-from schemas.settings.channel import SEALED, ChannelSettings, from_stored
-from schemas.topics import ACCESS, CHANNELS
+from schemas.settings.ai import AiAgentSettings, GptAgent, HttpAgent, agent_from_stored, agent_to_stored
+from schemas.settings.channel import ChannelSettings, from_stored
+from schemas.topics import ACCESS, CHANNELS, DIRECTORY
 from streams.clock import wall_clock
 
 _Write = Callable[[], Awaitable[int]]
+_AGENT: Final = TypeAdapter[AiAgentSettings](AiAgentSettings)
 _AT_ONCE: Final = 200
 """Records of one transaction."""
 
 
 @dataclass
 class _Stored:
-    """What is stored encrypted, as it is on the topics: revisions of channels, and users."""
+    """What is stored encrypted, as it is on the topics: revisions of channels, AI agents, and users."""
 
     secrets: Secrets
     channels: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
+    agents: dict[str, AiAgentSaved] = field(default_factory=dict)
     access: AccessDirectory = field(default_factory=AccessDirectory)
 
     def apply_channel(self, key: bytes, value: bytes | None) -> None:
@@ -53,31 +58,38 @@ class _Stored:
         if isinstance(event, ChannelSaved):
             self.channels[key.decode()] = event.settings
 
-    def stale(self) -> Iterator[ChannelSettings | UserSaved]:
-        """What is to be written anew, as it is to be."""
+    def apply_agent(self, key: bytes, value: bytes | None) -> None:
+        event = None if value is None else decode(value, DIRECTORY.types).event
+        self.agents.pop(key.decode(), None)
+        if isinstance(event, AiAgentSaved):
+            self.agents[key.decode()] = event
+
+    def stale(self) -> Iterator[Callable[[Change], None]]:
+        """What writes anew what is to be."""
         newest: dict[str, int] = {}
         for key in self.channels:
             channel, _, revision = key.rpartition("/")
             newest[channel] = max(newest.get(channel, 0), int(revision))
         for key, data in self.channels.items():
             channel, _, revision = key.rpartition("/")
-            settings = from_stored(data, self.secrets.decrypt)
+            reading = _Reading(self.secrets)
+            settings = from_stored(data, reading.decrypt)
             kept = self._kept(settings) if int(revision) == newest[channel] else settings.webhook_kept
-            sealed = [str(data[name]) for name in SEALED if data.get(name)]
-            if kept != settings.webhook_kept or not all(map(self._new, sealed)):
-                yield settings.model_copy(update={"webhook_kept": kept})
+            if reading.old or kept != settings.webhook_kept:
+                yield partial(_save_channel, settings.model_copy(update={"webhook_kept": kept}))
+        for key, event in self.agents.items():
+            reading = _Reading(self.secrets)
+            agent = _AGENT.validate_python(agent_from_stored(event.settings, reading.decrypt))
+            if reading.old:
+                yield partial(_save_agent, key, event, agent)
         for user in self.access.users():
-            factor = user.second_factor
-            if factor is not None and not self._new(factor.secret):
-                again = self.secrets.encrypt(self.secrets.decrypt(factor.secret))
-                yield user.model_copy(update={"second_factor": factor.model_copy(update={"secret": again})})
-
-    def _new(self, sealed: str) -> bool:
-        try:
-            Fernet(self.secrets.keys()[0]).decrypt(sealed)
-        except InvalidToken:
-            return False
-        return True
+            factor, reading = user.second_factor, _Reading(self.secrets)
+            if factor is None:
+                continue
+            secret = reading.decrypt(factor.secret)
+            if reading.old:
+                again = factor.model_copy(update={"secret": self.secrets.encrypt(secret)})
+                yield partial(_save_user, user.model_copy(update={"second_factor": again}))
 
     def _kept(self, settings: ChannelSettings) -> SecretStr | None:
         """The tokens that count, of all keys but the newest: addresses stay as they are."""
@@ -91,6 +103,33 @@ class _Stored:
             for key in self.secrets.keys()[1:]
         }
         return SecretStr(" ".join(dict.fromkeys(old.split()) | pairs)) if old or pairs else None
+
+
+class _Reading:
+    """Decrypts, and notes whether anything was not encrypted with the newest key."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets, self.old = secrets, False
+
+    def decrypt(self, stored: str) -> str:
+        try:
+            return Fernet(self._secrets.keys()[0]).decrypt(stored).decode()
+        except InvalidToken:
+            self.old = True
+            return self._secrets.decrypt(stored)
+
+
+def _save_channel(settings: ChannelSettings, change: Change) -> None:
+    change.reseal_channel(settings)
+
+
+def _save_agent(key: str, event: AiAgentSaved, agent: GptAgent | HttpAgent, change: Change) -> None:
+    stored = {**event.settings, **agent_to_stored(agent, change.encrypt)}
+    change.reseal_agent(key, event.model_copy(update={"settings": stored}))
+
+
+def _save_user(user: UserSaved, change: Change) -> None:
+    change.save_user(user)
 
 
 async def rotate(settings: Settings) -> int:
@@ -144,7 +183,11 @@ async def _journal(settings: Settings, secrets: Secrets, action: str) -> AsyncIt
     stored, prefix = _Stored(secrets), settings.topic_prefix
     followers = {
         topic.full_name(prefix): TopicFollower(settings.kafka, topic.full_name(prefix), apply)
-        for topic, apply in ((CHANNELS, stored.apply_channel), (ACCESS, stored.access.apply))
+        for topic, apply in (
+            (CHANNELS, stored.apply_channel),
+            (DIRECTORY, stored.apply_agent),
+            (ACCESS, stored.access.apply),
+        )
     }
     journal = KafkaJournal(
         settings.kafka,
@@ -163,11 +206,8 @@ async def _journal(settings: Settings, secrets: Secrets, action: str) -> AsyncIt
             nonlocal number
             some = [one for one, _ in zip(stored.stale(), range(_AT_ONCE), strict=False)]
             number = len(some)
-            for one in some:
-                if isinstance(one, UserSaved):
-                    change.save_user(one)
-                else:
-                    change.reseal_channel(one)
+            for save in some:
+                save(change)
             if number or first:
                 change.audit(terminal().id, action, "keys", None, None, None)
 

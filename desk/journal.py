@@ -12,7 +12,7 @@ from schemas.codec import Headers, to_kafka
 from schemas.event import Event
 from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved, UserDeleted, UserSaved
 from schemas.events.channels import ChannelChanged, ChannelSaved
-from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged, PresenceState
+from schemas.events.people import AgentDeleted, AgentSaved, AiAgentSaved, PresenceChanged, PresenceState
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings, to_stored
 from schemas.settings.channels_file import Agent
@@ -61,6 +61,10 @@ class Change:
         """A revision as it is, encrypted anew."""
         saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})
         self._add(CHANNELS, f"{settings.id}/{settings.revision}", saved, settings)
+
+    def reseal_agent(self, key: str, event: AiAgentSaved) -> None:
+        """An AI agent as it is, encrypted anew. key: its key."""
+        self._add(DIRECTORY, key, event)
 
     def save_agent(self, account: str, agent: Agent, before: Agent | None = None) -> None:
         """An agent, new or as it is from now on. before: as it was."""

@@ -156,26 +156,21 @@ class ChannelSettings(ChannelForm):
     Its credentials' secrets are in no dump and no repr; to_stored alone carries them, encrypted.
     state: disabled: callbacks are not found and commands are refused; deleted: so for good, and its number is free.
     webhook_rotation: how often the webhook address was replaced; webhook_previous: the one before counts, too.
-<<<<<<< HEAD
     ai_agents: those of the account that the channel lists, as they were when the revision was saved: when one changes,
     the channel gets a new revision. One that is listed and not among them is asked at LIVEDESK_AI_URL.
-=======
     webhook_kept: tokens of keys that are gone, by their rotations: `{rotation}:{token}`, with blanks between.
->>>>>>> 0151580 (Replace the installation's key while everything runs)
     """
 
     revision: PositiveCount = 1
     state: Literal["active", "disabled", "deleted"] = "active"
     webhook_rotation: Count = 0
     webhook_previous: Flag = False
-<<<<<<< HEAD
     ai_agents: tuple[AiAgentSettings, ...] = ()
+    webhook_kept: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
     def ai_agent(self, id: str) -> GptAgent | HttpAgent | None:
         """The settings of an AI agent of the account that the channel lists."""
         return next((agent for agent in self.ai_agents if agent.id == id), None)
-=======
-    webhook_kept: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def kept_tokens(self) -> tuple[str, ...]:
@@ -184,7 +179,6 @@ class ChannelSettings(ChannelForm):
         kept = "" if self.webhook_kept is None else self.webhook_kept.get_secret_value()
         pairs = (pair.partition(":") for pair in kept.split())
         return tuple(token for rotation, _, token in pairs if int(rotation) >= oldest)
->>>>>>> 0151580 (Replace the installation's key while everything runs)
 
 
 MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous", "webhook_kept")
@@ -258,26 +252,18 @@ def taken_number(settings: ChannelSettings, others: Iterable[ChannelSettings]) -
 
 def to_stored(settings: ChannelSettings, encrypt: Callable[[str], str]) -> dict[str, object]:
     """Plain JSON data for the `channels` topic; credentials are encrypted text."""
-<<<<<<< HEAD
-    agents = [agent_to_stored(agent, encrypt) for agent in settings.ai_agents]
-    return {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt), "ai_agents": agents}
-=======
     kept = settings.webhook_kept
-    stored = {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt)}
+    agents = [agent_to_stored(agent, encrypt) for agent in settings.ai_agents]
+    stored = {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt), "ai_agents": agents}
     return stored if kept is None else {**stored, "webhook_kept": encrypt(kept.get_secret_value())}
->>>>>>> 0151580 (Replace the installation's key while everything runs)
 
 
 def from_stored(data: Mapping[str, object], decrypt: Callable[[str], str]) -> ChannelSettings:
     """The inverse of to_stored. Raises InvalidSettings, and whatever decrypt raises."""
-<<<<<<< HEAD
+    kept = {"webhook_kept": decrypt(str(data["webhook_kept"]))} if data.get("webhook_kept") else {}
     stored = cast("list[dict[str, object]]", data.get("ai_agents", []))
     agents = [agent_from_stored(agent, decrypt) for agent in stored]
-    return _validated({**data, **decrypt_credentials(data, decrypt), "ai_agents": agents})
-=======
-    kept = {"webhook_kept": decrypt(str(data["webhook_kept"]))} if data.get("webhook_kept") else {}
-    return _validated({**data, **decrypt_credentials(data, decrypt), **kept})
->>>>>>> 0151580 (Replace the installation's key while everything runs)
+    return _validated({**data, **decrypt_credentials(data, decrypt), **kept, "ai_agents": agents})
 
 
 def _validated(data: object) -> ChannelSettings:
@@ -288,15 +274,11 @@ def _validated(data: object) -> ChannelSettings:
 
 
 def _data(settings: ChannelSettings) -> dict[str, object]:
-<<<<<<< HEAD
     # Agents as they are: their secrets are in no dump.
     return {
         **settings.model_dump(exclude={"ai_agents"}),
-        **{name: getattr(settings, name) for name in (*ENCRYPTED, "ai_agents")},
+        **{name: getattr(settings, name) for name in (*SEALED, "ai_agents")},
     }
-=======
-    return {**settings.model_dump(), **{name: getattr(settings, name) for name in SEALED}}
->>>>>>> 0151580 (Replace the installation's key while everything runs)
 
 
 def _merged(current: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:

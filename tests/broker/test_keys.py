@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from aiokafka import AIOKafkaProducer
+from pydantic import SecretStr
 
-from bus.connection import KafkaConnection
+from bus.connection import KafkaConnection, client_options
 from deploy.access import open_access, terminal
 from deploy.kafka.topics import apply
 from deploy.keys import retire, rotate
@@ -18,16 +20,21 @@ from deploy.settings import Settings, load_settings
 from desk.access.directory import AccessDirectory
 from desk.access.writer import UserFields
 from schemas.events.access import Grant, Role, SecondFactor
+from schemas.events.people import AiAgentSaved
+from schemas.record import Record, encode
+from schemas.settings.ai import GptAgent, agent_from_stored, agent_to_stored
 from schemas.settings.channels_file import parse_channels_file
 from schemas.settings.credentials import OtherKey
 from schemas.settings.memory import SettingsMemory
 from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, WEBHOOKS
+from streams.clock import wall_clock
 from tests.e2e.livedesk import environment
-from tests.support.reading import committed_messages
+from tests.support.reading import committed_messages, committed_records
 from tests.support.servers import Servers
 
 TOPICS = (ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, WEBHOOKS)
 SECRET = "planted-secret-3b8"
+AGENT = GptAgent(id="gpt", model="m", api_key=SecretStr(SECRET))
 FILE = parse_channels_file(
     {
         "channels": [
@@ -49,6 +56,10 @@ async def installation(kafka: KafkaConnection, topic_prefix: str, tmp_path: Path
         user = await access.writer.create_user(terminal(), "marta@example.com", fields)
         factor = SecondFactor(secret=secrets.encrypt(SECRET), recovery=())
         await access.writer.set_second_factor(terminal(), user.id, factor)
+    agent = AiAgentSaved(account="main", settings=agent_to_stored(AGENT, secrets.encrypt))
+    async with AIOKafkaProducer(**client_options(kafka)) as producer:
+        value = encode(Record("agent", "/test", wall_clock(), "ai/main/gpt", agent))
+        await producer.send_and_wait(DIRECTORY.full_name(topic_prefix), value, key=b"ai/main/gpt")
     return settings
 
 
@@ -59,6 +70,9 @@ async def readable(settings: Settings, secrets: Secrets) -> int:
         for message in await committed_messages(settings.kafka, topic.full_name(settings.topic_prefix)):
             applies(message.key, message.value)
     memory.loaded()
+    agent = (await committed_records(settings.kafka, settings.topic_prefix, DIRECTORY))[-1].event
+    assert isinstance(agent, AiAgentSaved)
+    assert agent_from_stored(agent.settings, secrets.decrypt)["api_key"] == SECRET
     for channel in memory.channels():
         assert channel.dev_secret is not None
         assert channel.dev_secret.get_secret_value() == SECRET
@@ -87,7 +101,7 @@ async def test_the_key_is_replaced_while_everything_runs(installation: Settings)
         rotating = asyncio.create_task(rotate(settings))
         for number in range(8):
             await asyncio.gather(change(number), *map(call, before))
-        assert await rotating >= 5  # four channels and a user
+        assert await rotating >= 6  # four channels, an AI agent and a user
         both = read_keys(path)
         assert both[1:] == old
         await readable(settings, Secrets(*both))

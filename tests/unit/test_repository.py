@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import typer.main
-import yaml
 from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
