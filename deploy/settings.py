@@ -1,6 +1,7 @@
 """Settings of a process, from the environment. Read once by the command line and passed on."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -15,6 +16,7 @@ from deploy.errors import LiveDeskError
 from desk.access.permissions import incomplete
 from media.store import folder_url
 from schemas.events.access import Grant
+from schemas.settings.network import Network
 
 DEFAULT_BROKER_PORT = 19092
 
@@ -85,6 +87,10 @@ class Settings(BaseSettings):
         default=None,
         description="Fernet key that encrypts channel secrets at rest, or several, the newest first, with commas; "
         "the same for every process, and kept: without it stored secrets can't be read.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Networks of the proxies before ingress and the desk, with commas: their X-Forwarded-For counts.",
     )
     token: SecretStr | None = Field(default=None, description="API token that the commands call the control API with.")
     engagelab_url: str = Field(
@@ -247,6 +253,19 @@ class Settings(BaseSettings):
         if bool(self.oidc_claim) != bool(self.oidc_grants):
             raise ValueError("LIVEDESK_OIDC_CLAIM and LIVEDESK_OIDC_GRANTS go together: set both or neither")
         return self
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """Those of trusted_proxies."""
+        return tuple(ip_network(one.strip()) for one in self.trusted_proxies.split(",") if one.strip())
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        for one in text.split(","):
+            if one.strip():
+                ip_network(one.strip())
+        return text
 
     @field_validator("secret_key")
     @classmethod

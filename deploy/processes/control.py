@@ -1,7 +1,7 @@
 """The control API, composed with Kafka, the settings, the secret key and the providers."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -44,6 +44,7 @@ from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
+from schemas.settings.network import Network, client_address
 from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, Topic
 from streams.clock import Clock, wall_clock
 from streams.effects.http import HttpTransport, NoAnswer, NotSent
@@ -190,6 +191,7 @@ class ControlServer:
             ),
             passwords=Passwords(),
             oidc=oidc(settings, session),
+            address=partial(_address, settings.proxies),
             require_second_factor=settings.require_second_factor,
         )
         callers = Callers(door, self._secrets.own_tokens)
@@ -243,6 +245,11 @@ class _Runner(web.AppRunner):
             make_request=made.request_factory,
             refusal=unreadable,
         )
+
+
+def _address(proxies: Sequence[Network], request: web.Request) -> str | None:
+    found = client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), proxies)
+    return request.remote if found is None else str(found)
 
 
 async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:

@@ -137,6 +137,7 @@ class IngressServer:
             clock=self._clock,
             new_id=self._new_id,
             max_body_bytes=settings.max_body_bytes,
+            trusted=settings.proxies,
             metrics=metrics,
             connections=min(CONNECTIONS, open_files() - FILES_OF_OURS),
             public_url=settings.public_url,

@@ -19,6 +19,7 @@ from schemas.settings.credentials import (
 )
 from schemas.settings.duration import Duration, PositiveDuration
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
+from schemas.settings.network import Network
 from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.routing import RoutingRule
 from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Template, Text
@@ -134,13 +135,14 @@ def _phone_number(text: str) -> str:
 
 
 class ChannelForm(Credentials):
-    """What people set of a channel."""
+    """What people set of a channel. allowed_addresses: networks that callbacks may come from; none: all."""
 
     id: Id
     name: NameOrId = ""
     account: Id = DEFAULT_ACCOUNT
     phone_number: Annotated[str, AfterValidator(_phone_number)]
     business_account_id: str | None = None
+    allowed_addresses: tuple[Network, ...] = ()
     human_agents: tuple[Id, ...] = ()
     greeting: Greeting = Greeting()
     csat: Csat = Csat()

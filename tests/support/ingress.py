@@ -1,7 +1,7 @@
 """Ingress and the control API over real HTTP, with a list in place of Kafka."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ from schemas.events.callbacks import WebhookReceived
 from schemas.record import Record, encode
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import parse_channels_file
+from schemas.settings.network import Network
 from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 from tests.support.access import cheap_passwords, scramble, unscramble
 
@@ -96,6 +97,7 @@ class Ingress:
         *,
         require_second_factor: bool = False,
         queries: Queries | None = None,
+        trusted: Sequence[Network] = (),
     ) -> None:
         self.kafka = Written()
         self.links = Links(lambda: [b"unit"])
@@ -131,6 +133,7 @@ class Ingress:
             metrics=Metrics(),
             public_url=public_url,
             media=media,
+            trusted=trusted,
         )
         office = Office(
             directory=self.directory,
@@ -240,9 +243,10 @@ async def running(
     *,
     require_second_factor: bool = False,
     queries: Queries | None = None,
+    trusted: Sequence[Network] = (),
 ) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor, queries=queries)
+    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor, queries=queries, trusted=trusted)
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)
