@@ -33,7 +33,7 @@ help:
 	@echo "make check     linter, security rules, formatting, types, import rules, make manifests and make audit"
 	@echo "make manifests  container and Kubernetes files, by hadolint, docker-compose and kubernetes-validate"
 	@echo "make audit     known vulnerabilities of the locked packages, by pip-audit; says so where it can't look"
-	@echo "make contract  write the models' JSON Schemas and AsyncAPI document to schemas/generated"
+	@echo "make contract  write the models' JSON Schemas, AsyncAPI and OpenAPI documents to schemas/generated"
 	@echo "make bench     measure on this machine, beside what people would use instead; a quarter of an hour"
 	@echo "               make bench BENCH=--help, BENCH='idle restore --full' (docs/performance.md)"
 	@echo "make chaos     break the running system at random moments, then check that nothing is lost or doubled:"

@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "hours",
     "token",
     "user",
+    "keys",
     "explain",
     "reports",
     "up",

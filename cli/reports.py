@@ -16,8 +16,22 @@ from rich.table import Table
 from deploy.dead_letters import read_letters
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import committed_reader
-from deploy.reports import AI_OUTCOMES, CALLS, OUTCOMES, By, Figures, Filter, Times, in_percent, read_partials, summed
+from deploy.reports import read_partials
 from deploy.settings import Settings
+from desk.figures import (
+    AI_OUTCOMES,
+    CALLS,
+    OUTCOMES,
+    By,
+    Figures,
+    Filter,
+    as_data,
+    first_responses,
+    in_percent,
+    resolutions,
+    seconds,
+    summed,
+)
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -105,61 +119,6 @@ async def _read(settings: Settings, by: By, only: Filter) -> tuple[dict[str, Fig
         return summed(await read_partials(reader, settings.topic_prefix), by, only), letters.unreplayed
 
 
-# --- as data -------------------------------------------------------------------------------------------------------
-
-
-def as_data(figures: Figures) -> dict[str, Mapping[str, object]]:
-    """All figures of a group; times in seconds, null where nothing was timed; no satisfaction where nobody answered."""
-    return {
-        "conversations": {measure: figures.outcome(measure) for measure in OUTCOMES},
-        "first_response": _times_data(_first_responses(figures)),
-        "resolution": _times_data(_resolutions(figures)),
-        "satisfaction": _satisfaction_data(figures),
-        "messages": dict(sorted(figures.messages.items())),
-        "ai": {
-            **{measure: figures.ai(measure) for measure in AI_OUTCOMES},
-            "handed_over_for": dict(sorted(figures.handed_over.items())),
-            "resolved_pct": figures.resolved_by_ai_alone_pct,
-            "answers": figures.ai("answers"),
-            "first_response": _times_data({"all": figures.times("ai_first_response")})["all"],
-            "satisfaction": _satisfaction_data(figures.of_ai),
-            **{measure: figures.calls(measure) for measure in CALLS},
-        },
-    }
-
-
-def _satisfaction_data(figures: Figures) -> dict[str, object]:
-    return {
-        "surveys_sent": figures.surveys_sent,
-        "answers": figures.answers,
-        "satisfied": figures.satisfied,
-        "satisfaction_pct": figures.satisfaction_pct,
-        "response_rate_pct": figures.response_rate_pct,
-        "ratings": {str(rating): number for rating, number in figures.ratings.items()},
-    }
-
-
-def _first_responses(figures: Figures) -> dict[str, Times]:
-    opened, closed = figures.times("first_response_open"), figures.times("first_response_closed")
-    return {"all": opened + closed, "open": opened, "closed": closed}
-
-
-def _resolutions(figures: Figures) -> dict[str, Times]:
-    opened, closed = figures.times("resolution_open"), figures.times("resolution_closed")
-    return {"all": opened + closed, "open": opened, "closed": closed}
-
-
-def _times_data(times: Mapping[str, Times]) -> dict[str, object]:
-    return {
-        name: {"count": one.count, "median_s": _seconds(one.percentile(50)), "p90_s": _seconds(one.percentile(90))}
-        for name, one in times.items()
-    }
-
-
-def _seconds(duration: timedelta | None) -> int | None:
-    return None if duration is None else round(duration.total_seconds())
-
-
 def print_csv(by: By, groups: Mapping[str, Figures]) -> None:
     """A line for each group. A status that a group has no message of is 0."""
     lines = [{by: group, **_flat("", as_data(figures))} for group, figures in groups.items()]
@@ -214,7 +173,7 @@ def print_tables(console: Console, by: By, groups: Mapping[str, Figures]) -> Non
 
 
 def _times_rows(group: str, figures: Figures) -> Iterator[tuple[str, ...]]:
-    for title, split in (("first response", _first_responses(figures)), ("resolution", _resolutions(figures))):
+    for title, split in (("first response", first_responses(figures)), ("resolution", resolutions(figures))):
         for name, one in split.items():
             if one.count:
                 spread = (_readable(one.percentile(50)), _readable(one.percentile(90)))
@@ -268,8 +227,8 @@ def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], wi
 
 
 def _readable(duration: timedelta | None) -> str:
-    seconds = _seconds(duration) or 0
+    whole = seconds(duration) or 0
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds} s"
+        if whole >= length:
+            return f"{whole / length:.1f} {unit}"
+    return f"{whole} s"

@@ -1,6 +1,7 @@
 """Settings of a process, from the environment. Read once by the command line and passed on."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -16,6 +17,7 @@ from desk.access.permissions import incomplete
 from media.store import folder_url
 from providers.registry import base_urls
 from schemas.events.access import Grant
+from schemas.settings.network import Network
 
 DEFAULT_BROKER_PORT = 19092
 
@@ -90,8 +92,12 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         default=None,
-        description="Fernet key that encrypts channel secrets at rest; "
+        description="Fernet key that encrypts channel secrets at rest, or several, the newest first, with commas; "
         "the same for every process, and kept: without it stored secrets can't be read.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Networks of the proxies before ingress and the desk, with commas: their X-Forwarded-For counts.",
     )
     token: SecretStr | None = Field(default=None, description="API token that the commands call the control API with.")
     provider_urls: dict[str, str] = Field(
@@ -229,11 +235,25 @@ class Settings(BaseSettings):
             raise ValueError("LIVEDESK_OIDC_CLAIM and LIVEDESK_OIDC_GRANTS go together: set both or neither")
         return self
 
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """Those of trusted_proxies."""
+        return tuple(ip_network(one.strip()) for one in self.trusted_proxies.split(",") if one.strip())
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        for one in text.split(","):
+            if one.strip():
+                ip_network(one.strip())
+        return text
+
     @field_validator("secret_key")
     @classmethod
     def _is_fernet_key(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None:
-            Fernet(key.get_secret_value())
+            for one in key.get_secret_value().split(","):
+                Fernet(one)
         return key
 
 

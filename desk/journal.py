@@ -72,6 +72,15 @@ class Change:
             self._add(RECONCILIATIONS, settings.id, ReconciliationSet(), settings)
         self._audit_by(f"channels/{settings.id}", before, settings, settings.account)
 
+    def reseal_channel(self, settings: ChannelSettings) -> None:
+        """A revision as it is, encrypted anew."""
+        saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})
+        self._add(CHANNELS, f"{settings.id}/{settings.revision}", saved, settings)
+
+    def reseal_agent(self, key: str, event: AiAgentSaved) -> None:
+        """An AI agent as it is, encrypted anew. key: its key."""
+        self._add(DIRECTORY, key, event)
+
     def save_agent(self, account: str, agent: Agent, before: Agent | None = None) -> None:
         """An agent, new or as it is from now on. before: as it was."""
         saved = AgentSaved(agent=agent.id, name=agent.name, workload=agent.workload, teams=agent.teams)

@@ -177,7 +177,7 @@ class Stack:
             "LIVEDESK_PARTITIONS": str(settings.partitions),
             "LIVEDESK_REPLICATION_FACTOR": str(settings.replication_factor),
             "LIVEDESK_TOPIC_PREFIX": settings.topic_prefix,
-            "LIVEDESK_SECRET_KEY": self._secrets.key,
+            **self._secrets.variables,
             # Where the sandbox reaches ingress: it stands in signatures, and in what is sent.
             "LIVEDESK_PUBLIC_URL": self.ingress_url,
             **provider_variables(self.sandbox_url),

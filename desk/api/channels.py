@@ -27,6 +27,7 @@ from schemas.settings.channel import (
 )
 from schemas.settings.credentials import ENCRYPTED, ProviderName
 from schemas.settings.errors import FieldError, InvalidSettings
+from schemas.settings.network import Network
 from schemas.settings.types import Flag, SettingsModel
 
 
@@ -53,6 +54,7 @@ class ShownChannel(BaseModel):
     messaging_service_sid: str | None
     reconcile: bool
     credentials: tuple[str, ...]
+    allowed_addresses: tuple[Network, ...]
     human_agents: tuple[str, ...]
     greeting: Greeting
     csat: Csat

@@ -10,7 +10,7 @@ from desk.access.permissions import Actor, Permission
 from desk.api.problems import Problem, not_found
 from desk.api.route import Answer, Call, Route
 from desk.office import Office
-from desk.view.pages import MAX_PAGE, InvalidCursor, Page
+from desk.view.pages import MAX_PAGE, AsOf, InvalidCursor, Page
 from desk.view.queries import PAGE, Filter, Queries
 from desk.view.visibility import Viewer
 from schemas.events.access import Role
@@ -156,7 +156,7 @@ class ReadingRoutes:
         """Of those that the caller may see."""
         queries, viewer = self._asked(call)
         counted = await queries.count(viewer, call.query.wanted)
-        return Answer(CountAnswer(number=counted.number, more=counted.more, as_of=_as_of(counted.as_of)))
+        return Answer(CountAnswer(number=counted.number, more=counted.more, as_of=as_of_answer(counted.as_of)))
 
     async def search(self, call: Call[None]) -> Answer:
         """The newest first."""
@@ -224,9 +224,14 @@ class ReadingRoutes:
         return self._queries(), viewer_of(self._office, call.actor, call.path["account"])
 
     def _queries(self) -> Queries:
-        if self._office.queries is None:
-            raise Problem(503, "no_view", "this process keeps no view of conversations")
-        return self._office.queries
+        return queries_of(self._office)
+
+
+def queries_of(office: Office) -> Queries:
+    """Those of the view. Raises Problem: there is none."""
+    if office.queries is None:
+        raise Problem(503, "no_view", "this process keeps no view of conversations")
+    return office.queries
 
 
 def viewer_of(office: Office, actor: Actor, account: str) -> Viewer:
@@ -251,13 +256,13 @@ async def _page(asked: Any) -> Answer:
     except InvalidCursor:
         raise Problem(422, "bad_cursor", "the cursor is none of this list's: begin without one") from None
     items = tuple(_json(item) for item in page.items)
-    return Answer(PageAnswer(items=items, cursor=page.cursor, as_of=_as_of(page.as_of)))
+    return Answer(PageAnswer(items=items, cursor=page.cursor, as_of=as_of_answer(page.as_of)))
 
 
 def _item(page: Page) -> Answer:
     if not page.items:
         raise not_found()
-    return Answer(ItemAnswer(item=_json(page.items[0]), as_of=_as_of(page.as_of)))
+    return Answer(ItemAnswer(item=_json(page.items[0]), as_of=as_of_answer(page.as_of)))
 
 
 def _json(item: Mapping[str, object]) -> dict[str, JsonValue]:
@@ -265,6 +270,7 @@ def _json(item: Mapping[str, object]) -> dict[str, JsonValue]:
     return shown
 
 
-def _as_of(found: Any) -> AsOfAnswer:
+def as_of_answer(found: AsOf) -> AsOfAnswer:
+    """How far the view had read, as it is answered."""
     positions = {f"{place.topic}/{place.partition}": position for place, position in found.positions.items()}
     return AsOfAnswer(positions=positions, time=found.time)

@@ -35,15 +35,15 @@ from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
 from schemas.ids import channel_of
-from schemas.settings.channel import DEFAULT_ACCOUNT
-from schemas.settings.credentials import ENCRYPTED, Credentials
+from schemas.settings.channel import DEFAULT_ACCOUNT, SEALED
+from schemas.settings.credentials import Credentials
 from schemas.topics import ACCOUNT_INBOX, DIRECTORY
 
 _NOT_PRESENT: Final[Values] = MappingProxyType(
     {"chosen": None, "chosen_at": None, "heartbeat": None, "heartbeat_at": None}
 )
 # Secrets, if encrypted: an AI agent's settings hold some, too.
-_KEPT_FROM_VIEW: Final = frozenset({*ENCRYPTED, "ai_agents"})
+_KEPT_FROM_VIEW: Final = frozenset({*SEALED, "ai_agents"})
 _PRESENCE: Final = frozenset({PresenceChanged.type, AgentDeleted.type})
 
 TYPES: Final[Mapping[str, dict[str, type[Event]]]] = {

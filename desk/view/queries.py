@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, literal, literal_column, select
@@ -26,11 +26,12 @@ from desk.view.schema import (
     PRESENCE,
     RECEIPT,
     REFUSAL,
+    REPORT,
     SURVEY,
     TEXT,
 )
 from desk.view.search import matching
-from desk.view.visibility import Viewer, in_channels, visible, visible_letters
+from desk.view.visibility import Viewer, in_channels, visible, visible_letters, visible_reports
 from schemas.events.conversation import Assignee, Status
 
 PAGE: Final = 50
@@ -230,6 +231,18 @@ class Queries:
         shown = [column for column in DEAD_LETTER.c if column.name not in ("partition", "offset")]
         query = select(*shown).where(visible_letters(viewer), DEAD_LETTER.c.stage.is_not(None))
         return await self._page(query.where(DEAD_LETTER.c.replayed == replayed), _LETTERS, cursor, limit)
+
+    async def reports(self, viewer: Viewer, channel: str | None, first: date, last: date) -> Page:
+        """The partial sums of figures of days, both included, by their keys: see desk/figures.py."""
+        shown = (REPORT.c.key, REPORT.c.kind, REPORT.c.channel, REPORT.c.day, REPORT.c.agent, REPORT.c.counts)
+        query = select(*shown).where(visible_reports(viewer), REPORT.c.day.between(first, last))
+        return await self._all(query if channel is None else query.where(REPORT.c.channel == channel))
+
+    async def letter(self, viewer: Viewer, id: str) -> Page:
+        """One dead letter that was not replayed; no item where there is none that the viewer may see."""
+        return await self._all(
+            select(DEAD_LETTER.c.id).where(visible_letters(viewer), DEAD_LETTER.c.id == id, ~DEAD_LETTER.c.replayed)
+        )
 
     async def refusal(self, viewer: Viewer, command: str) -> Page:
         """Why a command was refused; no item where it was not, or was about no conversation that the viewer may see."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
 
 from schemas.contact import canonical_number
 from schemas.settings.ai import AiAgentSettings, GptAgent, HttpAgent, agent_from_stored, agent_to_stored
@@ -19,6 +19,7 @@ from schemas.settings.credentials import (
 )
 from schemas.settings.duration import Duration, PositiveDuration
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
+from schemas.settings.network import Network
 from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.routing import RoutingRule
 from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Template, Text, merged
@@ -134,13 +135,14 @@ def _phone_number(text: str) -> str:
 
 
 class ChannelForm(Credentials):
-    """What people set of a channel."""
+    """What people set of a channel. allowed_addresses: networks that callbacks may come from; none: all."""
 
     id: Id
     name: NameOrId = ""
     account: Id = DEFAULT_ACCOUNT
     phone_number: Annotated[str, AfterValidator(_phone_number)]
     business_account_id: str | None = None
+    allowed_addresses: tuple[Network, ...] = ()
     human_agents: tuple[Id, ...] = ()
     greeting: Greeting = Greeting()
     csat: Csat = Csat()
@@ -159,6 +161,7 @@ class ChannelSettings(ChannelForm):
     webhook_rotation: how often the webhook address was replaced; webhook_previous: the one before counts, too.
     ai_agents: those of the account that the channel lists, as they were when the revision was saved: when one changes,
     the channel gets a new revision. One that is listed and not among them is asked at LIVEDESK_AI_URL.
+    webhook_kept: tokens of keys that are gone, by their rotations: `{rotation}:{token}`, with blanks between.
     """
 
     revision: PositiveCount = 1
@@ -166,6 +169,7 @@ class ChannelSettings(ChannelForm):
     webhook_rotation: Count = 0
     webhook_previous: Flag = False
     ai_agents: tuple[AiAgentSettings, ...] = Field(default=(), exclude=True)
+    webhook_kept: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
     def ai_agent(self, id: str) -> GptAgent | HttpAgent | None:
         """The settings of an AI agent of the account that the channel lists."""
@@ -177,9 +181,19 @@ class ChannelSettings(ChannelForm):
         listed = tuple(known[agent.id] for agent in self.ai.agents if agent.id in known)
         return self.model_copy(update={"ai_agents": listed})
 
+    @property
+    def kept_tokens(self) -> tuple[str, ...]:
+        """Those of webhook_kept that count."""
+        oldest = self.webhook_rotation - (1 if self.webhook_previous else 0)
+        kept = "" if self.webhook_kept is None else self.webhook_kept.get_secret_value()
+        pairs = (pair.partition(":") for pair in kept.split())
+        return tuple(token for rotation, _, token in pairs if int(rotation) >= oldest)
 
-MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous", "ai_agents")
+
+MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous", "webhook_kept", "ai_agents")
 """Fields that have a way of their own to be changed."""
+SEALED: Final = (*ENCRYPTED, "webhook_kept")
+"""Fields that are stored encrypted."""
 
 
 @dataclass(frozen=True)
@@ -247,15 +261,18 @@ def taken_number(settings: ChannelSettings, others: Iterable[ChannelSettings]) -
 
 def to_stored(settings: ChannelSettings, encrypt: Callable[[str], str]) -> dict[str, object]:
     """Plain JSON data for the `channels` topic; credentials are encrypted text."""
+    kept = settings.webhook_kept
     agents = [agent_to_stored(agent, encrypt) for agent in settings.ai_agents]
-    return {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt), "ai_agents": agents}
+    stored = {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt), "ai_agents": agents}
+    return stored if kept is None else {**stored, "webhook_kept": encrypt(kept.get_secret_value())}
 
 
 def from_stored(data: Mapping[str, object], decrypt: Callable[[str], str]) -> ChannelSettings:
     """The inverse of to_stored. Raises InvalidSettings, and whatever decrypt raises."""
+    kept = {"webhook_kept": decrypt(str(data["webhook_kept"]))} if data.get("webhook_kept") else {}
     stored = cast("list[dict[str, object]]", data.get("ai_agents", []))
     agents = [agent_from_stored(agent, decrypt) for agent in stored]
-    return _validated({**data, **decrypt_credentials(data, decrypt), "ai_agents": agents})
+    return _validated({**data, **decrypt_credentials(data, decrypt), **kept, "ai_agents": agents})
 
 
 def _validated(data: object) -> ChannelSettings:
@@ -266,7 +283,7 @@ def _validated(data: object) -> ChannelSettings:
 
 
 def _data(settings: ChannelSettings) -> dict[str, object]:
-    return {**settings.model_dump(), **{name: getattr(settings, name) for name in (*ENCRYPTED, "ai_agents")}}
+    return {**settings.model_dump(), **{name: getattr(settings, name) for name in (*SEALED, "ai_agents")}}
 
 
 def _contradictions(settings: ChannelSettings) -> Iterator[FieldError]:

@@ -16,10 +16,11 @@ Secret = Annotated[SecretStr, Field(min_length=1)]
 class Credentials(SettingsModel):
     """The part of a channel's settings that its provider's accounts are reached with.
 
-    Secrets are in no dump and no repr. EngageLab: dev_key, dev_secret. WhatsApp Cloud: phone_number_id, access_token,
-    app_secret (signs callbacks), verify_token (of ours, for the handshake), api_version. Twilio: account_sid,
-    auth_token (signs callbacks), api_key and api_key_secret (send in its place), messaging_service_sid, signing_key (of
-    a Webhooks Rule); reconcile: its list of messages is compared with the callbacks once a minute.
+    Secrets are in no dump and no repr. EngageLab: dev_key, dev_secret, callback_secret (signs X-CALLBACK-ID; where it
+    is set, callbacks must be signed). WhatsApp Cloud: phone_number_id, access_token, app_secret (signs callbacks),
+    verify_token (of ours, for the handshake), api_version. Twilio: account_sid, auth_token (signs callbacks), api_key
+    and api_key_secret (send in its place), messaging_service_sid, signing_key (of a Webhooks Rule);
+    reconcile: its list of messages is compared with the callbacks once a minute.
     """
 
     provider: ProviderName = "engagelab"
@@ -37,6 +38,11 @@ class Credentials(SettingsModel):
     messaging_service_sid: Annotated[str, StringConstraints(pattern=r"^MG[0-9a-fA-F]{32}$")] | None = None
     signing_key: Secret | None = Field(default=None, exclude=True, repr=False)
     reconcile: Flag = False
+    callback_secret: Secret | None = Field(default=None, exclude=True, repr=False)
+
+
+class OtherKey(Exception):
+    """What is stored was encrypted with a key that is not there."""
 
 
 SECRETS: Final = (
@@ -47,6 +53,7 @@ SECRETS: Final = (
     "auth_token",
     "api_key_secret",
     "signing_key",
+    "callback_secret",
 )
 ENCRYPTED: Final = ("dev_key", *SECRETS)
 """The fields that are stored encrypted, and shown to nobody."""
@@ -62,7 +69,7 @@ class Needs:
 
 
 NEEDS: Final[Mapping[ProviderName, Needs]] = {
-    "engagelab": Needs(("dev_key", "dev_secret"), ("dev_key", "dev_secret")),
+    "engagelab": Needs(("dev_key", "dev_secret", "callback_secret"), ("dev_key", "dev_secret")),
     "whatsapp_cloud": Needs(
         ("phone_number_id", "access_token", "app_secret", "verify_token"),
         ("phone_number_id", "access_token", "app_secret", "verify_token"),

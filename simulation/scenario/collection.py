@@ -9,7 +9,7 @@ from typing import Final, Literal
 import orjson
 from pydantic import JsonValue
 
-from deploy.reports import Figures, summed
+from desk.figures import Figures, summed
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.content import Content
 from schemas.events.conversation import (

@@ -1,7 +1,7 @@
 """Ingress and the control API over real HTTP, with a list in place of Kafka."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +43,7 @@ from schemas.events.callbacks import WebhookReceived
 from schemas.record import Record, encode
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import parse_channels_file
+from schemas.settings.network import Network
 from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 from tests.support.access import cheap_passwords, scramble, unscramble
 
@@ -97,14 +98,15 @@ class Ingress:
         *,
         require_second_factor: bool = False,
         queries: Queries | None = None,
+        trusted: Sequence[Network] = (),
     ) -> None:
         self.kafka = Written()
-        self.links = Links(b"unit")
+        self.links = Links(lambda: [b"unit"])
         self.store = MediaStore("memory:///")
         self.now = NOW
         self.lookups = 0
         self._applied = 0
-        self.channels = ChannelDirectory(unscramble, lambda id, rotation: webhook_token(b"unit", id, rotation))
+        self.channels = ChannelDirectory(unscramble, lambda id, rotation: [webhook_token(b"unit", id, rotation)])
         self.directory = DeskDirectory(unscramble)
         self.access = AccessDirectory()
         self.outcomes = Outcomes()
@@ -134,6 +136,7 @@ class Ingress:
             metrics=Metrics(),
             public_url=public_url,
             media=media,
+            trusted=trusted,
         )
         office = Office(
             directory=self.directory,
@@ -146,11 +149,12 @@ class Ingress:
             reach=self._reach,
             files=files,
             queries=queries,
+            operations=None,
             prefix="t.",
             clock=lambda: self.now,
             new_id=new_id,
         )
-        means = Means(b"unit", scramble, unscramble, os.urandom, new_id, lambda: self.now)
+        means = Means(lambda: [b"unit"], scramble, unscramble, os.urandom, new_id, lambda: self.now)
         self.door = FrontDoor(
             self.access,
             self,
@@ -249,9 +253,10 @@ async def running(
     *,
     require_second_factor: bool = False,
     queries: Queries | None = None,
+    trusted: Sequence[Network] = (),
 ) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor, queries=queries)
+    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor, queries=queries, trusted=trusted)
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)

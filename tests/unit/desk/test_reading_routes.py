@@ -21,6 +21,7 @@ from schemas.events.conversation import (
     Header,
     Status,
 )
+from schemas.events.reports import ReportUpdated
 from schemas.settings.channel import ChannelSettings, to_stored
 from tests.support.access import scramble
 from tests.support.ingress import FILE, running
@@ -74,7 +75,19 @@ def log() -> list[Message]:
         )
         for place, one in enumerate((*FILE.channels, other))
     ]
-    return [*channels, *log.messages]
+    figures = [
+        message("reports", place, ReportUpdated(channel=channel, agent=agent, day=START.date(), **one), key=f"{place}")
+        for place, (channel, agent, one) in enumerate(
+            (
+                ("desk", None, {"kind": "conversations", "counts": {"opened": 3}}),
+                ("desk", "irene", {"kind": "conversations", "counts": {"resolved": 2}}),
+                ("desk", "irene", {"kind": "satisfaction", "counts": {"sent": 2, "rating_5": 1}}),
+                ("cloud", "paul", {"kind": "conversations", "counts": {"resolved": 1}}),
+                ("other", "irene", {"kind": "conversations", "counts": {"resolved": 9}}),
+            )
+        )
+    ]
+    return [*channels, *log.messages, *figures]
 
 
 @pytest.fixture
@@ -122,7 +135,7 @@ async def test_a_list_comes_by_pages_and_says_how_far_the_view_has_read(control:
         as_of = page["as_of"]
         assert isinstance(as_of, dict)
         assert isinstance(as_of["positions"], dict)
-        assert as_of["positions"]["conversations.v1/0"] == len(log()) - 3
+        assert as_of["positions"]["conversations.v1/0"] == len(log()) - 8
         if page["cursor"] is None:
             break
         cursor = f"&cursor={page['cursor']}"
@@ -187,3 +200,33 @@ async def test_why_a_command_was_refused_can_be_asked_later(control: Control) ->
     item = shown["item"]
     assert isinstance(item, dict)
     assert (status, item["code"]) == (200, "muted")
+
+
+@pytest.mark.parametrize(
+    ("role", "channels", "groups"),
+    [
+        (Role.ADMIN, None, {"-": 0, "irene": 2, "paul": 1}),
+        (Role.READ, ("cloud",), {"paul": 1}),
+        (Role.AGENT, None, {"irene": 2}),
+    ],
+)
+async def test_figures_are_what_the_caller_may_see(
+    control: Control, role: Role, channels: tuple[str, ...] | None, groups: dict[str, int]
+) -> None:
+    control.token = control.ingress.token(role, account="main", channels=channels, agent="irene")
+    days = f"from={START.date()}&to={START.date()}"
+    status, answer = await control.send("GET", f"/v1/accounts/main/reports?by=agent&{days}")
+    assert (status, answer["first"]) == (200, str(START.date()))
+    assert {one["group"]: one["conversations"]["resolved"] for one in answer["groups"]} == groups  # type: ignore[union-attr, call-overload, index]
+    if "irene" in groups:
+        irene = next(one for one in answer["groups"] if one["group"] == "irene")  # type: ignore[union-attr, call-overload, index]
+        assert irene["satisfaction"]["satisfaction_pct"] == 100.0  # type: ignore[call-overload, index]
+
+
+async def test_the_days_of_figures_are_within_reason(control: Control) -> None:
+    path = "/v1/accounts/main/reports"
+    assert (await control.send("GET", path))[1]["groups"] == []
+    assert refusal(await control.send("GET", f"{path}?from=2026-01-02&to=2026-01-01"))[2] == ["from"]
+    assert refusal(await control.send("GET", f"{path}?from=2020-01-02&to=2026-01-01"))[2] == ["from"]
+    assert refusal(await control.send("GET", f"{path}?by=week"))[2] == ["by"]
+    assert (await control.send("GET", f"{path}?to=0001-01-01"))[0] == 200

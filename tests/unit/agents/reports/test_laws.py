@@ -14,7 +14,7 @@ from agents.reports.conversations import REPORTS_CONVERSATIONS
 from agents.reports.csat import REPORTS_CSAT
 from agents.reports.statuses import REPORTS_STATUSES
 from agents.status import STATUS
-from deploy.reports import By, summed
+from desk.figures import By, summed
 from schemas.events.conversation import ConversationSurveyEnded, ConversationSurveyRequested, Status
 from schemas.events.csat import SurveyAnswered, SurveySent
 from schemas.events.receipts import MessageStatusChanged, ReceiptReceived

@@ -12,9 +12,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.reports import as_data, print_csv, print_tables, warning
+from cli.reports import print_csv, print_tables, warning
 from deploy.errors import LiveDeskError
-from deploy.reports import Figures, Filter, Times, in_percent, summed
+from desk.figures import Figures, Filter, Times, as_data, in_percent, summed
 from schemas.events.reports import ReportKind, ReportUpdated, bucket_of, value_of
 
 MONDAY, TUESDAY = date(2026, 3, 9), date(2026, 3, 10)
