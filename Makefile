@@ -24,15 +24,16 @@ define find_python
 	exit 1
 endef
 
-.PHONY: help demo test quick check audit contract bench chaos lock clean
+.PHONY: help demo test quick check manifests audit contract bench chaos lock clean
 
 help:
 	@echo "make demo      customers, agents and an AI agent on the whole pipeline, on a Kafka of its own, counted and checked"
 	@echo "make test      all tests, those against a real Kafka included"
 	@echo "make quick     the tests that need no Kafka, in parallel: under a minute"
-	@echo "make check     linter, security rules, formatting, types, import rules, and make audit"
+	@echo "make check     linter, security rules, formatting, types, import rules, make manifests and make audit"
+	@echo "make manifests  container and Kubernetes files, by hadolint, docker-compose and kubernetes-validate"
 	@echo "make audit     known vulnerabilities of the locked packages, by pip-audit; says so where it can't look"
-	@echo "make contract  write the models' JSON Schemas and AsyncAPI document to schemas/generated"
+	@echo "make contract  write the models' JSON Schemas, AsyncAPI and OpenAPI documents to schemas/generated"
 	@echo "make bench     measure on this machine, beside what people would use instead; a quarter of an hour"
 	@echo "               make bench BENCH=--help, BENCH='idle restore --full' (docs/performance.md)"
 	@echo "make chaos     break the running system at random moments, then check that nothing is lost or doubled:"
@@ -56,7 +57,21 @@ check: $(INSTALLED)
 	@echo "ruff format --check"; $(PY) -m ruff format --check .
 	@echo "mypy";                $(PY) -m mypy
 	@echo "lint-imports";        .venv/bin/lint-imports
-	@$(MAKE) --no-print-directory audit
+	@$(MAKE) --no-print-directory manifests audit
+
+# What can be said of the container files without a container engine or a cluster.
+manifests: $(INSTALLED)
+	@echo "hadolint";            .venv/bin/hadolint deploy/Dockerfile
+	@echo "docker-compose";      .venv/bin/docker-compose -f docker-compose.kafka.yml --profile '*' config --quiet
+	@if command -v kubectl >/dev/null; then \
+	    echo "kubernetes-validate"; mkdir -p build/kubernetes; \
+	    for overlay in small large; do \
+	        kubectl kustomize deploy/kubernetes/overlays/$$overlay >build/kubernetes/$$overlay.yaml && \
+	        .venv/bin/kubernetes-validate --strict --quiet --no-warn build/kubernetes/$$overlay.yaml || exit 1; \
+	    done; \
+	else \
+	    echo "!!! SKIPPED: there is no kubectl, which builds the overlays of deploy/kubernetes. !!!"; \
+	fi
 
 REACHES_ADVISORIES := import http.client; http.client.HTTPSConnection("api.osv.dev", timeout=10).request("HEAD", "/")
 

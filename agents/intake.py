@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic import JsonValue
+
 from agents.contacts import Contacts, Name
 from agents.stage import NOTHING, Context, Decision, Emit, Rows, Stage, TimerFired
-from providers.provider import (
+from providers.registry import PROVIDERS
+from providers.rows import (
     BadRow,
     Callback,
     CallbackRow,
@@ -16,24 +19,26 @@ from providers.provider import (
     ParsedCallback,
     Receipt,
 )
-from providers.provider import Media as FoundMedia
-from providers.registry import PROVIDERS
+from providers.rows import Media as FoundMedia
 from schemas.contact import InvalidContact, contact_id, is_number
 from schemas.event import Event
-from schemas.events.callbacks import NotificationReceived, WebhookReceived
+from schemas.events.callbacks import CallbackTaken, NotificationReceived, WebhookReceived
 from schemas.events.conversation import Media
 from schemas.events.inbox import ContactJoined, MessageEchoed, MessageReceived, NoticeReceived
 from schemas.events.operations import DeadLettered
 from schemas.events.receipts import EchoSent, ReceiptReceived
 from schemas.ids import channel_of, contact_of, conversation_key
 from schemas.record import body_text
-from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, WEBHOOKS
+from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS, RECONCILIATIONS, WEBHOOKS
 
 MAX_BYTES: Final = 8 * 2**20
 """What a callback may become, as JSON, in all: it is one transaction."""
 
 MAX_RECORD_BYTES: Final = 4_600_000
 """What one row may become: with its envelope under the topics' max.message.bytes. A dead letter of 3 MiB does."""
+
+UNMATCHED: Final = "unmatched_receipt"
+"""The event of a notification: a receipt names neither a recipient nor a conversation."""
 
 _SMALL: Final = 2**16
 """Bytes of a callback that can't become too much: JSON escapes and base64 grow a text at most sixfold."""
@@ -45,8 +50,11 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
         case WebhookReceived(provider=name) if provider := PROVIDERS.get(name):
             callback = Callback(event.body, event.query, frozenset(event.elsewhere))
             contacts = Contacts(rows)
-            emits = _split(provider.parse(callback, ctx.settings(ctx.key)), event, ctx.key, contacts)
-            return Decision(contacts.writes, (*_joined(contacts, ctx.key), *emits))
+            settings = ctx.settings(ctx.key)
+            parsed = provider.parse(callback, settings)
+            emits = _split(parsed, event, ctx.key, contacts)
+            taken = _taken(parsed, ctx.key) if settings.reconcile else ()
+            return Decision(contacts.writes, (*_joined(contacts, ctx.key), *emits, *taken))
         case WebhookReceived():
             return Decision(emit=(_dead_letter("unknown_provider", "provider", event.body, event, ctx.key),))
     return NOTHING
@@ -55,6 +63,12 @@ def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
 def _joined(contacts: Contacts, channel: str) -> Iterator[Emit]:
     for name, contact in contacts.joined:
         yield Emit(INBOX, conversation_key(channel, name), ContactJoined(contact=contact))
+
+
+def _taken(parsed: ParsedCallback, channel: str) -> Iterator[Emit]:
+    for row in parsed.rows:
+        if isinstance(row, InboundMessage):
+            yield Emit(RECONCILIATIONS, channel, CallbackTaken(message_id=row.message_id))
 
 
 def _split(parsed: ParsedCallback, callback: WebhookReceived, channel: str, contacts: Contacts) -> tuple[Emit, ...]:
@@ -156,6 +170,10 @@ def _receipt(row: Receipt, callback: WebhookReceived, channel: str, contacts: Co
     key = row.ref_key if ours else None
     contact = None if row.contact is None else contacts.of(row.contact, row.user_id)
     if key is None:
+        if contact is None and ours:
+            # All that we send names its conversation: something else sends through the number, too.
+            data: dict[str, JsonValue] = {"message_id": row.provider_message_id, "status": row.status}
+            return Emit(NOTIFICATIONS, channel, NotificationReceived(event=UNMATCHED, data=data, at=_instant(row.at)))
         if contact is None:
             return _dead_letter("missing_contact", "to", callback.body, callback, channel)
         key = conversation_key(channel, contact)
@@ -199,7 +217,7 @@ def _instant(unix_seconds: int | None) -> datetime | None:
 INTAKE = Stage(
     "intake",
     input=WEBHOOKS,
-    outputs=(INBOX, RECEIPTS, NOTIFICATIONS, DEAD_LETTERS),
+    outputs=(INBOX, RECEIPTS, NOTIFICATIONS, RECONCILIATIONS, DEAD_LETTERS),
     decide=decide,
     state=(Name,),
     parks=False,

@@ -4,7 +4,8 @@ import re
 from typing import Final
 
 from schemas.contact import is_number
-from schemas.events.conversation import Header, Template
+from schemas.events.conversation import Header
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.types import MAX_TEXT
 from schemas.settings.types import Template as ChannelTemplate

@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.producer import sender
@@ -142,6 +143,30 @@ def believe_loaded_offsets_only(client: AIOKafkaConsumer | AIOKafkaAdminClient) 
         return response
 
     client._client.send = checked
+
+
+async def ask_any_broker(admin: AIOKafkaAdminClient, request: Any) -> Any:
+    """Send what the admin client has no method for (admin/client.py l. 144)."""
+    return await admin._send_request(request)
+
+
+def end_tls_at_once() -> None:
+    """Let every client of this process close its connections without waiting for the broker to agree.
+
+    conn.py l. 475 closes politely, and uvloop then waits up to 30 s for the broker's part of the TLS shutdown, which
+    one that holds a long poll does not send: each rebalance took that long. What was sent is answered by then, or
+    nobody waits for it.
+    """
+    close = AIOKafkaConnection.close
+    if close.__module__ == __name__:
+        return
+
+    def close_at_once(self: Any, reason: Any = None, exc: Any = None) -> Any:
+        if self._writer is not None and self._ssl_context is not None:
+            self._writer.transport.abort()
+        return close(self, reason, exc)
+
+    AIOKafkaConnection.close = close_at_once
 
 
 async def discard_producer(producer: AIOKafkaProducer) -> None:

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from bus.aiokafka_fixes import end_tls_at_once
+
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
@@ -70,6 +72,7 @@ def client_options(connection: KafkaConnection) -> dict[str, object]:
         "security_protocol": connection.security_protocol,
     }
     if connection.uses_tls:
+        end_tls_at_once()
         options["ssl_context"] = _ssl_context(connection)
     if connection.uses_sasl and connection.sasl_password is not None:
         options["sasl_mechanism"] = connection.sasl_mechanism

@@ -1,17 +1,15 @@
 """`livedesk channel`: create channels, show and change them, over the control API."""
 
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
-import click
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from cli.api_client import DEFAULT_API, Api, ApiOption, Json, JsonOption, TokenFileOption, show
+from cli.forms import as_yaml, asked, edited, secret_of, settings_of
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings
 from schemas.settings.credentials import NEEDS, SECRETS, ProviderName
@@ -118,7 +116,7 @@ def show_channel(
     Secrets are never shown.
     """
     answer = Api(context.ensure_object(Settings), api, token_file).call("GET", f"/v1/channels/{channel}")
-    show(answer, as_json=as_json, text=_yaml(answer["channel"]))
+    show(answer, as_json=as_json, text=as_yaml(answer["channel"]))
 
 
 @app.command()
@@ -135,7 +133,7 @@ def edit(
     """Change settings in an editor, or by a file."""
     client = Api(context.ensure_object(Settings), api, token_file)
     before = client.call("GET", f"/v1/channels/{channel}")["channel"]
-    changes = _read(file.read_text()) if file is not None else _edited(before)
+    changes = settings_of(file) if file is not None else edited(before, _SHOWN_ONLY)
     if not changes:
         typer.echo("Nothing changed.")
         return
@@ -232,14 +230,8 @@ def delete(
 
 
 def _asked(what: str, given: str | None, prompt: str, *, hidden: bool = False) -> str:
-    if given is not None:
-        return given
-    if not sys.stdin.isatty():
-        secretly = f"LIVEDESK_CHANNEL_{what.upper()} or --secret-file {what}=PATH"
-        how = secretly if hidden else f"--{what.replace('_', '-')}"
-        raise LiveDeskError(f"{what} is missing, and there is no terminal to ask at.", f"Give it by {how}.")
-    answer: str = typer.prompt(prompt, hide_input=hidden)
-    return answer.strip()
+    secretly = f"LIVEDESK_CHANNEL_{what.upper()} or --secret-file {what}=PATH"
+    return asked(what, given, prompt, secretly if hidden else f"--{what.replace('_', '-')}", hidden=hidden)
 
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
@@ -260,10 +252,7 @@ def _from_files(given: list[str] | None) -> dict[str, str]:
         name, separator, path = pair.partition("=")
         if not separator:
             raise LiveDeskError(f"--secret-file {pair!r} has no '='.", "Write --secret-file FIELD=PATH.")
-        try:
-            found[name] = Path(path).read_text().strip()
-        except OSError as error:
-            raise LiveDeskError(f"The file for {name} can't be read: {error.strerror}.") from None
+        found[name] = secret_of(path, name)
     return found
 
 
@@ -280,27 +269,3 @@ def _set_up(answer: Json) -> str:
 
 
 _SHOWN_ONLY = ("id", "account", "provider", "revision", "state", "credentials", "webhook_url", "webhook_previous")
-
-
-def _edited(before: Json) -> dict[str, Any]:
-    """What an editor changed. What it must not change is not in the text."""
-    if not sys.stdin.isatty():
-        raise LiveDeskError("There is no terminal for an editor.", "Give the changes by --file.")
-    known = {name: value for name, value in before.items() if name not in _SHOWN_ONLY}
-    text = click.edit(_yaml(known), extension=".yaml")
-    after = known if text is None else _read(text)
-    return {name: value for name, value in after.items() if known.get(name) != value}
-
-
-def _read(text: str) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise LiveDeskError(f"This is not YAML: {error}") from None
-    if not isinstance(found, dict):
-        raise LiveDeskError("The settings are not a mapping of names to values.")
-    return found
-
-
-def _yaml(data: Json) -> str:
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip()

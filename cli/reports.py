@@ -5,6 +5,7 @@ import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Final
 
 import orjson
@@ -15,21 +16,36 @@ from rich.table import Table
 from deploy.dead_letters import read_letters
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import committed_reader
-from deploy.reports import OUTCOMES, By, Figures, Filter, Times, in_percent, read_partials, summed
+from deploy.reports import read_partials
 from deploy.settings import Settings
+from desk.figures import (
+    AI_OUTCOMES,
+    CALLS,
+    OUTCOMES,
+    By,
+    Figures,
+    Filter,
+    as_data,
+    first_responses,
+    in_percent,
+    resolutions,
+    seconds,
+    summed,
+)
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Figures: conversations, times, satisfaction, messages."""
+    """Figures of channels, people, days and AI agents."""
 
 
 DAY: Final = ["%Y-%m-%d"]
 
 _GAP: Final = 1
 _GROUP_AT_LEAST: Final = 8
+_WORDS: Final = frozenset({"channel", "agent", "ai-agent", "day", "time", "channel was", "reason"})
 
 
 @app.command("show")
@@ -39,6 +55,9 @@ def show_reports(
     agent: Annotated[
         str | None,
         typer.Option("--agent", metavar="ID", help="Only what this human agent is credited with; '-' is nobody."),
+    ] = None,
+    ai_agent: Annotated[
+        str | None, typer.Option("--ai-agent", metavar="ID", help="Only what this AI agent did.")
     ] = None,
     first: Annotated[
         datetime | None, typer.Option("--from", formats=DAY, metavar="DAY", help="From this day on: 2026-06-01.")
@@ -54,17 +73,20 @@ def show_reports(
 
     It only reads, and may run beside workers. Days are those of the business hours' time zone, else of UTC. Resolutions
     and surveys are credited to whoever resolved, first responses to the human who gave them; openings, messages,
-    automatic resolutions and what the AI agent answers are nobody's.
+    automatic resolutions and what AI agents answer and resolve are nobody's.
 
     A conversation that is reopened takes its resolution back. An answer counts on the day and the agent of its survey,
     and the last answer replaces the ones before. Ratings of 4 and 5 are satisfied: their share of the answers is the
     satisfaction; the answers' share of the surveys sent is the response rate. Messages are counted under their latest
     status, on their first day. Times are exact to 5%; "open" and "closed" say what the channel was when the customer
     wrote first.
+
+    AI agents are in tables of their own, by UTC day. They held a conversation if its customer wrote in it. "Resolved"
+    is what they resolved alone: no person wrote in it. Cost is in the currency of their prices.
     """
     if as_json and as_csv:
         raise LiveDeskError("--json and --csv exclude each other.")
-    only = Filter(channel, agent, _day(first), _day(last))
+    only = Filter(channel, agent, ai_agent, _day(first), _day(last))
     if only.first and only.last and only.first > only.last:
         raise LiveDeskError(f"--from {only.first} is after --to {only.last}.")
     settings = context.ensure_object(Settings)
@@ -97,48 +119,6 @@ async def _read(settings: Settings, by: By, only: Filter) -> tuple[dict[str, Fig
         return summed(await read_partials(reader, settings.topic_prefix), by, only), letters.unreplayed
 
 
-# --- as data -------------------------------------------------------------------------------------------------------
-
-
-def as_data(figures: Figures) -> dict[str, Mapping[str, object]]:
-    """All figures of a group; times in seconds, null where nothing was timed; no satisfaction where nobody answered."""
-    return {
-        "conversations": {measure: figures.outcome(measure) for measure in OUTCOMES},
-        "first_response": _times_data(_first_responses(figures)),
-        "resolution": _times_data(_resolutions(figures)),
-        "satisfaction": {
-            "surveys_sent": figures.surveys_sent,
-            "answers": figures.answers,
-            "satisfied": figures.satisfied,
-            "satisfaction_pct": figures.satisfaction_pct,
-            "response_rate_pct": figures.response_rate_pct,
-            "ratings": {str(rating): number for rating, number in figures.ratings.items()},
-        },
-        "messages": dict(sorted(figures.messages.items())),
-    }
-
-
-def _first_responses(figures: Figures) -> dict[str, Times]:
-    opened, closed = figures.times("first_response_open"), figures.times("first_response_closed")
-    return {"all": opened + closed, "open": opened, "closed": closed}
-
-
-def _resolutions(figures: Figures) -> dict[str, Times]:
-    opened, closed = figures.times("resolution_open"), figures.times("resolution_closed")
-    return {"all": opened + closed, "open": opened, "closed": closed}
-
-
-def _times_data(times: Mapping[str, Times]) -> dict[str, object]:
-    return {
-        name: {"count": one.count, "median_s": _seconds(one.percentile(50)), "p90_s": _seconds(one.percentile(90))}
-        for name, one in times.items()
-    }
-
-
-def _seconds(duration: timedelta | None) -> int | None:
-    return None if duration is None else round(duration.total_seconds())
-
-
 def print_csv(by: By, groups: Mapping[str, Figures]) -> None:
     """A line for each group. A status that a group has no message of is 0."""
     lines = [{by: group, **_flat("", as_data(figures))} for group, figures in groups.items()]
@@ -163,6 +143,8 @@ def print_tables(console: Console, by: By, groups: Mapping[str, Figures]) -> Non
     if not groups:
         console.print("Nothing was counted, or nothing that was chosen.")
         return
+    ai = {group: figures for group, figures in groups.items() if figures.has_ai}
+    groups = {group: figures for group, figures in groups.items() if figures.has_more}
     statuses = sorted({status for figures in groups.values() for status in figures.messages})
     times = [row for group, figures in groups.items() for row in _times_rows(group, figures)]
     satisfaction = [_satisfaction_row(group, figures) for group, figures in groups.items()]
@@ -173,11 +155,17 @@ def print_tables(console: Console, by: By, groups: Mapping[str, Figures]) -> Non
         (group, *(str(figures.messages.get(status, 0)) for status in statuses)) for group, figures in groups.items()
     ]
     ratings = ("1", "2", "3", "4", "5")
+    surveys = ["surveys sent", "answers", "response rate", "satisfaction", *ratings]
     for title, headers, rows in (
         ("Conversations", [measure.replace("_", " ") for measure in OUTCOMES], conversations),
         ("Times", ["time", "channel was", "number", "median", "90th percentile"], times),
-        ("Satisfaction", ["surveys sent", "answers", "response rate", "satisfaction", *ratings], satisfaction),
+        ("Satisfaction", surveys, satisfaction),
         ("Messages", [status.replace("_", " ") for status in statuses], messages),
+        ("AI agents", [*(one.replace("_", " ") for one in AI_OUTCOMES), "resolved share"], [*_ai_rows(ai)]),
+        ("AI agents' hand-overs", ["reason", "number"], [*_hand_over_rows(ai)]),
+        ("AI agents' answers", ["answers", "first responses", "median", "90th percentile"], [*_answer_rows(ai)]),
+        ("AI agents' calls", [*(one.replace("_", " ") for one in CALLS[:-1]), "cost"], [*_call_rows(ai)]),
+        ("AI agents' satisfaction", surveys, [_satisfaction_row(group, one.of_ai) for group, one in ai.items()]),
     ):
         if rows and headers:
             console.print(_table(title, (by, *headers), rows, console.width))
@@ -185,7 +173,7 @@ def print_tables(console: Console, by: By, groups: Mapping[str, Figures]) -> Non
 
 
 def _times_rows(group: str, figures: Figures) -> Iterator[tuple[str, ...]]:
-    for title, split in (("first response", _first_responses(figures)), ("resolution", _resolutions(figures))):
+    for title, split in (("first response", first_responses(figures)), ("resolution", resolutions(figures))):
         for name, one in split.items():
             if one.count:
                 spread = (_readable(one.percentile(50)), _readable(one.percentile(90)))
@@ -197,6 +185,31 @@ def _satisfaction_row(group: str, figures: Figures) -> tuple[str, ...]:
     return (group, str(figures.surveys_sent), str(figures.answers), *shares, *map(str, figures.ratings.values()))
 
 
+def _ai_rows(groups: Mapping[str, Figures]) -> Iterator[tuple[str, ...]]:
+    for group, figures in groups.items():
+        outcomes = (str(figures.ai(measure)) for measure in AI_OUTCOMES)
+        yield (group, *outcomes, in_percent(figures.resolved_by_ai_alone_pct))
+
+
+def _hand_over_rows(groups: Mapping[str, Figures]) -> Iterator[tuple[str, ...]]:
+    for group, figures in groups.items():
+        for reason, number in sorted(figures.handed_over.items()):
+            yield (group, reason.replace("_", " "), str(number))
+
+
+def _answer_rows(groups: Mapping[str, Figures]) -> Iterator[tuple[str, ...]]:
+    for group, figures in groups.items():
+        times = figures.times("ai_first_response")
+        spread = [_readable(times.percentile(percent)) if times.count else "–" for percent in (50, 90)]
+        yield (group, str(figures.ai("answers")), str(times.count), *spread)
+
+
+def _call_rows(groups: Mapping[str, Figures]) -> Iterator[tuple[str, ...]]:
+    for group, figures in groups.items():
+        cost = Decimal(figures.calls("cost_micros")).scaleb(-6)
+        yield (group, *(str(figures.calls(measure)) for measure in CALLS[:-1]), f"{cost:f}")
+
+
 def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Table:
     """A table of that width at most: headers are broken between words and, where that isn't enough, the group is."""
     widths = [
@@ -206,7 +219,7 @@ def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], wi
     widths[0] = min(widths[0], max(left, _GROUP_AT_LEAST))
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, _GAP, 0, 0))
     for header, size in zip(headers, widths, strict=True):
-        justify: JustifyMethod = "left" if header in ("channel", "agent", "day", "time", "channel was") else "right"
+        justify: JustifyMethod = "left" if header in _WORDS else "right"
         table.add_column(header, justify=justify, overflow="fold", width=size, header_style="dim")
     for row in rows:
         table.add_row(*row)
@@ -214,8 +227,8 @@ def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], wi
 
 
 def _readable(duration: timedelta | None) -> str:
-    seconds = _seconds(duration) or 0
+    whole = seconds(duration) or 0
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds} s"
+        if whole >= length:
+            return f"{whole / length:.1f} {unit}"
+    return f"{whole} s"

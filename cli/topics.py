@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.kafka.acls import ROLES, Role, acls, allow, command
 from deploy.kafka.topics import PARTITIONS, REPLICATION, Applied, Difference, Plan, TopicSpec, apply, plan
 from deploy.settings import Settings
 from schemas.topics import INBOX, Topic, state_topic
@@ -76,6 +77,52 @@ def list_topics(context: typer.Context) -> None:
     console.print(table)
     console.print(f"Each of the {len(TOPOLOGY)} stages also has a topic STAGE-state for its rows: compacted.")
     console.print(f"In Kafka inbox is called {INBOX.full_name(settings.topic_prefix)}, and so on.", markup=False)
+
+
+@app.command("acls")
+def show_acls(
+    context: typer.Context,
+    principals: Annotated[
+        list[str],
+        typer.Option(
+            "--principal",
+            metavar="ROLE=PRINCIPAL",
+            help="Repeatable. Who plays a role: ingress, worker, desk, operator or reader. "
+            "Left out: User:livedesk-ROLE. Only: the roles that are given, if any is.",
+        ),
+    ] = [],  # noqa: B006 - typer's way to say none
+    do_apply: Annotated[
+        bool, typer.Option("--apply", help="Have Kafka allow it, as the user of KAFKA_SASL_USERNAME.")
+    ] = False,
+) -> None:
+    """Show the least that each kind of process must be allowed in Kafka.
+
+    As the arguments of Kafka's own kafka-acls.sh, a line a permission. With --apply Kafka is told; it may be repeated.
+    Permissions beyond these are left as they are.
+
+    operator is who runs livedesk topics, replay and dead-letters. reader is a service that consumes the public topics.
+    """
+    settings = context.ensure_object(Settings)
+    chosen = _principals(principals)
+    wanted = [(acl, chosen[acl.role]) for acl in acls(settings.topic_prefix) if acl.role in chosen]
+    console = Console(soft_wrap=True, highlight=False)
+    if do_apply:
+        count = asyncio.run(allow(settings.kafka, wanted))
+        console.print(f"{count} permissions are in force, for {', '.join(sorted(set(chosen.values())))}.", markup=False)
+    else:
+        for acl, principal in wanted:
+            console.print(command(acl, principal), markup=False)
+
+
+def _principals(given: Iterable[str]) -> dict[Role, str]:
+    chosen: dict[Role, str] = {}
+    for one in given:
+        name, _, principal = one.partition("=")
+        role = next((role for role in ROLES if role == name), None)
+        if role is None or not principal.startswith("User:") or principal == "User:":
+            raise typer.BadParameter(f"{one!r} is not ROLE=User:NAME, with one of {', '.join(ROLES)}")
+        chosen[role] = principal
+    return chosen or {role: f"User:livedesk-{role}" for role in ROLES}
 
 
 def _preview(found: Plan, fix_config: bool) -> Applied:

@@ -1,4 +1,4 @@
-"""The contract for other services, from the models: JSON Schemas and an AsyncAPI document.
+"""The contract for other services, from the models: JSON Schemas, an AsyncAPI and an OpenAPI document.
 
 `make contract` writes it; tests/contract fails when it is stale or would break a consumer of the last release.
 """
@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from pydantic.json_schema import GenerateJsonSchema
 
 from deploy.settings import Settings
+from desk.api.table import described
 from schemas.event import Event
 from schemas.events.operations import KeyUnparked
 from schemas.topics import TOPICS, Topic
@@ -25,6 +26,7 @@ Documents = dict[str, Document]
 FOLDER: Final = Path(__file__).parents[1] / "schemas" / "generated"
 ASYNCAPI: Final = "asyncapi.json"
 CLOUDEVENT: Final = "cloudevent.json"
+OPENAPI: Final = "openapi.json"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _STRING: Final[Document] = {"type": "string"}
@@ -32,8 +34,8 @@ _TIME: Final[Document] = {"type": "string", "format": "date-time"}
 
 
 def documents() -> Documents:
-    """Every document by its path below FOLDER: the envelope, the data of each event type, and the topics."""
-    found: Documents = {ASYNCAPI: _asyncapi(), CLOUDEVENT: _envelope()}
+    """Every document by its path below FOLDER: the envelope, each event type's data, the topics, the API."""
+    found: Documents = {ASYNCAPI: _asyncapi(), CLOUDEVENT: _envelope(), OPENAPI: described()}
     for topic in TOPICS:
         # A callback has no data in JSON: its body travels as it came.
         for event in () if topic.raw else _writers(topic):

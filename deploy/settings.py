@@ -1,6 +1,7 @@
 """Settings of a process, from the environment. Read once by the command line and passed on."""
 
-from collections.abc import Mapping
+import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -14,7 +15,9 @@ from bus.connection import KafkaConnection
 from deploy.errors import LiveDeskError
 from desk.access.permissions import incomplete
 from media.store import folder_url
+from providers.registry import base_urls
 from schemas.events.access import Grant
+from schemas.settings.network import Network
 
 DEFAULT_BROKER_PORT = 19092
 
@@ -32,14 +35,20 @@ def _kafka_connection(validated: dict[str, Any]) -> KafkaConnection:
     return KafkaConnection(**{"bootstrap_servers": embedded, **given})
 
 
-PROVIDER_URLS: Final[Mapping[str, str]] = {
-    "engagelab": "engagelab_url",
-    "whatsapp_cloud": "whatsapp_cloud_url",
-    "twilio": "twilio_url",
-    "twilio/content": "twilio_content_url",
-    "twilio/messaging": "twilio_messaging_url",
-}
-"""The setting that holds each provider's base URL, or that of one of its services."""
+_MENDED_BY: Final = "Set the environment variable, or unset it."
+
+
+def url_variable(api: str) -> str:
+    """The environment variable that puts another server in the place of a provider's REST API."""
+    return f"LIVEDESK_{api.replace('/', '_').upper()}_URL"
+
+
+def _provider_urls() -> dict[str, str]:
+    urls = {api: os.environ.get(url_variable(api)) or url for api, url in base_urls().items()}
+    for api, url in urls.items():
+        if not url.startswith(("http://", "https://")):
+            raise LiveDeskError(f"{url_variable(api)}: must begin with http:// or https://", _MENDED_BY)
+    return urls
 
 
 class MappedGrant(Grant):
@@ -83,34 +92,17 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         default=None,
-        description="Fernet key that encrypts channel secrets at rest; "
+        description="Fernet key that encrypts channel secrets at rest, or several, the newest first, with commas; "
         "the same for every process, and kept: without it stored secrets can't be read.",
     )
+    trusted_proxies: str = Field(
+        default="",
+        description="Networks of the proxies before ingress and the desk, with commas: their X-Forwarded-For counts.",
+    )
     token: SecretStr | None = Field(default=None, description="API token that the commands call the control API with.")
-    engagelab_url: str = Field(
-        default="https://wa.api.engagelab.cc",
-        pattern=r"^https?://",
-        description="EngageLab's REST API, or the sandbox that stands in for it.",
-    )
-    whatsapp_cloud_url: str = Field(
-        default="https://graph.facebook.com",
-        pattern=r"^https?://",
-        description="Meta's Graph API, or the sandbox that stands in for it.",
-    )
-    twilio_url: str = Field(
-        default="https://api.twilio.com",
-        pattern=r"^https?://",
-        description="Twilio's REST API, or the sandbox that stands in for it.",
-    )
-    twilio_content_url: str = Field(
-        default="https://content.twilio.com",
-        pattern=r"^https?://",
-        description="Twilio's Content API, which has the templates.",
-    )
-    twilio_messaging_url: str = Field(
-        default="https://messaging.twilio.com",
-        pattern=r"^https?://",
-        description="Twilio's Messaging API, which has the typing indicator.",
+    provider_urls: dict[str, str] = Field(
+        default_factory=_provider_urls,
+        description="The providers' REST APIs, or the sandbox that stands in for them: a variable each.",
     )
     public_url: str | None = Field(
         default=None,
@@ -214,11 +206,6 @@ class Settings(BaseSettings):
         """The media store's URL."""
         return self.media_url or folder_url(self.data_dir / "media")
 
-    @property
-    def provider_urls(self) -> Mapping[str, str]:
-        """Base URLs of the providers' REST APIs, by name, with its service where it has several."""
-        return {provider: getattr(self, name) for provider, name in PROVIDER_URLS.items()}
-
     @field_validator("oidc_domains", mode="before")
     @classmethod
     def _listed(cls, domains: object) -> object:
@@ -248,11 +235,25 @@ class Settings(BaseSettings):
             raise ValueError("LIVEDESK_OIDC_CLAIM and LIVEDESK_OIDC_GRANTS go together: set both or neither")
         return self
 
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """Those of trusted_proxies."""
+        return tuple(ip_network(one.strip()) for one in self.trusted_proxies.split(",") if one.strip())
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        for one in text.split(","):
+            if one.strip():
+                ip_network(one.strip())
+        return text
+
     @field_validator("secret_key")
     @classmethod
     def _is_fernet_key(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None:
-            Fernet(key.get_secret_value())
+            for one in key.get_secret_value().split(","):
+                Fernet(one)
         return key
 
 
@@ -261,7 +262,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise LiveDeskError(_explain(error), "Set the environment variable, or unset it.") from None
+        raise LiveDeskError(_explain(error), _MENDED_BY) from None
 
 
 def _explain(error: ValidationError) -> str:

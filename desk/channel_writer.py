@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from desk.directory import DeskDirectory
 from desk.journal import Audited, Change, Journal
+from schemas.settings.ai import GptAgent, HttpAgent
 from schemas.settings.channel import MANAGED, ChannelForm, ChannelSettings, apply_change, check_channel, taken_number
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import FieldError, InvalidSettings
@@ -36,7 +37,7 @@ class ChannelWriter:
 
         def fill(change: Change) -> None:
             self.check_new(settings)
-            change.save_channel(settings, None)
+            change.save_channel(self._with_agents(settings), None)
 
         await self._journal.write(fill)
         return self._directory.channel(form.id)
@@ -78,7 +79,7 @@ class ChannelWriter:
             changed = apply_change(current, fields)
             check_channel(changed, self._directory.people(current.account), current)
             _refuse_taken(changed, current, self._directory.channels())
-            change.save_channel(changed, current)
+            change.save_channel(self._with_agents(changed), current)
 
         await self._journal.write(fill)
         return self._directory.channel(channel_id)
@@ -107,20 +108,25 @@ class ChannelWriter:
     async def save_file(self, file: ChannelsFile) -> list[ChannelSettings]:
         """Save the file's agents and channels that are new, or differ. Raises InvalidSettings.
 
-        Its agents belong to each account of its channels. The state in the file applies to new agents only.
+        Its agents belong to each account of its channels. The state in the file applies to new agents only. Channels
+        that are not in the file get a new revision where an AI agent of theirs changes.
         """
         saved: list[ChannelSettings] = []
 
         def fill(change: Change) -> None:
             saved.clear()
+            agents: dict[str, list[GptAgent | HttpAgent]] = {}
             for account in file.accounts:
                 self._change_agents(change, account, file)
+                agents[account] = self._change_ai_agents(change, account, file)
+                follow_agents(change, self._others(account, file), agents[account])
             for index, settings in enumerate(file.channels):
                 current = self._directory.find(settings.id)
                 if current is None:
-                    saved.append(settings)
+                    saved.append(settings.with_agents_of(agents[settings.account]))
                 else:
                     same = settings.model_copy(update={name: getattr(current, name) for name in MANAGED})
+                    same = same.with_agents_of(agents[settings.account])
                     if current == same:
                         continue
                     _refuse_fixed(f"channels[{index}]", current, settings)
@@ -137,6 +143,37 @@ class ChannelWriter:
                 change.save_agent(account, agent)
             if known is None:
                 change.set_presence(account, person.id, person.state)
+
+    def _change_ai_agents(self, change: Change, account: str, file: ChannelsFile) -> list[GptAgent | HttpAgent]:
+        """Those that the account has from now on."""
+        agents = {agent.id: agent for agent in self._directory.ai_agents(account)}
+        for index, agent in enumerate(file.ai_agents):
+            known = agents.get(agent.id)
+            if known is not None and known.kind != agent.kind:
+                says = f"can't be changed: it is {known.kind!r}"
+                raise InvalidSettings((FieldError(f"ai_agents[{index}].kind", says),))
+            if known is not None and known == agent.model_copy(update={"revision": known.revision}):
+                continue
+            revision = 1 if known is None else known.revision + 1
+            agents[agent.id] = agent.model_copy(update={"revision": revision})
+            change.save_ai_agent(account, agents[agent.id], known)
+        return list(agents.values())
+
+    def _others(self, account: str, file: ChannelsFile) -> list[ChannelSettings]:
+        inside = {channel.id for channel in file.channels}
+        return [channel for channel in self._directory.channels(account) if channel.id not in inside]
+
+    def _with_agents(self, settings: ChannelSettings) -> ChannelSettings:
+        return settings.with_agents_of(self._directory.ai_agents(settings.account))
+
+
+def follow_agents(change: Change, channels: Iterable[ChannelSettings], account: Iterable[GptAgent | HttpAgent]) -> None:
+    """The next revision of each channel that lists an AI agent of the account which has changed."""
+    agents = tuple(account)
+    for channel in channels:
+        after = channel.with_agents_of(agents)
+        if after.ai_agents != channel.ai_agents and channel.state != "deleted":
+            change.save_channel(after.model_copy(update={"revision": channel.revision + 1}), channel)
 
 
 def new_channel(form: ChannelForm) -> ChannelSettings:

@@ -20,7 +20,6 @@ from desk.contents import (
 )
 from schemas.events.content import Outgoing
 from schemas.events.conversation import Assignee
-from schemas.events.conversation import Template as MessageTemplate
 from schemas.events.inbox import (
     AddNote,
     Assign,
@@ -36,6 +35,7 @@ from schemas.events.inbox import (
     Snooze,
     Unblock,
 )
+from schemas.events.template import Template as MessageTemplate
 from schemas.settings.channel import ChannelSettings, Directory
 from schemas.settings.errors import FieldError, InvalidSettings
 from schemas.settings.types import Flag, Id, Instant, SettingsModel, Text

@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from desk.journal import account_of
-from schemas.events.people import AgentDeleted, AgentSaved
+from schemas.events.people import AgentDeleted, AgentSaved, AiAgentDeleted, AiAgentSaved
 from schemas.record import UndecodableRecord, decode
+from schemas.settings.ai import GptAgent, HttpAgent, agent_from_stored, parse_ai_agent
 from schemas.settings.channel import ChannelSettings, Directory
 from schemas.settings.channels_file import Agent
 from schemas.settings.memory import SettingsMemory
@@ -23,15 +24,20 @@ class UnknownAgent(LookupError):
     """The account has no human agent of that id."""
 
 
+class UnknownAiAgent(LookupError):
+    """The account has no AI agent of that id."""
+
+
 class DeskDirectory(SettingsMemory):
-    """The newest settings of every channel, and the human agents of every account."""
+    """The newest settings of every channel, and the human and AI agents of every account."""
 
     def __init__(self, decrypt: Callable[[str], str]) -> None:
         super().__init__(decrypt)
         self._agents: defaultdict[str, dict[str, Agent]] = defaultdict(dict)
+        self._ai_agents: defaultdict[str, dict[str, GptAgent | HttpAgent]] = defaultdict(dict)
 
     def apply_person(self, key: bytes, value: bytes | None) -> None:
-        """Take in one record of the directory topic."""
+        """Take in one record of the directory topic. Raises what decrypt raises."""
         if value is None:
             return
         try:
@@ -45,6 +51,11 @@ class DeskDirectory(SettingsMemory):
                 agents[event.agent] = Agent(id=event.agent, name=event.name, workload=event.workload, teams=event.teams)
             case AgentDeleted():
                 agents.pop(event.agent, None)
+            case AiAgentSaved():
+                agent = parse_ai_agent(agent_from_stored(event.settings, self._decrypt))
+                self._ai_agents[event.account][agent.id] = agent
+            case AiAgentDeleted():
+                self._ai_agents[event.account].pop(event.agent, None)
 
     def channel(self, channel_id: str) -> ChannelSettings:
         """The channel's newest settings. Raises UnknownChannel."""
@@ -67,6 +78,21 @@ class DeskDirectory(SettingsMemory):
     def agents(self, account: str) -> list[Agent]:
         """The account's human agents, by id."""
         return sorted(self._agents[account].values(), key=lambda agent: agent.id)
+
+    def find_ai_agent(self, account: str, agent_id: str) -> GptAgent | HttpAgent | None:
+        """The account's AI agent of that id."""
+        return self._ai_agents[account].get(agent_id)
+
+    def ai_agent(self, account: str, agent_id: str) -> GptAgent | HttpAgent:
+        """The account's AI agent of that id. Raises UnknownAiAgent."""
+        agent = self.find_ai_agent(account, agent_id)
+        if agent is None:
+            raise UnknownAiAgent(agent_id)
+        return agent
+
+    def ai_agents(self, account: str) -> list[GptAgent | HttpAgent]:
+        """The account's AI agents, by id."""
+        return sorted(self._ai_agents[account].values(), key=lambda agent: agent.id)
 
     def people(self, account: str) -> Directory:
         """Whom the account's settings and commands may name."""

@@ -10,10 +10,11 @@ from aiohttp import BodyPartReader, web
 
 from media.serving import FileServer
 from media.store import MediaStore, StoredFile, channel_of_key, uploaded_key
-from media.types import detect
+from media.types import WEBP_HEAD, detect, is_animated
+from media.voice import ogg_of
 from providers.registry import PROVIDERS
-from schemas.events.conversation import file_of, with_file
 from schemas.events.inbox import Command, Reply
+from schemas.events.template import file_of, with_file
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.errors import FieldError, InvalidSettings
 
@@ -57,14 +58,18 @@ class DeskFiles:
         self._public, self._max_bytes = public, max_bytes
 
     async def take(self, request: web.Request, channel: str, uploader: str) -> StoredFile:
-        """Store the file in the request's body, of whatever type it says. Raises TooLarge, NoFile."""
+        """Store the file in the request's body, of whatever type it says. Raises TooLarge, NoFile.
+
+        A voice note as a browser records it, in WebM, is stored as WhatsApp takes it, in Ogg.
+        """
         id = self._new_id()
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
             size = await self._receive(request, file)
             extension = await asyncio.to_thread(detect, file, request.content_type)
-            key = uploaded_key(channel, f"{id}-{_tag(id, uploader)}", extension)
-            await self._store.put(key, file)
-        return StoredFile(key, size)
+            voice = await asyncio.to_thread(ogg_of, file, size) if extension == "webm" else None
+            key = uploaded_key(channel, f"{id}-{_tag(id, uploader)}", extension if voice is None else "opus")
+            await self._store.put(key, file if voice is None else voice)
+        return StoredFile(key, size if voice is None else len(voice))
 
     async def described(self, command: Command, channel: ChannelSettings, shown: Shown) -> Command:
         """The command with its file's type and size as the store has them. Raises InvalidSettings.
@@ -82,6 +87,9 @@ class DeskFiles:
         if PROVIDERS[channel.provider].uploading is None and not self._public:
             raise InvalidSettings((FieldError(field, _NO_PUBLIC_URL),))
         known = media.model_copy(update={"mime_type": file.mime_type, "size": file.size})
+        if media.kind == "sticker":
+            head = b"".join([chunk async for chunk in self._store.read(file.key, 0, min(file.size, WEBP_HEAD))])
+            known = known.model_copy(update={"animated": is_animated(head)})
         content, template = with_file(command.content, command.template, known)
         return command.model_copy(update={"content": content, "template": template})
 

@@ -1,6 +1,6 @@
 """What the handlers work with that let people in: users, sessions and tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,9 +25,9 @@ def peer(request: web.Request) -> str | None:
 
 @dataclass(frozen=True)
 class Means:
-    """What is needed for secrets. key: the installation's, by which encrypt and decrypt keep others."""
+    """What is needed for secrets. keys: the installation's, by which encrypt and decrypt keep others."""
 
-    key: bytes = field(repr=False)
+    keys: Callable[[], Sequence[bytes]] = field(repr=False)
     encrypt: Callable[[str], str]
     decrypt: Callable[[str], str]
     random_bytes: Callable[[int], bytes]
@@ -55,7 +55,7 @@ class FrontDoor:
     ) -> None:
         self.directory, self.store, self.means, self.address = directory, store, means, address
         self.passwords = passwords
-        self.seals = Seals(means.key)
+        self.seals = Seals(means.keys)
         self.sessions = Sessions(directory, store, means.random_bytes, require_strong=require_second_factor)
         self.writer = AccessWriter(directory, journal, new_id=means.new_id, random_bytes=means.random_bytes)
         self.sign_in = SignIn(directory, store, self.passwords, self.writer, decrypt=means.decrypt, clock=means.clock)

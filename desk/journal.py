@@ -11,12 +11,20 @@ from desk.access.audit import shown
 from schemas.codec import Headers, to_kafka
 from schemas.event import Event
 from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved, UserDeleted, UserSaved
-from schemas.events.channels import ChannelChanged, ChannelSaved
-from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged, PresenceState
+from schemas.events.channels import ChannelChanged, ChannelSaved, ReconciliationSet
+from schemas.events.people import (
+    AgentDeleted,
+    AgentSaved,
+    AiAgentDeleted,
+    AiAgentSaved,
+    PresenceChanged,
+    PresenceState,
+)
 from schemas.record import Record
+from schemas.settings.ai import GptAgent, HttpAgent, agent_to_stored
 from schemas.settings.channel import ChannelSettings, to_stored
 from schemas.settings.channels_file import Agent
-from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, RECONCILIATIONS, Topic
 
 SOURCE = "/livedesk/desk"
 
@@ -29,6 +37,11 @@ def agent_key(account: str, agent: str) -> str:
     return f"agent/{account}/{agent}"
 
 
+def ai_agent_key(account: str, agent: str) -> str:
+    """The AI agent's key on the directory topic."""
+    return f"ai/{account}/{agent}"
+
+
 def account_of(key: str) -> str:
     """The account in a key of the directory topic."""
     return key.split("/")[1]
@@ -38,7 +51,7 @@ def account_of(key: str) -> str:
 class Change:
     """The messages of one change, in order. prefix: of the topics' names; id: of the change, numbered in its records.
 
-    encrypt: for credentials. by: who makes it, and what it is called, for the audit; None: nobody of the API.
+    encrypt: for secrets. by: who makes it, and what it is called, for the audit; None: nobody of the API.
     """
 
     prefix: str
@@ -55,7 +68,18 @@ class Change:
         saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})
         self._add(CHANNELS, f"{settings.id}/{settings.revision}", saved, settings)
         self._add(ACCOUNT_INBOX, settings.account, ChannelChanged(channel=settings.id, left=left), settings)
+        if settings.reconcile or (before is not None and before.reconcile):
+            self._add(RECONCILIATIONS, settings.id, ReconciliationSet(), settings)
         self._audit_by(f"channels/{settings.id}", before, settings, settings.account)
+
+    def reseal_channel(self, settings: ChannelSettings) -> None:
+        """A revision as it is, encrypted anew."""
+        saved = ChannelSaved.model_validate({"settings": to_stored(settings, self.encrypt)})
+        self._add(CHANNELS, f"{settings.id}/{settings.revision}", saved, settings)
+
+    def reseal_agent(self, key: str, event: AiAgentSaved) -> None:
+        """An AI agent as it is, encrypted anew. key: its key."""
+        self._add(DIRECTORY, key, event)
 
     def save_agent(self, account: str, agent: Agent, before: Agent | None = None) -> None:
         """An agent, new or as it is from now on. before: as it was."""
@@ -67,6 +91,19 @@ class Change:
         """An agent who is gone."""
         self._add_person(account, agent.id, AgentDeleted(agent=agent.id))
         self._audit_by(f"agents/{agent.id}", agent, None, account)
+
+    def save_ai_agent(
+        self, account: str, agent: GptAgent | HttpAgent, before: GptAgent | HttpAgent | None = None
+    ) -> None:
+        """An AI agent's next revision. before: the last one."""
+        saved = AiAgentSaved(account=account, settings=agent_to_stored(agent, self.encrypt))
+        self._add(DIRECTORY, ai_agent_key(account, agent.id), saved)
+        self._audit_by(f"ai-agents/{agent.id}", before, agent, account)
+
+    def delete_ai_agent(self, account: str, agent: GptAgent | HttpAgent) -> None:
+        """An AI agent that is gone."""
+        self._add(DIRECTORY, ai_agent_key(account, agent.id), AiAgentDeleted(account=account, agent=agent.id))
+        self._audit_by(f"ai-agents/{agent.id}", agent, None, account)
 
     def set_presence(
         self, account: str, agent: str, state: PresenceState, source: Literal["person", "heartbeat"] = "person"

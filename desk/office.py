@@ -1,11 +1,14 @@
 """What the handlers of the control API work with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from bus.publisher import Publish
 from desk.access.permissions import Actor
+from desk.ai_agents import AiAgents
+from desk.ai_services import Reach
 from desk.channel_writer import ChannelWriter
 from desk.credentials import Make
 from desk.directory import DeskDirectory
@@ -17,22 +20,70 @@ from schemas.settings.channel import ChannelSettings
 
 
 @dataclass(frozen=True)
+class Behind:
+    """How many records of a topic a reader, a stage or the view, has still to read."""
+
+    reader: str
+    topic: str
+    records: int
+
+
+@dataclass(frozen=True)
+class GivenBack:
+    """Dead letters that were written back: all of one stage and key. unreadable: ids of those that stay, as no version
+    that runs can read them.
+    """
+
+    stage: str
+    key: str
+    letters: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+class NotGivenBack(Exception):
+    """Dead letters could not be written back now, and why. Nothing was written."""
+
+
+class NotAsked(Exception):
+    """Kafka can't be asked now."""
+
+
+class Operations(Protocol):
+    """What is done to the pipeline itself."""
+
+    async def lag(self) -> Sequence[Behind]:
+        """How far every stage and the view are behind, as Kafka says. Raises NotAsked."""
+        ...
+
+    async def replay(self, letter: str, account: str, by: str) -> GivenBack:
+        """Write a dead letter back, with all others of its stage and key, in order. account: whose it is, and by: who
+        wants it, for the audit.
+
+        Raises NotGivenBack, and NotDurable.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Office:
     """The desk's parts.
 
-    webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider. files: of
-    the media store. queries: of the view; None: this process has none; freshness: what it may not have read yet.
-    prefix: of the topics' names.
+    webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider; reach: to
+    an AI agent's service. files: of the media store. queries: of the view; operations: on the pipeline; None: this
+    process has none. freshness: what the view may not have read yet. prefix: of the topics' names.
     """
 
     directory: DeskDirectory
     writer: ChannelWriter
     people: People
+    ai_agents: AiAgents
     publisher: Publish
     webhook_url: Callable[[ChannelSettings], str]
     call: Make
+    reach: Reach
     files: DeskFiles
     queries: Queries | None
+    operations: Operations | None
     freshness: Freshness
     prefix: str
     clock: Callable[[], datetime]

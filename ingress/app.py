@@ -1,7 +1,7 @@
 """The public listener: takes callbacks, and answers 200 only when they are durable."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -20,9 +20,11 @@ from providers.provider import Provider, WebhookAnswer, WebhookRequest
 from providers.registry import PROVIDERS
 from schemas.codec import callback_headers
 from schemas.settings.channel import ChannelSettings
+from schemas.settings.network import Network, client_address, within
 from schemas.topics import WEBHOOKS
 
 RETRY_AFTER_SECONDS = 5
+FORWARDED_FOR = "X-Forwarded-For"
 UNPACKED = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
 BELOW = ("/status", "/fallback")
 """Below a channel's address a provider may post statuses, to tell them from messages, and what it could not deliver."""
@@ -42,17 +44,18 @@ def build_server(
     connections: int = CONNECTIONS,
     public_url: str | None = None,
     media: FileServer | None = None,
+    trusted: Sequence[Network] = (),
 ) -> web.Server:
     """The public listener's server, for the running loop. ready: whether /readyz says so. prefix: of the topics' names.
 
     connections: how many may be open.
     public_url: where the providers reach it, which some of them sign; a path in it may come with a request, or not.
-    media: the files behind links; None: there are none.
+    media: the files behind links; None: there are none. trusted: proxies whose X-Forwarded-For counts.
 
     aiohttp's low-level server: finding a route and what else an Application does is a tenth of a callback's CPU time.
     """
     webhooks = _Webhooks(
-        directory, publisher, recheck, WEBHOOKS.full_name(prefix), clock, new_id, metrics, max_body_bytes
+        directory, publisher, recheck, WEBHOOKS.full_name(prefix), clock, new_id, metrics, max_body_bytes, trusted
     )
     address = _PublicAddress(public_url)
 
@@ -127,7 +130,9 @@ class _Webhooks:
         new_id: Callable[[], str],
         metrics: Metrics,
         max_body_bytes: int,
+        trusted: Sequence[Network],
     ) -> None:
+        self._trusted = trusted
         self._directory, self._publisher, self._recheck, self._topic = directory, publisher, recheck, topic
         self._clock, self._new_id, self._metrics, self._max_body_bytes = clock, new_id, metrics, max_body_bytes
         self._limit = RateLimit(asyncio.get_running_loop().time)
@@ -149,6 +154,10 @@ class _Webhooks:
             if channel is None:
                 # While the channels can't be read, nobody knows that the token is wrong.
                 return self._without_record(None, "unknown_token", 404 if current else 503)
+        if channel.allowed_addresses:
+            client = client_address(request.remote, request.headers.getall(FORWARDED_FOR, ()), self._trusted)
+            if not within(client, channel.allowed_addresses):
+                return _closed(self._without_record(channel, "address_not_allowed", 403))
         try:
             body = await _read(request, self._max_body_bytes)
         except web.HTTPRequestEntityTooLarge:

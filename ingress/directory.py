@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from providers.address import token_hash
 from providers.provider import Provider, WebhookRequest
@@ -19,12 +19,12 @@ SAY_EVERY_SECONDS = 60.0
 class ChannelDirectory(SettingsMemory):
     """The newest settings of every active channel, by webhook token and by what callbacks are about.
 
-    token_of: the token of a channel after so many replacements.
+    tokens_of: the tokens of a channel after so many replacements, one of each key.
     """
 
-    def __init__(self, decrypt: Callable[[str], str], token_of: Callable[[str, int], str]) -> None:
+    def __init__(self, decrypt: Callable[[str], str], tokens_of: Callable[[str, int], Iterable[str]]) -> None:
         super().__init__(decrypt)
-        self._token_of = token_of
+        self._tokens_of = tokens_of
         self._by_token: dict[bytes, str] = {}
         self._by_address: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
 
@@ -45,9 +45,10 @@ class ChannelDirectory(SettingsMemory):
 
     def _tokens(self, settings: ChannelSettings) -> Iterator[bytes]:
         rotation = settings.webhook_rotation
-        yield token_hash(self._token_of(settings.id, rotation))
+        tokens = [*self._tokens_of(settings.id, rotation), *settings.kept_tokens]
         if settings.webhook_previous and rotation:
-            yield token_hash(self._token_of(settings.id, rotation - 1))
+            tokens += self._tokens_of(settings.id, rotation - 1)
+        yield from map(token_hash, tokens)
 
     def find_by_token(self, provider: str, token: str) -> ChannelSettings | None:
         """The provider's channel that the webhook token belongs to."""

@@ -1,4 +1,4 @@
-"""The public listener's connections: aiohttp's, with bounds on what a client may take, and a log without its words.
+"""The connections of ingress and the control API: aiohttp's, with bounds on a client, and a log without its words.
 
 Pinned to aiohttp 3.14.5, whose RequestHandler is reached into: a test fails when the version moves.
 """
@@ -28,12 +28,21 @@ CONNECTIONS: Final = 10_000
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Count = Callable[[str], None]
+MakeRequest = Callable[..., web.BaseRequest]
+"""As aiohttp calls it: of a message, its payload, protocol, writer and task."""
+
+
+def _status(status: int) -> web.Response:
+    body = b'{"status":"broken"}' if status == 500 else b'{"status":"malformed"}'
+    return web.Response(status=status, body=body, content_type="application/json")
 
 
 class Listener(web.Server):
     """The server. count: told of each connection or request that was cut off or refused before the handler, and why.
 
     connections: how many are open at most; more are closed at once. They must be fewer than the files that may be open.
+    make_request: aiohttp's request of what came; left out, its simplest, with bodies of at most max_body_bytes.
+    refusal: the answer, by its status, to what is no request, and to what the handler broke on.
     """
 
     def __init__(
@@ -41,11 +50,13 @@ class Listener(web.Server):
         handler: Handler,
         *,
         count: Count,
-        max_body_bytes: int,
+        max_body_bytes: int = 0,
         connections: int = CONNECTIONS,
         head_seconds: float = HEAD_SECONDS,
+        make_request: MakeRequest | None = None,
+        refusal: Callable[[int], web.Response] = _status,
     ) -> None:
-        self.count, self.most, self.head_seconds = count, connections, head_seconds
+        self.count, self.most, self.head_seconds, self.refusal = count, connections, head_seconds, refusal
         loop = asyncio.get_running_loop()
 
         def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
@@ -54,7 +65,7 @@ class Listener(web.Server):
         # No access log: it would hold the webhook tokens.
         super().__init__(
             handler,
-            request_factory=request_of,
+            request_factory=make_request or request_of,
             access_log=None,
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=LINGER_SECONDS,
@@ -122,8 +133,7 @@ class _Connection(web.RequestHandler):
             self._listener.count("malformed")
         if request.writer.output_size > 0:
             raise ConnectionError("a part of another answer is sent")
-        body = b'{"status":"broken"}' if status == 500 else b'{"status":"malformed"}'
-        answer = web.Response(status=status, body=body, content_type="application/json")
+        answer = self._listener.refusal(status)
         answer.force_close()
         return answer
 

@@ -58,6 +58,8 @@ _SAME: Final = {
 _FAMILIES: Final = ({"mp4", "m4a"}, {"doc", "xls", "ppt"})
 """Of one container: the bytes allow either, so that the sender's word decides."""
 _FOLDERS: Final = {"word": "docx", "xl": "xlsx", "ppt": "pptx"}
+WEBP_HEAD: Final = 21
+"""Bytes of a WebP that say whether it moves."""
 _HEAD: Final = 4_096
 _OPUS: Final = slice(28, 36)
 """Where the first page of an Ogg file names its codec."""
@@ -86,6 +88,11 @@ def detect(file: IO[bytes], declared: str | None = None) -> str:
     said = (declared or "").partition(";")[0].strip().lower()
     family: set[str] = next((family for family in _FAMILIES if found in family), set())
     return next((name for name in sorted(family) if TYPES[name] == said), found)
+
+
+def is_animated(head: bytes) -> bool:
+    """Whether a WebP moves, by its first bytes."""
+    return head[12:16] == b"VP8X" and len(head) >= WEBP_HEAD and bool(head[20] & 0b10)
 
 
 def _read_head(file: IO[bytes]) -> bytes:

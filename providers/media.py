@@ -71,9 +71,10 @@ def why_no_media(attachment: Attachment, caption: str | None, rules: Mapping[str
         return f"{kind}: the channel's provider takes none"
     if type_ is not None and type_ not in rule.types:
         return f"{kind}: {type_} is not taken, only {', '.join(sorted(rule.types))}"
-    if size is not None and size > rule.max_bytes:
-        return f"{kind}: it has {size:,} bytes, and at most {rule.max_bytes:,} are taken"
+    limit = rule.max_bytes if attachment.animated else rule.max_still_bytes or rule.max_bytes
+    if size is not None and size > limit:
+        return f"{kind}: it has {size:,} bytes, and at most {limit:,} are taken"
     if caption and len(caption) > rule.max_caption:
-        limit = f"has at most {rule.max_caption:,} characters" if rule.max_caption else "is not taken with one"
-        return f"{kind}: a caption {limit}"
+        most = f"has at most {rule.max_caption:,} characters" if rule.max_caption else "is not taken with one"
+        return f"{kind}: a caption {most}"
     return None

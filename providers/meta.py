@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from providers.media import hex_sha256
-from providers.provider import BadRowReason, Media, MediaRule
+from providers.provider import MediaRule
 from providers.reading import (
     MAX_ID,
     MAX_INBOUND_TEXT,
@@ -25,6 +25,7 @@ from providers.reading import (
     text_of,
     whole,
 )
+from providers.rows import BadRowReason, Media
 from schemas.events.content import (
     MAX_ANSWERS,
     MAX_ITEMS,
@@ -79,9 +80,9 @@ MEDIA_RULES: Final[Mapping[str, MediaRule]] = {
     "audio": MediaRule(AUDIO, 16 * MB),
     "voice": MediaRule(VOICE, 16 * MB),
     "document": MediaRule(DOCUMENTS, 100 * MB, MAX_CAPTION),
-    "sticker": MediaRule(frozenset({"image/webp"}), 500 * 2**10),
+    "sticker": MediaRule(frozenset({"image/webp"}), 500 * 2**10, max_still_bytes=100 * 2**10),
 }
-"""What WhatsApp takes (Meta docs, confirmed). A sticker that does not move may have 100 KB: Meta says so."""
+"""What WhatsApp takes (Meta docs, confirmed)."""
 
 _MAX_LINK: Final = 4_096
 _CAPTIONED: Final = frozenset({"image", "video", "document"})

@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from providers.provider import ANSWERS, THROTTLED, Answer, BadRow, BadRowReason, ErrorClass
+from providers.provider import ANSWERS, THROTTLED, Answer, ErrorClass
+from providers.rows import BadRow, BadRowReason
 from schemas.contact import InvalidContact, canonical_number, contact_id, is_number
 from schemas.effects import SendResult
 from schemas.settings.phone import InvalidPhoneNumber

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from schemas.events.content import Attachment
-from schemas.events.conversation import Template, TemplateHeader
+from schemas.events.template import Template, TemplateHeader
 
 _BLANKS: Final = re.compile(r"\s+")
 _BREAKS: Final = frozenset("\t\n\r\v\f\x85\u2028\u2029")

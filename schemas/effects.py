@@ -6,7 +6,8 @@ from typing import ClassVar, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 
 from schemas.events.content import Attachment, Outgoing
-from schemas.events.conversation import Media, Template, file_of
+from schemas.events.conversation import Media
+from schemas.events.template import Template, file_of
 
 Via = Literal["session", "template"]
 SendAnswer = Literal["accepted", "refused", "credentials", "retry", "template_unavailable", "window_closed"]
@@ -116,6 +117,42 @@ class SettleResult(BaseModel):
 
     answer: Literal["taken", "absent", "unclear"]
     provider_message_id: str | None = None
+
+
+class FoundMessage(BaseModel):
+    """A customer's message on the provider's list. body: what its callback would have held.
+
+    files: how many it has that the body does not name yet.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    body: str
+    files: int = 0
+
+
+class ListRequest(EffectRequest):
+    """List customers' messages to the channel's number, once: one page of those sent from since to until.
+
+    cursor: of a page after the first. message: in place of a page, name the files of this one.
+    """
+
+    channel: str
+    since: datetime
+    until: datetime
+    cursor: str | None = None
+    message: FoundMessage | None = None
+
+
+class ListResult(BaseModel):
+    """What is on the page, or the message whose files are named now. next: the cursor of the page after it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Literal["listed", "unreadable"]
+    messages: tuple[FoundMessage, ...] = ()
+    next: str | None = None
 
 
 class SignalRequest(EffectRequest):

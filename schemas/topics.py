@@ -15,8 +15,8 @@ from schemas.events.assignment import (
     ConversationChanged,
     ProposalAnswered,
 )
-from schemas.events.callbacks import NotificationReceived, WebhookReceived
-from schemas.events.channels import ChannelChanged, ChannelSaved
+from schemas.events.callbacks import CallbackTaken, NotificationReceived, WebhookReceived
+from schemas.events.channels import ChannelChanged, ChannelSaved, ReconciliationSet
 from schemas.events.conversation import (
     ConversationAssigned,
     ConversationBlockChanged,
@@ -132,10 +132,16 @@ class Topic:
 WEBHOOKS = Topic(
     "webhooks",
     key="channel id",
-    writers={WebhookReceived: "ingress"},
+    writers={WebhookReceived: "ingress, reconciliation"},
     holds="callbacks, byte for byte",
     retention=30 * DAY,
     raw=True,
+)
+RECONCILIATIONS = Topic(
+    "reconciliations",
+    key="channel id",
+    writers={ReconciliationSet: "desk", CallbackTaken: "intake", EffectEnded: "reconciliation"},
+    holds="channels that ask for it, the messages that came by callbacks, and the ends of reconciliation's effects",
 )
 CHANNELS = Topic(
     "channels",
@@ -344,7 +350,7 @@ STATUSES = Topic(
 REPORTS = Topic(
     "reports",
     key="report key / partition / UTC day of counting",
-    writers={ReportUpdated: "reports-conversations, reports-csat, reports-statuses"},
+    writers={ReportUpdated: "reports-conversations, reports-csat, reports-statuses, reports-ai"},
     holds="partial sums of the figures, to be summed by whoever reads them",
     retention=None,
     compacted=True,
@@ -366,6 +372,7 @@ TIMERS = Topic(
 
 TOPICS: tuple[Topic, ...] = (
     WEBHOOKS,
+    RECONCILIATIONS,
     CHANNELS,
     DIRECTORY,
     ACCESS,

@@ -19,7 +19,8 @@ from deploy.kafka.broker import free_port
 from deploy.kafka.topics import apply
 from deploy.processes.managed import ManagedProcess
 from deploy.secrets import Secrets
-from deploy.settings import PROVIDER_URLS, Settings
+from deploy.settings import Settings, url_variable
+from providers.registry import base_urls
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.credentials import Credentials
@@ -176,7 +177,7 @@ class Stack:
             "LIVEDESK_PARTITIONS": str(settings.partitions),
             "LIVEDESK_REPLICATION_FACTOR": str(settings.replication_factor),
             "LIVEDESK_TOPIC_PREFIX": settings.topic_prefix,
-            "LIVEDESK_SECRET_KEY": self._secrets.key,
+            **self._secrets.variables,
             # Where the sandbox reaches ingress: it stands in signatures, and in what is sent.
             "LIVEDESK_PUBLIC_URL": self.ingress_url,
             **provider_variables(self.sandbox_url),
@@ -208,4 +209,4 @@ def _plain_credentials(channel: ChannelSettings) -> dict[str, str | None]:
 
 def provider_variables(url: str) -> dict[str, str]:
     """Environment variables that put the sandbox in every provider's place."""
-    return {f"LIVEDESK_{name.upper()}": url for name in PROVIDER_URLS.values()}
+    return {url_variable(api): url for api in base_urls()}

@@ -11,13 +11,18 @@ from agents.greeting import GREETING
 from agents.hours import HOURS
 from agents.intake import INTAKE
 from agents.media import MEDIA
-from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
+from agents.reconciliation import RECONCILIATION
+from agents.reports.ai import REPORTS_AI
+from agents.reports.conversations import REPORTS_CONVERSATIONS
+from agents.reports.csat import REPORTS_CSAT
+from agents.reports.statuses import REPORTS_STATUSES
 from agents.stage import Stage
 from agents.status import STATUS
 from schemas.topics import TOPICS, Topic, state_topic
 
 TOPOLOGY: tuple[Stage, ...] = (
-    INTAKE,  #                webhooks      -> inbox, receipts, notifications, dead-letters
+    INTAKE,  #                webhooks      -> inbox, receipts, notifications, reconciliations, dead-letters
+    RECONCILIATION,  #        reconciliations -> webhooks
     CONVERSATIONS,  #         inbox         -> conversations, account-inbox, ai-requests, media-requests, outbound
     ASSIGNMENT,  #            account-inbox -> assignments, inbox
     AI,  #                    ai-requests   -> inbox
@@ -29,6 +34,7 @@ TOPOLOGY: tuple[Stage, ...] = (
     REPORTS_CONVERSATIONS,  # conversations -> reports
     REPORTS_CSAT,  #          csat          -> reports
     REPORTS_STATUSES,  #      statuses      -> reports
+    REPORTS_AI,  #            ai-calls      -> reports
     DELIVERY,  #              outbound      -> receipts, inbox
 )
 

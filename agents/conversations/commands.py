@@ -36,7 +36,6 @@ from schemas.events.conversation import (
     ConversationLabelled,
     ConversationMuted,
     Status,
-    file_of,
 )
 from schemas.events.inbox import (
     AddNote,
@@ -55,6 +54,7 @@ from schemas.events.inbox import (
     Unblock,
 )
 from schemas.events.sending import SendMessage
+from schemas.events.template import file_of
 from schemas.ids import derived_id
 from schemas.record import format_time
 from schemas.topics import INBOX

@@ -26,9 +26,10 @@ from agents.templates import message_template
 from providers.provider import ErrorClass
 from providers.registry import PROVIDERS
 from schemas.events.content import Outgoing
-from schemas.events.conversation import LIVE, ConversationMessageSent, Status, Template
+from schemas.events.conversation import LIVE, ConversationMessageSent, Status
 from schemas.events.inbox import DeliveryFailed, DeliverySent, DeliveryUnsent, MessageEchoed
 from schemas.events.sending import SendMessage
+from schemas.events.template import Template
 from schemas.ids import derived_id
 
 

@@ -311,7 +311,9 @@ class Draft:
                 update["active_at"] = max(after.active_at, self.now)
             case Status.RESOLVED:
                 holder = after.assignee.id if after.assignee is not None and after.assignee.kind == "human" else None
-                update |= {"resolution": after.resolution + 1, "resolved_by": by, "held_by": holder}
+                # An AI agent's resolution is nobody's, who could be credited with a rating.
+                person = None if after.assignee == Assignee(kind="ai", id=by or "") else by
+                update |= {"resolution": after.resolution + 1, "resolved_by": person, "held_by": holder}
         if after.status not in LIVE:
             draft = draft.drop_all(HELD, HeldMessage)
         after = after.model_copy(update=update)

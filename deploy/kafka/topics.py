@@ -154,7 +154,7 @@ async def plan(
 ) -> Plan:
     """What is missing and what differs in Kafka. Changes nothing. Raises LiveDeskError."""
     specs = [topic_spec(topic, prefix, partitions, replication_factor) for topic in topics]
-    async with _admin(connection) as admin:
+    async with admin_client(connection) as admin:
         return compare(specs, await _find(admin, specs))
 
 
@@ -173,7 +173,7 @@ async def apply(
     change, and nothing is ever deleted.
     """
     specs = [topic_spec(topic, prefix, partitions, replication_factor) for topic in topics]
-    async with _admin(connection) as admin:
+    async with admin_client(connection) as admin:
         found = await _find(admin, specs)
         todo = compare(specs, found)
         if todo.missing:
@@ -186,7 +186,8 @@ async def apply(
 
 
 @asynccontextmanager
-async def _admin(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that is connected. What goes wrong is a LiveDeskError."""
     try:
         options = client_options(connection)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """The control API, composed with Kafka, the settings, the secret key and the providers."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -18,14 +18,16 @@ from deploy.access import oidc
 from deploy.errors import LiveDeskError
 from deploy.kafka.waiting import when_kafka_is_there
 from deploy.media import open_store
-from deploy.ports import listen
-from deploy.processes.ingress import SHUTDOWN_SECONDS, random_id
+from deploy.operations import PipelineOperations
+from deploy.ports import listen, open_files
+from deploy.processes.ingress import FILES_OF_OURS, SHUTDOWN_SECONDS, random_id
 from deploy.secrets import Secrets, load_secrets
 from deploy.settings import Settings
 from desk.access.directory import AccessDirectory
 from desk.access.passwords import Passwords
 from desk.access.store import AccessStore, MemoryStore
-from desk.api.app import build_api
+from desk.ai_agents import AiAgents
+from desk.api.app import build_api, unreadable
 from desk.api.callers import Callers
 from desk.api.stream import Streams
 from desk.api.table import all_routes
@@ -41,12 +43,14 @@ from desk.people import People
 from desk.view.applier import Place
 from desk.view.progress import Progress
 from desk.view.queries import Queries
+from ingress.listener import CONNECTIONS, Listener
 from media.serving import FileServer
 from providers.provider import Answer, Call
 from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
+from schemas.settings.network import Network, client_address
 from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, Topic
 from streams.clock import Clock, wall_clock
 from streams.effects.http import HttpTransport, NoAnswer, NotSent
@@ -61,9 +65,9 @@ class ControlServer:
 
     Port 0: any free one. channels: agents and channels, saved where new or different. ingress_url: where ingress
     listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. pages: of its own, beside the API. store: of
-    sessions; without it they end with this process. queries: of the view; progress: how far that has read. clock and
-    new_id give the time and the ids of whatever is written. While Kafka is not there `async with` waits for it. Raises
-    LiveDeskError from `async with`.
+    sessions; without it they end with this process. queries: of the view; progress: how far that has read; view_lag:
+    how far it is behind. clock and new_id give the time and the ids of whatever is written. While Kafka is not there
+    `async with` waits for it. Raises LiveDeskError from `async with`.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class ControlServer:
         store: AccessStore | None = None,
         queries: Queries | None = None,
         progress: Progress | None = None,
+        view_lag: Callable[[], Mapping[str, int]] = dict,
         clock: Clock = wall_clock,
         new_id: Callable[[], str] = random_id,
     ) -> None:
@@ -86,7 +91,8 @@ class ControlServer:
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
-        self._store, self._queries, self._progress = store or MemoryStore(), queries, progress or Progress()
+        self._store, self._queries, self._view_lag = store or MemoryStore(), queries, view_lag
+        self._progress = progress or Progress()
         self._outcomes = Outcomes()
         self._stack = AsyncExitStack()
         self._writer: ChannelWriter | None = None
@@ -151,6 +157,7 @@ class ControlServer:
             )
         }
         await self._connect(stack, publisher)
+        self._directory.loaded()
         journal = KafkaJournal(
             settings.kafka,
             {topic.full_name(prefix): self._followers[topic] for topic in (CHANNELS, DIRECTORY, ACCESS)},
@@ -168,9 +175,11 @@ class ControlServer:
             directory=self._directory,
             writer=self._writer,
             people=People(self._directory, journal, publisher, journal.new_change),
+            ai_agents=AiAgents(self._directory, journal),
             publisher=publisher,
             webhook_url=self.webhook_url,
             call=partial(self._call, HttpTransport(session)),
+            reach=partial(_reach, HttpTransport(session)),
             files=DeskFiles(
                 store,
                 FileServer(store, self._secrets.media_links, self._clock),
@@ -180,27 +189,30 @@ class ControlServer:
             ),
             queries=self._queries,
             freshness=freshness,
+            operations=PipelineOperations(settings.kafka, prefix, journal, self._view_lag),
             prefix=prefix,
             clock=self._clock,
             new_id=self._new_id,
         )
-        key = self._secrets.key.encode()
         door = FrontDoor(
             self._access,
             journal,
             self._store,
-            Means(key, self._secrets.encrypt, self._secrets.decrypt, os.urandom, self._new_id, self._clock),
+            Means(
+                self._secrets.keys, self._secrets.encrypt, self._secrets.decrypt, os.urandom, self._new_id, self._clock
+            ),
             passwords=Passwords(),
             oidc=oidc(settings, session),
+            address=partial(_address, settings.proxies),
             require_second_factor=settings.require_second_factor,
         )
-        callers = Callers(door, self._secrets.own_token)
+        callers = Callers(door, self._secrets.own_tokens)
         streams = Streams(freshness.progress, callers.still)
         routes = all_routes(office, self._outcomes, door, streams)
         app = build_api(routes, callers.authenticate, office.visible, self._clock, freshness)
         app.add_routes(self._pages)
         # Without aiohttp's access log, for paths name customers.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        runner = _Runner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.callback(streams.close)
@@ -239,10 +251,33 @@ class ControlServer:
 
     async def _call(self, transport: HttpTransport, settings: ChannelSettings, call: Call) -> Answer | None:
         name = f"{settings.provider}/{call.service}" if call.service else settings.provider
-        try:
-            return await transport(self._settings.provider_urls[name], call, CHECK_S)
-        except (NotSent, NoAnswer):
-            return None
+        return await _reach(transport, self._settings.provider_urls[name], call)
+
+
+async def _reach(transport: HttpTransport, base_url: str, call: Call) -> Answer | None:
+    try:
+        return await transport(base_url, call, CHECK_S)
+    except (NotSent, NoAnswer):
+        return None
+
+
+class _Runner(web.AppRunner):
+    """aiohttp's, with the public listener's bounds on what a client may take, and problems as answers."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return Listener(
+            made.request_handler,
+            count=lambda _: None,
+            connections=min(CONNECTIONS, open_files() - FILES_OF_OURS),
+            make_request=made.request_factory,
+            refusal=unreadable,
+        )
+
+
+def _address(proxies: Sequence[Network], request: web.Request) -> str | None:
+    found = client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), proxies)
+    return request.remote if found is None else str(found)
 
 
 async def _save(writer: ChannelWriter, channels: ChannelsFile) -> None:

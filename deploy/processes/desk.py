@@ -150,6 +150,7 @@ async def _serve(settings: Settings, options: DeskOptions, until: asyncio.Event)
             store=TableStore(view.database),
             queries=Queries(view.database),
             progress=view.progress,
+            view_lag=lambda: view.follower.lag,
         )
         async with server:
             logger.info("the view is kept in %r; the control API is on %s", view.database.url, server.url)

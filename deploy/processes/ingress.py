@@ -67,7 +67,7 @@ class IngressServer:
         self._host, self._port, self._pages_port = host, port, pages_port
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
-        self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_token)
+        self._directory = ChannelDirectory(self._secrets.decrypt, self._secrets.webhook_tokens)
         self._stack = AsyncExitStack()
         self._started = self._waits = False
         self._caught_up: Callable[[], Awaitable[None]] = _nothing
@@ -137,6 +137,7 @@ class IngressServer:
             clock=self._clock,
             new_id=self._new_id,
             max_body_bytes=settings.max_body_bytes,
+            trusted=settings.proxies,
             metrics=metrics,
             connections=min(CONNECTIONS, open_files() - FILES_OF_OURS),
             public_url=settings.public_url,
@@ -184,6 +185,7 @@ class IngressServer:
         try:
             for start in (connect, channels.start):
                 await when_kafka_is_there(self._settings.kafka, partial(watched, start))
+            self._directory.loaded()
         except LookupError as error:
             raise LiveDeskError(
                 f"Ingress can't start: {error.args[0]}.", "Create the topics: livedesk topics apply"

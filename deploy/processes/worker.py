@@ -18,7 +18,7 @@ from deploy.media import delete_old_files, open_store
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from schemas.effects import AiRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
+from schemas.effects import AiRequest, ListRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.events.content import Attachment
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
@@ -81,6 +81,7 @@ async def open_environment(
         performers: Performers = {
             SendRequest: breaker.perform,
             SettleRequest: sender.settle,
+            ListRequest: sender.list_messages,
             SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: ai.perform,
             MediaRequest: fetcher.perform,
@@ -129,25 +130,37 @@ async def run_worker(
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    worker: Worker | None = None
-    async with open_environment(settings, secrets) as env:
-        runner = web.AppRunner(health_app(lambda: worker, env.metrics), access_log=None)
+    at_work = AtWork()
+    async with open_environment(settings, secrets) as env, _sweeping(settings, stages):
+        runner = web.AppRunner(health_app(lambda: at_work.worker, env.metrics), access_log=None)
         await runner.setup()
         try:
             await listen(runner, "The worker's health page", host, port, "Choose another --port or --host.")
             names = ", ".join(stage.name for stage in stages)
             logger.info("worker %s runs %s; health on http://%s:%d", instance_id or "(unnamed)", names, host, port)
-            while not await _comes_first(stop, until_kafka_answers(settings.kafka)):
-                worker = Worker(env, stages, instance_id=instance_id)
-                try:
-                    async with _sweeping(settings, stages):
-                        await worker.run(stop)
-                    return
-                except KafkaConnectionError as error:  # it has gone again before the worker had started
-                    logger.warning("Kafka can't be reached: %s", type(error).__name__)
-                    worker = None
+            await at_work.until(stop, env, stages, instance_id)
         finally:
             await runner.cleanup()
+
+
+class AtWork:
+    """Runs stages, and waits for Kafka while it is not there. worker: None while it waits."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+
+    async def until(
+        self, stop: asyncio.Event, env: Environment, stages: Sequence[Stage], instance_id: str | None
+    ) -> None:
+        """Run the stages until the event is set. Raises StageCrashed, LookupError."""
+        while not await _comes_first(stop, until_kafka_answers(env.connection)):
+            self.worker = Worker(env, stages, instance_id=instance_id)
+            try:
+                await self.worker.run(stop)
+                return
+            except KafkaConnectionError as error:  # it has gone again before the worker had started
+                logger.warning("Kafka can't be reached: %s", type(error).__name__)
+                self.worker = None
 
 
 async def _comes_first(stop: asyncio.Event, other: Coroutine[object, object, None]) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from desk.access.store import Session, Tries
 from desk.view.database import Database
-from desk.view.instants import Instant
+from desk.view.instant import Instant
 from desk.view.schema import METADATA
 
 SESSION: Final = Table(

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from aiohttp import web
@@ -30,6 +30,8 @@ Visible = Callable[[Actor, "dict[str, str]"], bool]
 """Whether the actor may know of what the parts of the path name."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_AnswerT = TypeVar("_AnswerT", bound=web.StreamResponse)
+_OURS: Final = "this is a defect of ours; the log has its kind"
 _NOBODY: Final = Actor("nobody", "", Grant(role=Role.READ, channels=()))
 _SAFE: Final = {
     "Cache-Control": "no-store",
@@ -159,10 +161,20 @@ async def _explained(request: web.Request, handler: _Handler) -> web.StreamRespo
     except Exception as error:  # noqa: BLE001 - whatever broke, the caller gets an answer
         # What is told of it must hold no text of a customer's: no message, no traceback.
         logger.error("%s %s failed: %s", request.method, _shape(request), type(error).__name__)
-        response = Problem(500, "failed", "this is a defect of ours; the log has its kind").response()
-    if not response.prepared:
-        for name, value in _SAFE.items():
-            response.headers.setdefault(name, value)
+        response = Problem(500, "failed", _OURS).response()
+    return response if response.prepared else _safe(response)
+
+
+def unreadable(status: int) -> web.Response:
+    """The answer to what is no request, and to one that broke before a route was found."""
+    if status == 500:
+        return _safe(Problem(500, "failed", _OURS).response())
+    return _safe(Problem(status, "unreadable", "the request is none that HTTP/1.1 knows").response())
+
+
+def _safe(response: _AnswerT) -> _AnswerT:
+    for name, value in _SAFE.items():
+        response.headers.setdefault(name, value)
     return response
 
 

@@ -1,6 +1,7 @@
 """Who calls: by the token in the Authorization header, else by the session's cookie."""
 
 import hmac
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,11 +25,10 @@ _USED_EVERY: Final = timedelta(minutes=10)
 
 
 class Callers:
-    """Finds who calls, and remembers when, to ten minutes. own_token: the installation's, which may do everything."""
+    """Finds who calls, and remembers when, to ten minutes. own_tokens: the installation's, which may do everything."""
 
-    def __init__(self, door: FrontDoor, own_token: str | None = None) -> None:
-        self._door = door
-        self._own = None if own_token is None else token_hash(own_token)
+    def __init__(self, door: FrontDoor, own_tokens: Callable[[], Iterable[str]] = tuple) -> None:
+        self._door, self._own_tokens = door, own_tokens
         self._used: dict[str, datetime] = {}
 
     async def authenticate(self, request: web.Request, now: datetime) -> Actor | None:
@@ -50,7 +50,8 @@ class Callers:
         return None if signed_in is None else signed_in.actor
 
     def _by_token(self, token: str, now: datetime) -> Actor | None:
-        if self._own is not None and hmac.compare_digest(self._own, token_hash(token)):
+        hashed = token_hash(token)
+        if any(hmac.compare_digest(token_hash(own), hashed) for own in self._own_tokens()):
             return INSTALLATION
         return self._door.directory.find(token, now)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from desk.access.permissions import Actor, Permission
 from desk.api.problems import Problem, not_found
-from desk.api.route import Answer, Call, Nothing, Route
+from desk.api.route import Answer, Call, Nothing, Partial, Route, changed_meanwhile, etag, if_match
 from desk.channel_writer import Changed, ChannelWriter, new_channel
 from desk.credentials import carry_out
 from desk.office import Office
@@ -27,6 +27,7 @@ from schemas.settings.channel import (
 )
 from schemas.settings.credentials import ENCRYPTED, ProviderName
 from schemas.settings.errors import FieldError, InvalidSettings
+from schemas.settings.network import Network
 from schemas.settings.types import Flag, Id, SettingsModel
 
 
@@ -51,7 +52,9 @@ class ShownChannel(BaseModel):
     account_sid: str | None
     api_key: str | None
     messaging_service_sid: str | None
+    reconcile: bool
     credentials: tuple[str, ...]
+    allowed_addresses: tuple[Network, ...]
     human_agents: tuple[str, ...]
     greeting: Greeting
     csat: Csat
@@ -115,12 +118,6 @@ class Rotation(SettingsModel):
     keep_previous: Flag = False
 
 
-class Change(SettingsModel):
-    """A partial change: objects are merged, lists and single values replaced. Any of a new channel's fields."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
 class ChannelRoutes:
     """Handlers and their routes."""
 
@@ -131,7 +128,7 @@ class ChannelRoutes:
         """Their part of the table."""
         one = "/v1/channels/{channel}"
         administer, show = Permission.ADMINISTER, Permission.READ
-        shown, change = ChannelAnswer, TypeAdapter(Change)
+        shown, change = ChannelAnswer, TypeAdapter(Partial)
         return (
             Route("GET", "/v1/channels", show, "List channels.", self.list_channels, ChannelsAnswer),
             Route(
@@ -210,7 +207,7 @@ class ChannelRoutes:
         created = await self._writer(call, "create_channel").create(form)
         if call.query.subscribe == "true":
             notes += await self._subscribed(created)
-        return Answer(self._created(created, call.actor, notes), 201, _etag(created))
+        return Answer(self._created(created, call.actor, notes), 201, etag(created.revision))
 
     def _named(self, call: Call[NewChannel]) -> NewChannel:
         """With an id. They are unique over all accounts, so a refusal would tell of another one's."""
@@ -223,9 +220,9 @@ class ChannelRoutes:
             raise InvalidSettings((FieldError("id", "is given to it: leave it out, and choose a name"),))
         return form
 
-    async def change_settings(self, call: Call[Change]) -> Answer:
+    async def change_settings(self, call: Call[Partial]) -> Answer:
         """The next revision."""
-        return self._answer(await self._changed(call, "change_settings", _given(call.body)), call.actor)
+        return self._answer(await self._changed(call, "change_settings", call.body.given), call.actor)
 
     async def delete_channel(self, call: Call[None]) -> Answer:
         """Its settings stay for the records that were stamped with them."""
@@ -248,11 +245,11 @@ class ChannelRoutes:
             return {"webhook_rotation": current.webhook_rotation + 1, "webhook_previous": keep}
 
         changed = await self._writer(call, "rotate_webhook").manage(self._channel(call).id, rotated)
-        return Answer(self._created(changed, call.actor, ()), None, _etag(changed))
+        return Answer(self._created(changed, call.actor, ()), None, etag(changed.revision))
 
-    async def replace_credentials(self, call: Call[Change]) -> Answer:
+    async def replace_credentials(self, call: Call[Partial]) -> Answer:
         """Only credentials, and only if they work."""
-        fields = _given(call.body)
+        fields = call.body.given
         wrong = tuple(FieldError(name, "is not a credential") for name in fields if name not in _CREDENTIALS)
         if wrong:
             raise InvalidSettings(wrong)
@@ -266,13 +263,12 @@ class ChannelRoutes:
         """Against the provider, now."""
         return Answer(CheckedCredentials(notes=await self._checked(self._channel(call))))
 
-    async def _changed(self, call: Call[Change], action: str, fields: Mapping[str, object]) -> ChannelSettings:
+    async def _changed(self, call: Call[Partial], action: str, fields: Mapping[str, object]) -> ChannelSettings:
         try:
             writer = self._writer(call, action)
-            return await writer.change(self._channel(call).id, fields, based_on=_if_match(call))
+            return await writer.change(self._channel(call).id, fields, based_on=if_match(call))
         except Changed as changed:
-            detail = f"{changed}: read them, and decide anew"
-            raise Problem(412, "changed_meanwhile", detail, headers={"ETag": f'"{changed.revision}"'}) from None
+            raise changed_meanwhile(changed) from None
 
     async def _checked(self, settings: ChannelSettings) -> tuple[str, ...]:
         """The notes, where the credentials work. Raises Problem."""
@@ -305,7 +301,7 @@ class ChannelRoutes:
         return found
 
     def _answer(self, channel: ChannelSettings, actor: Actor) -> Answer:
-        return Answer(ChannelAnswer(channel=self.shown(channel, actor)), None, _etag(channel))
+        return Answer(ChannelAnswer(channel=self.shown(channel, actor)), None, etag(channel.revision))
 
     def _created(self, channel: ChannelSettings, actor: Actor, notes: tuple[str, ...]) -> CreatedChannel:
         set_up: SetUp = PROVIDERS[channel.provider].set_up(channel, self._office.webhook_url(channel))
@@ -327,26 +323,8 @@ _CREDENTIALS = frozenset(
 )  # fmt: skip
 
 
-def _given(change: Change) -> dict[str, object]:
-    return dict(change.model_extra or {})
-
-
 def _state(state: str) -> Any:
     return lambda _: {"state": state}
-
-
-def _etag(channel: ChannelSettings) -> dict[str, str]:
-    return {"ETag": f'"{channel.revision}"'}
-
-
-def _if_match(call: Call[Any]) -> int | None:
-    given = call.request.headers.get("If-Match")
-    if given is None or given.strip() == "*":
-        return None
-    number = given.strip().removeprefix("W/").strip('"')
-    if not number.isascii() or not number.isdigit() or len(number) > 18:
-        raise Problem(412, "changed_meanwhile", "If-Match is not an ETag of these settings")
-    return int(number)
 
 
 def _notes(found: Checked | str, provider: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def openapi(routes: Iterable[Route], version: str) -> Json:
     schemas, definitions = _schemas(table)
     paths: dict[str, Json] = {}
     for place, route in enumerate(table):
-        operation = _operation(route, schemas[f"{place}/answer"], schemas.get(f"{place}/body"), schemas["problem"])
+        operation = _operation(route, schemas[f"{place}/answer"], schemas.get(f"{place}/body"))
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -30,6 +30,7 @@ def openapi(routes: Iterable[Route], version: str) -> Json:
         "paths": paths,
         "components": {
             "schemas": definitions,
+            "responses": {f"{status}": _refusal(status, schemas["problem"]) for status in sorted(TITLES)},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
@@ -50,14 +51,16 @@ def _schemas(table: tuple[Route, ...]) -> tuple[Mapping[str, Json], Json]:
     return {name: schema for (name, _), schema in found.items()}, rest.get("$defs", {})
 
 
-def _operation(route: Route, answer: Json, body: Json | None, problem: Json) -> Json:
+def _refusal(status: int, problem: Json) -> Json:
+    return {"description": TITLES[status], "content": {"application/problem+json": {"schema": problem}}}
+
+
+def _operation(route: Route, answer: Json, body: Json | None) -> Json:
     responses = {
         str(status): {"description": "OK", "content": {route.media: {"schema": answer}}}
         for status in (route.status, *route.also)
     }
-    for status in route.refusals:
-        content = {"application/problem+json": {"schema": problem}}
-        responses[str(status)] = {"description": TITLES[status], "content": content}
+    responses |= {str(status): {"$ref": f"#/components/responses/{status}"} for status in route.refusals}
     operation: Json = {
         "operationId": route.name,
         "summary": route.summary,

@@ -12,7 +12,7 @@ from desk.api.route import Answer, Call, Route
 from desk.files import is_of_uploader
 from desk.freshness import HEADER
 from desk.office import Office
-from desk.view.pages import MAX_PAGE, InvalidCursor, Page
+from desk.view.pages import MAX_PAGE, AsOf, InvalidCursor, Page
 from desk.view.queries import PAGE, Filter, Queries
 from desk.view.visibility import Viewer
 from schemas.events.access import Role
@@ -141,6 +141,7 @@ class ReadingRoutes:
             _get(one, "A conversation with its surveys.", self.show_conversation, ItemAnswer),
             _get(f"{one}/thread", "Its messages, notes and notices, newest first.", self.show_thread, page, PageQuery),
             _get(f"{one}/explanation", "Why it was assigned as it was.", self.explain, page, PageQuery),
+            _get(f"{one}/ai-calls", "What its AI agents' calls came to.", self.list_ai_calls, page, PageQuery),
             _get("/v1/commands/{id}", "Why a command was refused.", self.show_refusal, ItemAnswer),
         )
 
@@ -157,7 +158,7 @@ class ReadingRoutes:
         """Of those that the caller may see."""
         queries, viewer = await self._asked(call)
         counted = await queries.count(viewer, call.query.wanted)
-        return Answer(CountAnswer(number=counted.number, more=counted.more, as_of=_as_of(counted.as_of)))
+        return Answer(CountAnswer(number=counted.number, more=counted.more, as_of=as_of_answer(counted.as_of)))
 
     async def search(self, call: Call[None]) -> Answer:
         """The newest first."""
@@ -201,6 +202,13 @@ class ReadingRoutes:
         id = call.path["conversation"]
         return await _page(queries.explanation(viewer, id, cursor=call.query.cursor, limit=call.query.limit))
 
+    async def list_ai_calls(self, call: Call[None]) -> Answer:
+        """In order."""
+        queries, viewer = await self._asked(call)
+        await self._must_see(queries, viewer, call)
+        id = call.path["conversation"]
+        return await _page(queries.ai_calls(viewer, id, cursor=call.query.cursor, limit=call.query.limit))
+
     async def show_refusal(self, call: Call[None]) -> Answer:
         """Of a command that was answered before it was decided."""
         queries = await self._queries(call)
@@ -232,7 +240,7 @@ class ReadingRoutes:
 
 
 def queries_of(office: Office) -> Queries:
-    """Those of the view. Raises Problem."""
+    """Those of the view. Raises Problem: there is none."""
     if office.queries is None:
         raise Problem(503, "no_view", "this process keeps no view of conversations")
     return office.queries
@@ -268,13 +276,13 @@ async def _page(asked: Any) -> Answer:
     except InvalidCursor:
         raise bad_cursor() from None
     items = tuple(_json(item) for item in page.items)
-    return Answer(PageAnswer(items=items, cursor=page.cursor, as_of=_as_of(page.as_of)))
+    return Answer(PageAnswer(items=items, cursor=page.cursor, as_of=as_of_answer(page.as_of)))
 
 
 def _item(page: Page) -> Answer:
     if not page.items:
         raise not_found()
-    return Answer(ItemAnswer(item=_json(page.items[0]), as_of=_as_of(page.as_of)))
+    return Answer(ItemAnswer(item=_json(page.items[0]), as_of=as_of_answer(page.as_of)))
 
 
 def _json(item: Mapping[str, object]) -> dict[str, JsonValue]:
@@ -282,6 +290,7 @@ def _json(item: Mapping[str, object]) -> dict[str, JsonValue]:
     return shown
 
 
-def _as_of(found: Any) -> AsOfAnswer:
+def as_of_answer(found: AsOf) -> AsOfAnswer:
+    """How far the view had read, as it is answered."""
     positions = {f"{place.topic}/{place.partition}": position for place, position in found.positions.items()}
     return AsOfAnswer(positions=positions, time=found.time)

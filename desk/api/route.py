@@ -8,12 +8,15 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from desk.access.permissions import Actor, Permission
+from desk.api.problems import Problem
+from desk.channel_writer import Changed
 
 BodyT = TypeVar("BodyT")
 
 PATTERNS: Final[Mapping[str, str]] = {
     "account": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "channel": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+    "asset": r"(?:page\.js|swagger-ui\.css|swagger-ui-bundle\.js)",
     "agent": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "contact": r"[A-Za-z0-9+(][A-Za-z0-9+._~() -]{1,280}",
     "conversation": r"[A-Za-z0-9-]{1,64}",
@@ -27,6 +30,17 @@ class Nothing(BaseModel):
     """Nothing to say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Partial(BaseModel):
+    """A partial change: objects are merged, lists and single values replaced. Any of a new one's fields."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @property
+    def given(self) -> dict[str, object]:
+        """What is to be changed."""
+        return dict(self.model_extra or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,27 @@ class Answer:
 
 
 Handle = Callable[[Call[Any]], Awaitable[Answer | web.StreamResponse]]
+
+
+def etag(revision: int) -> dict[str, str]:
+    """The header that a change may be based on."""
+    return {"ETag": f'"{revision}"'}
+
+
+def if_match(call: Call[Any]) -> int | None:
+    """The revision that a change is based on; None: whichever there is. Raises Problem."""
+    given = call.request.headers.get("If-Match")
+    if given is None or given.strip() == "*":
+        return None
+    number = given.strip().removeprefix("W/").strip('"')
+    if not number.isascii() or not number.isdigit() or len(number) > 18:
+        raise Problem(412, "changed_meanwhile", "If-Match is not an ETag of these settings")
+    return int(number)
+
+
+def changed_meanwhile(changed: Changed) -> Problem:
+    """The refusal of a change that is based on an earlier revision."""
+    return Problem(412, "changed_meanwhile", f"{changed}: read them, and decide anew", headers=etag(changed.revision))
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,8 @@ def _entry(event: ConversationEvent, logged: Logged) -> Iterator[Row]:
     message, refers_to = _messages(event)
     at, text = getattr(event, "at", record.time), getattr(event, "text", None)
     data = event.model_dump(mode="json", exclude=_IN_COLUMNS, exclude_defaults=True)
+    if isinstance(event, ConversationMessageReceived) and event.treatment == "quiet":
+        data["quiet_because"] = "blocked" if event.header.blocked else "muted"
     values = {
         "partition": logged.partition,
         "id": record.id,

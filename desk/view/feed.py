@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from desk.view.rows import Row, Values
 from desk.view.schema import (
     AGENT,
+    AI_CALL,
     CHANGE,
     CHANNEL,
     CONVERSATION,
@@ -85,7 +86,7 @@ def _changes(rows: Iterable[Row], held: Mapping[object, object]) -> list[dict[st
             before, channel = held.get(key["id"]), values.get("channel")
             left = {"channel": channel, "assignee": before} if before != values.get("assignee") else {}
             add("conversation", key["id"], **left)
-        elif row.table is DECISION:
+        elif row.table in (DECISION, AI_CALL):
             add("conversation", key["conversation"])
         elif row.table is SURVEY:
             add("conversation", values.get("conversation"))

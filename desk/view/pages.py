@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, literal, select, tuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.view.applier import Place
-from desk.view.instants import Instant
+from desk.view.instant import Instant
 from desk.view.schema import POSITION
 
 MAX_PAGE: Final = 200

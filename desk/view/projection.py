@@ -12,6 +12,7 @@ from desk.view.conversations import project_conversation, project_refusal
 from desk.view.rows import Logged, Row, Values, held_by, origin
 from desk.view.schema import (
     AGENT,
+    AI_CALL,
     CHANNEL,
     DEAD_LETTER,
     DECISION,
@@ -23,6 +24,7 @@ from desk.view.schema import (
     SURVEY,
 )
 from schemas.event import Event
+from schemas.events.ai import AiCallEnded
 from schemas.events.assignment import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from schemas.events.callbacks import NotificationReceived
 from schemas.events.channels import ChannelSaved
@@ -33,13 +35,15 @@ from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
 from schemas.ids import channel_of
-from schemas.settings.channel import DEFAULT_ACCOUNT
-from schemas.settings.credentials import ENCRYPTED
+from schemas.settings.channel import DEFAULT_ACCOUNT, SEALED
+from schemas.settings.credentials import Credentials
 from schemas.topics import ACCOUNT_INBOX, DIRECTORY
 
 _NOT_PRESENT: Final[Values] = MappingProxyType(
     {"chosen": None, "chosen_at": None, "heartbeat": None, "heartbeat_at": None}
 )
+# Secrets, if encrypted: an AI agent's settings hold some, too.
+_KEPT_FROM_VIEW: Final = frozenset({*SEALED, "ai_agents"})
 _PRESENCE: Final = frozenset({PresenceChanged.type, AgentDeleted.type})
 
 TYPES: Final[Mapping[str, dict[str, type[Event]]]] = {
@@ -64,6 +68,8 @@ def _project(logged: Logged) -> Iterator[Row]:
             yield _receipt(event, logged)
         case AssignmentDecided() | AssignmentWaiting() | AssignmentReleased() as event:
             yield _decision(event, logged)
+        case AiCallEnded() as event:
+            yield _ai_call(event, logged)
         case CsatEvent() | SurveySkipped() as event:
             yield _survey(event, logged)
         case ReportUpdated() as event:
@@ -109,6 +115,12 @@ def _decision(event: AssignmentDecided | AssignmentWaiting | AssignmentReleased,
     return Row(DECISION, {"conversation": event.conversation_id, "offset": logged.offset}, values)
 
 
+def _ai_call(event: AiCallEnded, logged: Logged) -> Row:
+    values = event.model_dump(exclude={"conversation_id", "request_id", "message_id"})
+    values |= {"request": event.request_id, "message": event.message_id, "partition": logged.partition}
+    return Row(AI_CALL, {"conversation": event.conversation_id, "offset": logged.offset}, values)
+
+
 def _survey(event: CsatEvent | SurveySkipped, logged: Logged) -> Row:
     values: dict[str, object] = {
         "conversation": event.conversation_id,
@@ -138,9 +150,9 @@ def _channel(settings: Mapping[str, object], logged: Logged) -> Row:
         "account": settings.get("account", DEFAULT_ACCOUNT),
         "revision": settings.get("revision", 1),
         "name": settings.get("name") or settings["id"],
-        "provider": settings.get("provider", "engagelab"),
+        "provider": settings.get("provider", Credentials.model_fields["provider"].default),
         "phone_number": settings["phone_number"],
-        "settings": {name: value for name, value in settings.items() if name not in ENCRYPTED},
+        "settings": {name: value for name, value in settings.items() if name not in _KEPT_FROM_VIEW},
         "saved_at": logged.record.time,
     }
     return Row(CHANNEL, {"id": settings["id"]}, values | origin(logged))

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, literal, literal_column, select
@@ -17,6 +17,7 @@ from desk.view.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cur
 from desk.view.rows import held_by
 from desk.view.schema import (
     AGENT,
+    AI_CALL,
     CHANNEL,
     CONVERSATION,
     DEAD_LETTER,
@@ -28,11 +29,12 @@ from desk.view.schema import (
     PRESENCE,
     RECEIPT,
     REFUSAL,
+    REPORT,
     SURVEY,
     TEXT,
 )
 from desk.view.search import matching
-from desk.view.visibility import Viewer, in_channels, visible, visible_letters
+from desk.view.visibility import Viewer, in_channels, visible, visible_letters, visible_reports
 from schemas.events.conversation import Assignee, Status
 
 PAGE: Final = 50
@@ -51,6 +53,7 @@ _QUEUE: Final = Order((CONVERSATION.c.unassigned_since, CONVERSATION.c.id), desc
 _LABELLED: Final = Order((LABEL.c.active_at, LABEL.c.conversation))
 _THREAD: Final = Order((ENTRY.c.at, ENTRY.c.offset))
 _DECISIONS: Final = Order((DECISION.c.offset,), descending=False)
+_CALLS: Final = Order((AI_CALL.c.offset,), descending=False)
 _LETTERS: Final = Order((DEAD_LETTER.c.at, DEAD_LETTER.c.id))
 
 
@@ -167,6 +170,10 @@ class Queries:
         """Assignment's decisions about a conversation, in order."""
         return await self._page(_of_conversation(DECISION, viewer, id), _DECISIONS, cursor, limit)
 
+    async def ai_calls(self, viewer: Viewer, id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
+        """The calls for a conversation's AI agents, in order: of models and tools, and what they came to."""
+        return await self._page(_of_conversation(AI_CALL, viewer, id), _CALLS, cursor, limit)
+
     async def queue(self, viewer: Viewer, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """Open conversations that nobody has, those first that have waited longest for somebody."""
         wanted = Filter(unassigned=True).holds(), CONVERSATION.c.routed
@@ -244,6 +251,18 @@ class Queries:
         """What changed since an id that was answered before. None: nothing, but where to read on from."""
         async with self._database.reading() as connection:
             return await changes(connection, viewer, since, _SHOWN)
+
+    async def reports(self, viewer: Viewer, channel: str | None, first: date, last: date) -> Page:
+        """The partial sums of figures of days, both included, by their keys: see desk/figures.py."""
+        shown = (REPORT.c.key, REPORT.c.kind, REPORT.c.channel, REPORT.c.day, REPORT.c.agent, REPORT.c.counts)
+        query = select(*shown).where(visible_reports(viewer), REPORT.c.day.between(first, last))
+        return await self._all(query if channel is None else query.where(REPORT.c.channel == channel))
+
+    async def letter(self, viewer: Viewer, id: str) -> Page:
+        """One dead letter that was not replayed; no item where there is none that the viewer may see."""
+        return await self._all(
+            select(DEAD_LETTER.c.id).where(visible_letters(viewer), DEAD_LETTER.c.id == id, ~DEAD_LETTER.c.replayed)
+        )
 
     async def refusal(self, viewer: Viewer, command: str) -> Page:
         """Why a command was refused; no item where it was not, or was about no conversation that the viewer may see."""

@@ -24,10 +24,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import JSON
 
-from desk.view.instants import Instant
+from desk.view.instant import Instant
 from schemas.events.conversation import Status
 from schemas.topics import (
     ACCOUNT_INBOX,
+    AI_CALLS,
     ASSIGNMENTS,
     CHANNELS,
     CONVERSATIONS,
@@ -221,6 +222,28 @@ DECISION: Final = Table(
     Column("reason", Text),
     Column("explanation", JSON, nullable=False),
     info={"topic": ASSIGNMENTS},
+)
+
+AI_CALL: Final = Table(
+    "ai_calls",
+    METADATA,
+    Column("conversation", Text, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("request", Text, nullable=False),
+    # The customer's message that it was for.
+    Column("message", Text),
+    Column("agent", Text, nullable=False),
+    Column("call", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("used", Boolean, nullable=False),
+    Column("tokens_in", BigInteger, nullable=False),
+    Column("tokens_out", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Column("took_ms", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    info={"topic": AI_CALLS},
 )
 
 SURVEY: Final = Table(

@@ -5,7 +5,7 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, Table, and_, exists, false, or_
 
-from desk.view.schema import AGENT, CHANNEL, CONVERSATION, DEAD_LETTER
+from desk.view.schema import AGENT, CHANNEL, CONVERSATION, DEAD_LETTER, REPORT
 
 Role = Literal["admin", "supervisor", "agent", "read"]
 Scope = Literal["own", "team", "channels", "all"]
@@ -62,6 +62,14 @@ def visible_letters(viewer: Viewer) -> ColumnElement[bool]:
         return false()
     of_channel = in_channels(viewer, DEAD_LETTER.c.channel)
     return or_(of_channel, DEAD_LETTER.c.account == viewer.account) if viewer.scope == "all" else of_channel
+
+
+def visible_reports(viewer: Viewer) -> ColumnElement[bool]:
+    """Whether the viewer may see figures: an agent what they are credited with, others what their channels have."""
+    of_channel = in_channels(viewer, REPORT.c.channel)
+    if viewer.scope in ("all", "channels"):
+        return of_channel
+    return false() if viewer.agent is None else and_(of_channel, REPORT.c.agent == viewer.agent)
 
 
 def _own(viewer: Viewer, of: Table) -> ColumnElement[bool]:

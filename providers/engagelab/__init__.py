@@ -18,6 +18,7 @@ from providers.provider import Provider
 
 ENGAGELAB = Provider(
     name="engagelab",
+    base_urls={"": "https://wa.api.engagelab.cc"},
     max_text=MAX_TEXT,
     kept_headers=KEPT_HEADERS,
     accepts=accepts,

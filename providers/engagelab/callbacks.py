@@ -8,18 +8,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from providers.meta import MEDIA_TYPES, NOTICES, message_text, message_type, read_content, read_media
-from providers.provider import (
-    BadRow,
-    BadRowReason,
-    CallbackRow,
-    InboundEvent,
-    InboundMessage,
-    InboundNotice,
-    Notification,
-    ParsedCallback,
-    Quote,
-    Receipt,
-)
 from providers.reading import (
     MAX_DEPTH,
     MAX_ERROR,
@@ -44,6 +32,18 @@ from providers.reading import (
     text_of,
     unusable_contact,
     whole,
+)
+from providers.rows import (
+    BadRow,
+    BadRowReason,
+    CallbackRow,
+    InboundEvent,
+    InboundMessage,
+    InboundNotice,
+    Notification,
+    ParsedCallback,
+    Quote,
+    Receipt,
 )
 from schemas.contact import canonical_number
 from schemas.ids import contact_of

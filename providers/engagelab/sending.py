@@ -18,7 +18,7 @@ from providers.whatsapp_cloud import codes
 from schemas.contact import contact_id
 from schemas.effects import SendRequest, SendResult
 from schemas.events.content import Attachment
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.phone import digits
 

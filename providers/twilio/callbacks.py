@@ -10,17 +10,6 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from providers.meta import message_text, read_content
-from providers.provider import (
-    BadRow,
-    BadRowReason,
-    Callback,
-    CallbackRow,
-    InboundMessage,
-    Media,
-    ParsedCallback,
-    Quote,
-    Receipt,
-)
 from providers.reading import (
     MAX_ERROR,
     MAX_ID,
@@ -35,6 +24,18 @@ from providers.reading import (
     text_of,
     whole,
 )
+from providers.rows import (
+    BadRow,
+    BadRowReason,
+    Callback,
+    CallbackRow,
+    InboundMessage,
+    Media,
+    ParsedCallback,
+    Quote,
+    Receipt,
+)
+from providers.twilio.sending import instant
 from providers.twilio.webhook import MAX_FIELDS
 from schemas.contact import canonical_number
 from schemas.settings.channel import ChannelSettings
@@ -123,6 +124,7 @@ def _inbound(form: Form, message_id: str, own: str) -> InboundMessage:
     if kind == "document" and media is not None and text is not None and _FILE_NAME.fullmatch(text):
         media, text = replace(media, filename=clipped(text, MAX_LABEL)), None
     quoted = text_of(form, "OriginalRepliedMessageSid", MAX_ID)
+    sent_at = instant(form.get("DateSent"))  # only of a message that was found on the list
     return InboundMessage(
         event="reply" if quoted else "received",
         message_id=message_id,
@@ -133,7 +135,7 @@ def _inbound(form: Form, message_id: str, own: str) -> InboundMessage:
         type=kind,
         text=text,
         media=media,
-        sent_at=None,
+        sent_at=None if sent_at is None else int(sent_at.timestamp()),
         quotes=Quote(quoted, None) if quoted else None,
         content=read_content(kind, message, quoted),
         more_media=tuple(files[1:]),

@@ -3,6 +3,8 @@
 import base64
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -15,7 +17,7 @@ from providers.twilio.codes import classify
 from schemas.contact import is_number
 from schemas.effects import SendRequest, SendResult
 from schemas.events.content import Attachment
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 1_600
@@ -114,3 +116,12 @@ def sign_in(settings: ChannelSettings) -> Mapping[str, str] | None:
         return None
     credentials = f"{user}:{secret.get_secret_value()}".encode()
     return {"Authorization": "Basic " + base64.b64encode(credentials).decode()}
+
+
+def instant(date: object) -> datetime | None:
+    """A date as Twilio's API writes it: to the second."""
+    try:
+        at = parsedate_to_datetime(string(date) or "")
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None

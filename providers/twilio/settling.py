@@ -1,12 +1,11 @@
 """Whether Twilio took a message whose send ended unknown: its list of messages tells (Twilio docs, confirmed)."""
 
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import Final
 
 from providers.provider import Answer, Call
-from providers.reading import Json, object_in, objects_in, string
-from providers.twilio.sending import address, sign_in
+from providers.reading import object_in, objects_in, string
+from providers.twilio.sending import address, instant, sign_in
 from schemas.effects import SettleRequest, SettleResult
 from schemas.settings.channel import ChannelSettings
 
@@ -37,7 +36,7 @@ def read_settle(request: SettleRequest, answer: Answer) -> SettleResult:
     if answer.status != 200 or not isinstance(body.get("messages"), list):
         return _UNCLEAR
     since, listed = request.since - SKEW, objects_in(body, "messages")
-    made = [(one, _made_at(one)) for one in listed]
+    made = [(one, instant(one.get("date_created"))) for one in listed]
     ours = [one for one, at in made if (at is None or at >= since) and one.get("sid") not in request.known]
     if request.text is not None:
         ours = [one for one in ours if (string(one.get("body")) or "").strip() == request.text.strip()]
@@ -48,11 +47,3 @@ def read_settle(request: SettleRequest, answer: Answer) -> SettleResult:
     if len(ours) > 1 or request.text is None or sid is None:
         return _UNCLEAR
     return SettleResult(answer="taken", provider_message_id=sid)
-
-
-def _made_at(message: Json) -> datetime | None:
-    try:
-        at = parsedate_to_datetime(string(message.get("date_created")) or "")
-    except ValueError:
-        return None
-    return at if at.tzinfo is not None else None

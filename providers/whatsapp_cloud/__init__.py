@@ -13,6 +13,7 @@ from providers.whatsapp_cloud.webhook import KEPT_HEADERS, accepts, screen
 
 WHATSAPP_CLOUD = Provider(
     name="whatsapp_cloud",
+    base_urls={"": "https://graph.facebook.com"},
     max_text=MAX_TEXT,
     kept_headers=KEPT_HEADERS,
     accepts=accepts,

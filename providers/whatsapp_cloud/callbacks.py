@@ -4,6 +4,7 @@ A body is `{"object", "entry": [{"id": WABA, "changes": [{"field", "value"}]}]}`
 error or echo of a value; of another field the whole value. Each is read on its own.
 """
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,20 +12,6 @@ from typing import Any, Final
 import orjson
 
 from providers.meta import MEDIA_TYPES, NOTICES, message_text, message_type, read_content, read_media
-from providers.provider import (
-    BadRow,
-    BadRowReason,
-    Callback,
-    CallbackRow,
-    InboundEvent,
-    InboundMessage,
-    InboundNotice,
-    NewNames,
-    Notification,
-    ParsedCallback,
-    Quote,
-    Receipt,
-)
 from providers.reading import (
     MAX_DEPTH,
     MAX_ERROR,
@@ -41,6 +28,7 @@ from providers.reading import (
     instant,
     label,
     names_in,
+    number_from,
     object_in,
     part_of,
     string,
@@ -48,12 +36,28 @@ from providers.reading import (
     unusable_contact,
     whole,
 )
+from providers.rows import (
+    BadRow,
+    BadRowReason,
+    Callback,
+    CallbackRow,
+    InboundEvent,
+    InboundMessage,
+    InboundNotice,
+    NewNames,
+    Notification,
+    ParsedCallback,
+    Quote,
+    Receipt,
+)
 from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED
 from schemas.settings.channel import ChannelSettings
 
 STATUSES: Final = {"failed": "delivered_failed", "played": "read"}
 """Meta's words that have another name here. It fails what it accepted; a voice note that was played was also read."""
 
+_NUMBER_FOLLOWS: Final = b"\x1c\x18"
+"""What Meta's ids begin with, before the length of a number in digits."""
 _PREFERENCES: Final = {"stop": MARKETING_STOPPED, "resume": MARKETING_RESUMED}
 _RENAMES: Final = frozenset({"user_changed_number", "customer_changed_number", "user_changed_user_id"})
 
@@ -300,6 +304,8 @@ def _receipt(status: Json, value: Json) -> Receipt:
         contact_in(recipient, "wa_id"),
         contact_in(recipient, "user_id"),
     )
+    if contact is None and ref_key is None:
+        contact = _number_in(message_id)
     return Receipt(
         provider_message_id=message_id,
         status=STATUSES.get(word, word),
@@ -314,6 +320,18 @@ def _receipt(status: Json, value: Json) -> Receipt:
         loss_step=None,
         loss_source=None,
     )
+
+
+def _number_in(message_id: str) -> str | None:
+    """The recipient's number, which Meta's ids hold (a practice, in all its published examples)."""
+    try:
+        packed = base64.b64decode(message_id.removeprefix("wamid."), validate=True)
+    except ValueError:
+        return None
+    if packed[:2] != _NUMBER_FOLLOWS:
+        return None
+    number = packed[3 : 3 + packed[2]] if len(packed) > 2 else b""
+    return number_from(number.decode(errors="replace")) if number.isdigit() else None
 
 
 def _marketing(chosen: Json) -> str | None:

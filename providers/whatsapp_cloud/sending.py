@@ -23,7 +23,7 @@ from schemas.events.content import (
     OutgoingKind,
     SentReaction,
 )
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 
 MAX_TEXT: Final = 4_096

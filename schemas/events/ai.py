@@ -44,7 +44,7 @@ class AiCallEnded(Event):
 
     outcome: model: answered, later (tried again), failed, budget (used up: not asked), unknown; tool: done, refused,
     unknown. used: False: its answer was dropped. cost_micros: millionths of the prices' currency. took_ms: as the
-    performer measured.
+    performer measured. message_id: the customer's message that it was for; of several the last one.
     """
 
     type: ClassVar[str] = "ai.call_ended"
@@ -52,6 +52,7 @@ class AiCallEnded(Event):
     request_id: str
     conversation_id: str
     agent: str
+    message_id: str | None = None
     call: Literal["model", "tool"]
     name: str
     outcome: str

@@ -24,6 +24,14 @@ class WebhookReceived(Event):
     elsewhere: tuple[str, ...] = ()
 
 
+class CallbackTaken(Event):
+    """A customer's message came by its callback. Key: channel id. Written by intake, where the channel reconciles."""
+
+    type: ClassVar[str] = "callback.taken"
+
+    message_id: str
+
+
 class NotificationReceived(Event):
     """A notice about the account itself (balance, template, number). Key: channel id. Written by intake."""
 

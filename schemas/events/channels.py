@@ -25,3 +25,12 @@ class ChannelChanged(Event):
 
     channel: str
     left: tuple[str, ...] = ()
+
+
+class ReconciliationSet(Event):
+    """Whether the channel's callbacks are compared with its provider's list may have changed. Key: channel id.
+
+    Written by desk.
+    """
+
+    type: ClassVar[str] = "reconciliation.set"

@@ -133,7 +133,7 @@ class Attachment(_Part):
     """A file that is sent: kept in the media store under `file`, or fetched by the provider from `link`.
 
     kind: how the customer sees it; a voice note is Ogg with Opus. mime_type, size (bytes): of the stored file, from its
-    bytes. filename: what the customer sees of a document.
+    bytes. filename: what the customer sees of a document. animated: of a stored sticker: whether it moves.
     """
 
     kind: Literal["image", "video", "audio", "voice", "document", "sticker"]
@@ -142,6 +142,7 @@ class Attachment(_Part):
     mime_type: str | None = None
     size: int | None = None
     filename: str | None = None
+    animated: bool = False
 
 
 class Button(_Part):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from schemas.contact import address
 from schemas.event import Event
-from schemas.events.content import Attachment, Citation, Content, Outgoing
+from schemas.events.content import Citation, Content, Outgoing
 
 SESSION_WINDOW: Final = timedelta(hours=24)
 """For how long after the customer's last message free text may be sent (WhatsApp's rule; Meta's docs)."""
@@ -100,72 +100,6 @@ class Media(BaseModel):
     sha256: str | None = None
     size: int | None = None
     voice: bool = False
-
-
-class TemplateHeader(BaseModel):
-    """What fills a template's header: a text, or a file. name: the text's parameter, where the template names them."""
-
-    model_config = ConfigDict(frozen=True)
-
-    text: str | None = None
-    name: str | None = None
-    media: Attachment | None = None
-
-
-class TemplateButton(BaseModel):
-    """What fills a button of a template. index: its place among the buttons, from 0.
-
-    text: the end of a url button's address; what comes back when the customer taps a quick reply.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    index: int
-    kind: Literal["url", "quick_reply"]
-    text: str
-
-
-class Template(BaseModel):
-    """An approved message template, by name and language.
-
-    parameters fill its body in order, named by their names: one or the other, as the template has it. category: where
-    whoever sends it knows it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    language: str
-    parameters: tuple[str, ...] = ()
-    named: dict[str, str] = {}
-    header: TemplateHeader | None = None
-    buttons: tuple[TemplateButton, ...] = ()
-    category: Literal["marketing", "utility", "authentication"] | None = None
-
-
-def file_of(content: Outgoing | None, template: Template | None) -> Attachment | None:
-    """The one file of a message that is sent: its content's, or the one in its template's header."""
-    if content is not None:
-        return content.media
-    return None if template is None or template.header is None else template.header.media
-
-
-def with_file(
-    content: Outgoing | None, template: Template | None, file: Attachment
-) -> tuple[Outgoing | None, Template | None]:
-    """The same, with that file in the place of theirs."""
-    if content is not None:
-        return content.model_copy(update={"media": file}), template
-    if template is None or template.header is None:
-        return content, template
-    header = template.header.model_copy(update={"media": file})
-    return content, template.model_copy(update={"header": header})
-
-
-# --- inbox: what happened to a conversation, or is asked of it ---------------------------------------------------
-
-
-# --- conversations: what became of it ----------------------------------------------------------------------------
 
 
 class ConversationEvent(Event):
@@ -291,7 +225,9 @@ class ConversationStatusChanged(ConversationEvent):
     """The status moved. by: an agent's id, or None for the customer or the pipeline.
 
     reason: customer_message, assigned, taken_over, handed_over (by a person), ai_handed_over, ai_failed, resolved,
-    auto_resolved, reopened, snoozed, woken, close_after, survey_answered, survey_expired.
+    ai_resolved (by: the AI agent), auto_resolved, reopened, snoozed, woken, close_after, survey_answered,
+    survey_expired. why: a GPT agent handed over or failed: its reason, as in ai.handed_over and ai.failed. told: the
+    customer was told by it that a human takes over.
     """
 
     type: ClassVar[str] = "conversation.status_changed"
@@ -299,6 +235,8 @@ class ConversationStatusChanged(ConversationEvent):
     previous: Status
     by: str | None = None
     reason: str
+    why: str | None = None
+    told: bool = False
 
 
 class ConversationAssigned(ConversationEvent):

@@ -7,7 +7,8 @@ from pydantic import JsonValue
 
 from schemas.event import Event
 from schemas.events.content import Citation, Content, Outgoing
-from schemas.events.conversation import Assignee, Media, Template
+from schemas.events.conversation import Assignee, Media
+from schemas.events.template import Template
 
 
 class MessageReceived(Event):

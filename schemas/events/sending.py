@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from schemas.event import Event
 from schemas.events.content import Outgoing
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 
 
 class SendCommand(Event):

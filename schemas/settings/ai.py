@@ -6,9 +6,19 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, JsonValue, SecretStr, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
-from schemas.settings.types import Flag, Id, Name, NameOrId, PositiveCount, SettingsModel, Text
+from schemas.settings.errors import FieldError, InvalidSettings
+from schemas.settings.types import Flag, Id, Name, NameOrId, PositiveCount, SettingsModel, Text, merged
 
 MAX_INSTRUCTIONS: Final = 16_000
 """Characters."""
@@ -140,6 +150,79 @@ class GptAgent(_Agent):
 
 
 AiAgentSettings = Annotated[GptAgent | HttpAgent, Field(discriminator="kind")]
+_AGENT: Final[TypeAdapter[GptAgent | HttpAgent]] = TypeAdapter(AiAgentSettings)
+
+
+def parse_ai_agent(data: object) -> GptAgent | HttpAgent:
+    """Read an agent from plain data. Raises InvalidSettings."""
+    try:
+        return _AGENT.validate_python(data)
+    except ValidationError as exc:
+        errors = InvalidSettings.from_pydantic(exc).errors
+        raise InvalidSettings(tuple(FieldError(without_kind(error.field), error.message) for error in errors)) from None
+
+
+def without_kind(field: str) -> str:
+    """An error's path without the agent's kind, which is no field: `gpt.model`, `ai_agents[0].gpt.model`."""
+    return re.sub(r"^(ai_agents\[\d+\]\.)?(?:gpt|http)(?:\.|$)", r"\1", field)
+
+
+def change_ai_agent(agent: GptAgent | HttpAgent, change: Mapping[str, object]) -> GptAgent | HttpAgent:
+    """The next revision: objects are merged, lists and single values replaced. Raises InvalidSettings.
+
+    A tool's headers that are left out or null stay as they are, those of its address; the key needs to be given again
+    when the agent's address changes.
+    """
+    current = {**agent.model_dump(), "api_key": agent.api_key}
+    errors = [
+        FieldError(name, "can't be changed") for name in _FIXED if change.get(name, current[name]) != current[name]
+    ]
+    if errors:
+        raise InvalidSettings(tuple(errors))
+    if isinstance(agent, GptAgent):
+        current["tools"] = agent.tools
+        if isinstance(tools := change.get("tools"), list | tuple):
+            known = {tool.name: tool for tool in agent.tools}
+            change = {**change, "tools": [_with_headers(tool, known) for tool in tools]}
+    changed = parse_ai_agent({**merged(current, change), "revision": agent.revision + 1})
+    if (
+        agent.api_key is not None
+        and "api_key" not in change
+        and _origin(address_of(changed)) != _origin(address_of(agent))
+    ):
+        raise InvalidSettings((FieldError("api_key", "is the old address's: give the new one's, or null for none"),))
+    return changed
+
+
+def address_of(agent: GptAgent | HttpAgent) -> str:
+    """Where it is reached."""
+    return agent.base_url if isinstance(agent, GptAgent) else agent.url
+
+
+_FIXED: Final = ("id", "kind", "revision")
+
+
+def _with_headers(tool: object, known: Mapping[str, Tool]) -> object:
+    if not isinstance(tool, Mapping):
+        return tool
+    before = known.get(str(tool.get("name")))
+    if before is None or _origin(str(tool.get("url"))) != _origin(before.url):
+        return tool
+    given = tool.get("headers")
+    if given is None:
+        return {**tool, "headers": before.headers}
+    if not isinstance(given, Mapping):
+        return tool
+    kept = {name: before.headers.get(name) if value is None else value for name, value in given.items()}
+    return {**tool, "headers": kept}
+
+
+def _origin(url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no address at all, which is said elsewhere
+        return "", url
+    return parts.scheme, parts.netloc.lower()
 
 
 def agent_to_stored(agent: GptAgent | HttpAgent, encrypt: Callable[[str], str]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
 
 from schemas.contact import canonical_number
 from schemas.settings.ai import AiAgentSettings, GptAgent, HttpAgent, agent_from_stored, agent_to_stored
@@ -19,9 +19,10 @@ from schemas.settings.credentials import (
 )
 from schemas.settings.duration import Duration, PositiveDuration
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
+from schemas.settings.network import Network
 from schemas.settings.phone import InvalidPhoneNumber, digits
 from schemas.settings.routing import RoutingRule
-from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Template, Text
+from schemas.settings.types import Count, Flag, Id, NameOrId, PositiveCount, SettingsModel, Template, Text, merged
 
 DEFAULT_ACCOUNT = "main"
 
@@ -134,13 +135,14 @@ def _phone_number(text: str) -> str:
 
 
 class ChannelForm(Credentials):
-    """What people set of a channel."""
+    """What people set of a channel. allowed_addresses: networks that callbacks may come from; none: all."""
 
     id: Id
     name: NameOrId = ""
     account: Id = DEFAULT_ACCOUNT
     phone_number: Annotated[str, AfterValidator(_phone_number)]
     business_account_id: str | None = None
+    allowed_addresses: tuple[Network, ...] = ()
     human_agents: tuple[Id, ...] = ()
     greeting: Greeting = Greeting()
     csat: Csat = Csat()
@@ -153,26 +155,45 @@ class ChannelForm(Credentials):
 class ChannelSettings(ChannelForm):
     """One revision of a channel's settings. The webhook token is not among them.
 
-    Its credentials' secrets are in no dump and no repr; to_stored alone carries them, encrypted.
+    Its credentials' secrets are in no dump and no repr, its AI agents in no dump; to_stored alone carries them, with
+    secrets encrypted.
     state: disabled: callbacks are not found and commands are refused; deleted: so for good, and its number is free.
     webhook_rotation: how often the webhook address was replaced; webhook_previous: the one before counts, too.
     ai_agents: those of the account that the channel lists, as they were when the revision was saved: when one changes,
     the channel gets a new revision. One that is listed and not among them is asked at LIVEDESK_AI_URL.
+    webhook_kept: tokens of keys that are gone, by their rotations: `{rotation}:{token}`, with blanks between.
     """
 
     revision: PositiveCount = 1
     state: Literal["active", "disabled", "deleted"] = "active"
     webhook_rotation: Count = 0
     webhook_previous: Flag = False
-    ai_agents: tuple[AiAgentSettings, ...] = ()
+    ai_agents: tuple[AiAgentSettings, ...] = Field(default=(), exclude=True)
+    webhook_kept: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
     def ai_agent(self, id: str) -> GptAgent | HttpAgent | None:
         """The settings of an AI agent of the account that the channel lists."""
         return next((agent for agent in self.ai_agents if agent.id == id), None)
 
+    def with_agents_of(self, account: Iterable[GptAgent | HttpAgent]) -> Self:
+        """The same, with those of the account's AI agents that it lists, as they are now."""
+        known = {agent.id: agent for agent in account}
+        listed = tuple(known[agent.id] for agent in self.ai.agents if agent.id in known)
+        return self.model_copy(update={"ai_agents": listed})
 
-MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous")
+    @property
+    def kept_tokens(self) -> tuple[str, ...]:
+        """Those of webhook_kept that count."""
+        oldest = self.webhook_rotation - (1 if self.webhook_previous else 0)
+        kept = "" if self.webhook_kept is None else self.webhook_kept.get_secret_value()
+        pairs = (pair.partition(":") for pair in kept.split())
+        return tuple(token for rotation, _, token in pairs if int(rotation) >= oldest)
+
+
+MANAGED: Final = ("revision", "state", "webhook_rotation", "webhook_previous", "webhook_kept", "ai_agents")
 """Fields that have a way of their own to be changed."""
+SEALED: Final = (*ENCRYPTED, "webhook_kept")
+"""Fields that are stored encrypted."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +221,7 @@ def apply_change(settings: ChannelSettings, change: Mapping[str, object]) -> Cha
     )
     if fixed:
         raise InvalidSettings(fixed)
-    return parse_channel(_merged(current, change) | {"revision": settings.revision + 1})
+    return parse_channel(merged(current, change) | {"revision": settings.revision + 1})
 
 
 def check_channel(
@@ -241,15 +262,18 @@ def taken_number(settings: ChannelSettings, others: Iterable[ChannelSettings]) -
 
 def to_stored(settings: ChannelSettings, encrypt: Callable[[str], str]) -> dict[str, object]:
     """Plain JSON data for the `channels` topic; credentials are encrypted text."""
+    kept = settings.webhook_kept
     agents = [agent_to_stored(agent, encrypt) for agent in settings.ai_agents]
-    return {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt), "ai_agents": agents}
+    stored = {**settings.model_dump(mode="json"), **encrypt_credentials(settings, encrypt), "ai_agents": agents}
+    return stored if kept is None else {**stored, "webhook_kept": encrypt(kept.get_secret_value())}
 
 
 def from_stored(data: Mapping[str, object], decrypt: Callable[[str], str]) -> ChannelSettings:
     """The inverse of to_stored. Raises InvalidSettings, and whatever decrypt raises."""
+    kept = {"webhook_kept": decrypt(str(data["webhook_kept"]))} if data.get("webhook_kept") else {}
     stored = cast("list[dict[str, object]]", data.get("ai_agents", []))
     agents = [agent_from_stored(agent, decrypt) for agent in stored]
-    return _validated({**data, **decrypt_credentials(data, decrypt), "ai_agents": agents})
+    return _validated({**data, **decrypt_credentials(data, decrypt), **kept, "ai_agents": agents})
 
 
 def _validated(data: object) -> ChannelSettings:
@@ -260,19 +284,7 @@ def _validated(data: object) -> ChannelSettings:
 
 
 def _data(settings: ChannelSettings) -> dict[str, object]:
-    # Agents as they are: their secrets are in no dump.
-    return {
-        **settings.model_dump(exclude={"ai_agents"}),
-        **{name: getattr(settings, name) for name in (*ENCRYPTED, "ai_agents")},
-    }
-
-
-def _merged(current: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:
-    merged = dict(current)
-    for key, value in change.items():
-        old = current.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
+    return {**settings.model_dump(), **{name: getattr(settings, name) for name in (*SEALED, "ai_agents")}}
 
 
 def _contradictions(settings: ChannelSettings) -> Iterator[FieldError]:

@@ -1,13 +1,16 @@
-"""The human agents and channels that an installation starts with (`livedesk up --channels FILE`)."""
+"""The human and AI agents and the channels that an installation starts with (`livedesk up --channels FILE`)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PlainValidator, ValidationError
 
 from schemas.events.people import PresenceState
+from schemas.settings.ai import AiAgentSettings, without_kind
 from schemas.settings.channel import DEFAULT_ACCOUNT, ChannelSettings, Directory, channel_errors, taken_number
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import Id, NameOrId, SettingsModel
+
+BESIDE: Final = "is a list of its own, beside the channels"
 
 
 def _limit(value: object) -> object:
@@ -46,12 +49,13 @@ class HumanAgent(Agent):
 
 
 class ChannelsFile(SettingsModel):
-    """The file's content: the `agents` and `channels` of a scenario.
+    """The file's content: the `agents`, `ai_agents` and `channels` of a scenario.
 
-    The agents belong to each account that the channels name.
+    The agents, human and AI, belong to each account that the channels name.
     """
 
     agents: tuple[HumanAgent, ...] = ()
+    ai_agents: tuple[AiAgentSettings, ...] = ()
     channels: tuple[ChannelSettings, ...] = ()
 
     @property
@@ -73,14 +77,19 @@ def parse_channels_file(data: object) -> ChannelsFile:
     try:
         file = ChannelsFile.model_validate(data)
     except ValidationError as exc:
-        raise InvalidSettings.from_pydantic(exc) from None
+        errors = list(InvalidSettings.from_pydantic(exc).errors)
+        raise InvalidSettings(tuple(FieldError(without_kind(one.field), one.message) for one in errors)) from None
     errors = [*repeated_ids("agents[{}].id", tuple(agent.id for agent in file.agents))]
+    errors += repeated_ids("ai_agents[{}].id", tuple(agent.id for agent in file.ai_agents))
     errors += repeated_ids("channels[{}].id", tuple(channel.id for channel in file.channels))
     for index, channel in enumerate(file.channels):
+        if channel.ai_agents:
+            errors.append(FieldError(f"channels[{index}].ai_agents", BESIDE))
         errors += (
             FieldError(f"channels[{index}].{error.field}", error.message)
             for error in (*channel_errors(channel, file.directory), *taken_number(channel, file.channels[:index]))
         )
     if errors:
         raise InvalidSettings(tuple(errors))
-    return file
+    channels = tuple(channel.with_agents_of(file.ai_agents) for channel in file.channels)
+    return file.model_copy(update={"channels": channels})

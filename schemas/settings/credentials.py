@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, SecretStr, StringConstraints
 
 from schemas.settings.errors import FieldError
-from schemas.settings.types import SettingsModel
+from schemas.settings.types import Flag, SettingsModel
 
 ProviderName = Literal["engagelab", "whatsapp_cloud", "twilio"]
 Secret = Annotated[SecretStr, Field(min_length=1)]
@@ -16,10 +16,11 @@ Secret = Annotated[SecretStr, Field(min_length=1)]
 class Credentials(SettingsModel):
     """The part of a channel's settings that its provider's accounts are reached with.
 
-    Secrets are in no dump and no repr. EngageLab: dev_key, dev_secret. WhatsApp Cloud: phone_number_id, access_token,
-    app_secret (signs callbacks), verify_token (of ours, for the handshake), api_version. Twilio: account_sid,
-    auth_token (signs callbacks), api_key and api_key_secret (send in its place), messaging_service_sid, signing_key (of
-    a Webhooks Rule).
+    Secrets are in no dump and no repr. EngageLab: dev_key, dev_secret, callback_secret (signs X-CALLBACK-ID; where it
+    is set, callbacks must be signed). WhatsApp Cloud: phone_number_id, access_token, app_secret (signs callbacks),
+    verify_token (of ours, for the handshake), api_version. Twilio: account_sid, auth_token (signs callbacks), api_key
+    and api_key_secret (send in its place), messaging_service_sid, signing_key (of a Webhooks Rule);
+    reconcile: its list of messages is compared with the callbacks once a minute.
     """
 
     provider: ProviderName = "engagelab"
@@ -36,6 +37,12 @@ class Credentials(SettingsModel):
     api_key_secret: Secret | None = Field(default=None, exclude=True, repr=False)
     messaging_service_sid: Annotated[str, StringConstraints(pattern=r"^MG[0-9a-fA-F]{32}$")] | None = None
     signing_key: Secret | None = Field(default=None, exclude=True, repr=False)
+    reconcile: Flag = False
+    callback_secret: Secret | None = Field(default=None, exclude=True, repr=False)
+
+
+class OtherKey(Exception):
+    """What is stored was encrypted with a key that is not there."""
 
 
 SECRETS: Final = (
@@ -46,6 +53,7 @@ SECRETS: Final = (
     "auth_token",
     "api_key_secret",
     "signing_key",
+    "callback_secret",
 )
 ENCRYPTED: Final = ("dev_key", *SECRETS)
 """The fields that are stored encrypted, and shown to nobody."""
@@ -53,14 +61,15 @@ ENCRYPTED: Final = ("dev_key", *SECRETS)
 
 @dataclass(frozen=True)
 class Needs:
-    """What a provider's channel needs. fields: all that are its; together: given all or none."""
+    """What a provider's channel needs. fields: all that are its; together: given all or none; options: may be set."""
 
     fields: tuple[str, ...]
     together: tuple[str, ...]
+    options: tuple[str, ...] = ()
 
 
 NEEDS: Final[Mapping[ProviderName, Needs]] = {
-    "engagelab": Needs(("dev_key", "dev_secret"), ("dev_key", "dev_secret")),
+    "engagelab": Needs(("dev_key", "dev_secret", "callback_secret"), ("dev_key", "dev_secret")),
     "whatsapp_cloud": Needs(
         ("phone_number_id", "access_token", "app_secret", "verify_token"),
         ("phone_number_id", "access_token", "app_secret", "verify_token"),
@@ -68,6 +77,7 @@ NEEDS: Final[Mapping[ProviderName, Needs]] = {
     "twilio": Needs(
         ("account_sid", "auth_token", "api_key", "api_key_secret", "messaging_service_sid", "signing_key"),
         ("account_sid", "auth_token"),
+        ("reconcile",),
     ),
 }
 
@@ -85,8 +95,9 @@ def decrypt_credentials(data: Mapping[str, object], decrypt: Callable[[str], str
 def credential_errors(credentials: Credentials) -> Iterator[FieldError]:
     """What is missing beside what is given, and what is another provider's."""
     needs = NEEDS[credentials.provider]
-    given = {name for others in NEEDS.values() for name in others.fields if _plain(credentials, name)}
-    for name in sorted(given - set(needs.fields)):
+    all_names = (name for others in NEEDS.values() for name in (*others.fields, *others.options))
+    given = {name for name in all_names if getattr(credentials, name)}
+    for name in sorted(given - {*needs.fields, *needs.options}):
         yield FieldError(name, f"is not a field of a channel at {credentials.provider}")
     missing = [name for name in needs.together if name not in given]
     if missing and given & set(needs.fields):

@@ -58,6 +58,8 @@ _MESSAGES: Mapping[str, str] = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "invalid_key": "is not a known setting",
+    "union_tag_not_found": "{discriminator} is required",
+    "union_tag_invalid": "{discriminator} must be one of {expected_tags}",
     "value_error": "{error}",
 }
 

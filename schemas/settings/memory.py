@@ -6,23 +6,30 @@ from collections.abc import Callable
 from schemas.events.channels import ChannelSaved
 from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings, from_stored
+from schemas.settings.credentials import OtherKey
 from schemas.topics import CHANNELS
 
 logger = logging.getLogger(__name__)
 
 
 class SettingsMemory:
-    """Every revision of every channel's settings. decrypt: of stored credentials."""
+    """Every revision of every channel's settings. decrypt: of stored credentials.
+
+    What was encrypted with a key that is gone was written anew with another one (livedesk keys rotate); Kafka may still
+    have it, before that. So it is an error only where nothing has replaced it when the topic is read to its end.
+    """
 
     def __init__(self, decrypt: Callable[[str], str]) -> None:
         self._decrypt = decrypt
         self._revisions: dict[tuple[str, int], ChannelSettings] = {}
         self._newest: dict[str, ChannelSettings] = {}
+        self._unreadable: dict[bytes, OtherKey] = {}
+        self._loaded = False
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Take in one record of the channels topic. One that can't be read is left out, with a line in the log.
 
-        Raises what decrypt raises.
+        Raises OtherKey, once it is loaded.
         """
         if value is None:
             return
@@ -32,7 +39,20 @@ class SettingsMemory:
             logger.error("a record of the channels topic was left out (key %s): %s", key.decode(), error)
             return
         if isinstance(event, ChannelSaved):
-            self.add(from_stored(event.settings, self._decrypt))
+            try:
+                self.add(from_stored(event.settings, self._decrypt))
+            except OtherKey as error:
+                self._unreadable[key] = error
+                if self._loaded:
+                    raise
+            else:
+                self._unreadable.pop(key, None)
+
+    def loaded(self) -> None:
+        """The topic is read to its end. Raises OtherKey: a channel's settings can't be read."""
+        self._loaded = True
+        if self._unreadable:
+            raise next(iter(self._unreadable.values()))
 
     def add(self, settings: ChannelSettings) -> None:
         """Store one revision."""

@@ -1,5 +1,6 @@
 """Types that the settings share."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -21,6 +22,15 @@ class SettingsModel(BaseModel):
     """Frozen, and refuses what it doesn't know: a mistyped setting must not pass for its default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def merged(current: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:
+    """What a partial change makes of settings: objects are merged, lists and single values replaced."""
+    found = dict(current)
+    for key, value in change.items():
+        old = current.get(key)
+        found[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def _or_id(name: str, info: ValidationInfo) -> str:

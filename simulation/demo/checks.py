@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from deploy.reports import RATINGS, Figures, summed
+from desk.figures import RATINGS, Figures, summed
 from schemas.events.assignment import AssignmentDecided
 from schemas.events.conversation import Assignee, Status
 from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped

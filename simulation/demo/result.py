@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deploy.explanations import Decided
-from deploy.reports import Figures
+from desk.figures import Figures
 from simulation.demo.count import Summary
 from simulation.demo.story import Moment
 

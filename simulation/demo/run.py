@@ -13,9 +13,9 @@ from cryptography.fernet import Fernet
 from deploy.channels_file import load_channels_file
 from deploy.explanations import decisions
 from deploy.kafka.topics import apply
-from deploy.reports import summed
 from deploy.secrets import Secrets
 from deploy.settings import Settings
+from desk.figures import summed
 from schemas.topics import ASSIGNMENTS, CONVERSATIONS
 from simulation.demo.clients import ControlClient, SandboxClient
 from simulation.demo.conversations import Conversations

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.explanations import headline, reasons
-from deploy.reports import Figures, Times, in_percent
+from desk.figures import Figures, Times, in_percent
 from schemas.events.conversation import Status
 from simulation.demo.picture import KINDS, Picture
 from simulation.demo.result import Result

@@ -86,8 +86,8 @@ class StandIn:
     http_status: of codes, else 400. error: the body of a refusal, from code, text and status. rate_codes: of too many
     messages from a number, and to one recipient. refuses_closed_window: in the answer; else a receipt says so.
     reports_unasked: whether there are receipts where a send names nothing to send back. max_text: characters.
-    template_name: what a channel names a template by, from name and language. lists_sends: whether it can be asked what
-    it took, so that the outcome of a send does not stay unknown.
+    template_name: what a channel names a template by, from name and language. lists_messages: whether it can
+    be asked what it took and what customers wrote, so that the outcome of a send does not stay unknown.
 
     Callbacks. words: its words for the neutral statuses that it has. failures: code and text of failed messages. lacks:
     kinds of Written that it does not report. sends_times: whether callbacks say when things happened. echo: what a send
@@ -128,7 +128,7 @@ class StandIn:
     refuses_closed_window: bool = False
     reports_unasked: bool = True
     template_name: Callable[[str, str], str] = lambda name, _language: name
-    lists_sends: bool = False
+    lists_messages: bool = False
     lacks: frozenset[str] = frozenset()
     sends_times: bool = True
     routes: tuple[Route, ...] = ()

@@ -58,6 +58,7 @@ class ControlApi:
             web.get("/sandbox/callbacks", self.callbacks),
             web.get("/sandbox/marks", self.marks),
             web.post("/sandbox/files", self.put_file),
+            web.post("/sandbox/files/fault", self.set_file_fault),
             web.get("/sandbox/accounts", self.list_accounts),
             web.post("/sandbox/accounts", self.put_account),
             web.post("/sandbox/behaviour", self.set_behaviour),
@@ -97,6 +98,12 @@ class ControlApi:
             await request.read(), request.content_type, request.query.get("filename"), fault
         )
         return json_response({"id": file.id}, status=201)
+
+    async def set_file_fault(self, request: web.Request) -> web.Response:
+        """What happens to every fetch of a file from now on: {"fault": …}; null: nothing."""
+        fault = FILE_FAULT.validate_python((await _object(request)).get("fault"))
+        self._providers.state.files.fault = fault
+        return json_response({"fault": fault})
 
     async def put_account(self, request: web.Request) -> web.Response:
         """Add an account, or change the given fields of the one with its id."""

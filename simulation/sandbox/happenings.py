@@ -114,7 +114,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Taken:
-    """A message that passed through: of ours, with the stages of its life, or a customer's."""
+    """A message that passed through: of ours, with the stages of its life, or a customer's, with its file."""
 
     at: datetime
     account: str
@@ -123,6 +123,7 @@ class Taken:
     text: str | None
     is_inbound: bool = False
     stages: tuple[Stage, ...] = ()
+    file: StoredFile | None = None
 
     def status(self, now: datetime) -> tuple[str, int]:
         """Where it stands, in a neutral word, and the code of its failure."""

@@ -43,12 +43,16 @@ class StoredFile:
 
 
 class Files:
-    """The files by id. leaks: how often somebody sent credentials to where they don't belong."""
+    """The files by id. leaks: how often somebody sent credentials to where they don't belong.
+
+    fault: of every fetch, until it is changed, whatever the file's own is.
+    """
 
     def __init__(self) -> None:
         self._by_id: dict[str, StoredFile] = {}
         self._fetched: Counter[str] = Counter()
         self.leaks = 0
+        self.fault: FileFault | None = None
 
     def put(
         self, body: bytes, mime_type: str, filename: str | None = None, fault: FileFault | None = None
@@ -63,9 +67,9 @@ class Files:
         return self._by_id.get(id)
 
     def download(self, file: StoredFile, base_url: str) -> Reply:
-        """The bytes, or what the file's fault makes of them. base_url: where they are fetched."""
+        """The bytes, or what the fault makes of them. base_url: where they are fetched."""
         self._fetched[file.id] += 1
-        match file.fault:
+        match self.fault or file.fault:
             case "vanished":
                 return _NOT_FOUND
             case "late" if self._fetched[file.id] == 1:

@@ -118,13 +118,18 @@ class Providers:
         for message in messages:
             if message.type in stand_in.lacks:
                 raise ValueError(f"type: {to.provider} reports no {message.type}")
-            key = (to.id, recipient(message.contact))
-            happening = written(message, message.id or self._inbound_id(to, key), now, self.state.files, base_url)
-            happened.append(happening)
-            if message.type not in ("deleted", "system"):
-                self._wrote[key] = now
-                self.state.taken.append(Taken(now, to.id, happening.id, message.contact, message.text, is_inbound=True))
+            id = message.id or self._inbound_id(to, recipient(message.contact))
+            happened.append(written(message, id, now, self.state.files, base_url))
+            self.keep(to.id, happened[-1], now)
         return tuple(ScheduledCallback(now, to.id, request) for request in stand_in.render(to, happened))
+
+    def keep(self, account: str, message: Written, now: datetime) -> None:
+        """Know of a customer's message, as the provider does whether or not its callback arrives."""
+        if message.type not in ("deleted", "system"):
+            contact = message.customer.contact
+            self._wrote[account, recipient(contact)] = now
+            taken = Taken(message.at, account, message.id, contact, message.text, is_inbound=True, file=message.file)
+            self.state.taken.append(taken)
 
     # --- sends -----------------------------------------------------------------------------------------------------
 
@@ -214,9 +219,9 @@ class Providers:
         self.state.accounts.put(account.model_copy(update={"behaviour": behaviour.after_use()}))
         return behaviour
 
-    def _inbound_id(self, account: Account, key: tuple[str, str]) -> str:
-        self._inbound[key] += 1
-        seed = f"inbound:{self._seed}:{account.phone_number}:{key[1]}:{self._inbound[key]}"
+    def _inbound_id(self, account: Account, contact: str) -> str:
+        self._inbound[account.id, contact] += 1
+        seed = f"inbound:{self._seed}:{account.phone_number}:{contact}:{self._inbound[account.id, contact]}"
         return STAND_INS[account.provider].inbound_id(seed)
 
     def _record(

@@ -23,8 +23,9 @@ from deploy.processes.control import ControlServer
 from deploy.processes.ingress import IngressServer
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
-from deploy.settings import PROVIDER_URLS, Settings
+from deploy.settings import Settings
 from desk.people import PresenceRequest
+from providers.registry import base_urls
 from schemas.codec import from_kafka
 from schemas.effects import MediaRequest
 from schemas.record import Record
@@ -36,6 +37,7 @@ from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import AI_PATH, build_app, serve
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.happenings import Written
 from simulation.sandbox.in_memory import store_at_once
 from simulation.sandbox.providers import LogEntry, Providers
 from simulation.sandbox.stand_in import STAND_INS
@@ -130,12 +132,11 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
     provider, ai = Providers(auto_receipts=False), AiStandIn()
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
-        urls = dict.fromkeys(PROVIDER_URLS.values(), url) | {"ai_url": url + AI_PATH}
         # A folder of its own, which ends with it: ingress keeps a spool.
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="livedesk-scenario-")))
         key = SecretStr(load_secrets(settings).key)
         own = {"topic_prefix": prefix, "partitions": 2, "data_dir": folder, "secret_key": key}
-        own |= {"public_url": PUBLIC_URL, **urls}
+        own |= {"public_url": PUBLIC_URL, "ai_url": url + AI_PATH, "provider_urls": dict.fromkeys(base_urls(), url)}
         settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)
@@ -184,7 +185,7 @@ class BrokerWorld:
         bench.worker.rewind()
         bench.next_id = world._ids
         channels = tuple(channel.settings for channel in scenario.channels)
-        await bench.control.save(ChannelsFile(agents=scenario.agents, channels=channels))
+        await bench.control.save(ChannelsFile(agents=scenario.agents, ai_agents=scenario.ai_agents, channels=channels))
         await bench.ingress.caught_up()
         return world
 
@@ -214,6 +215,9 @@ class BrokerWorld:
 
     def webhook_url(self, channel: str) -> str:
         return self._bench.ingress.public_webhook_url(self._newest(channel))
+
+    async def provider_keeps(self, channel: str, message: Written) -> None:
+        self._bench.provider.keep(channel, message, self._bench.clock())
 
     async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
         settings, url = self._newest(channel), request.to or self.webhook_url(channel)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from deploy.settings import PROVIDER_URLS
 from desk.channel_writer import ChannelWriter
 from desk.commands import parse_command, unknown_agents
 from desk.directory import DeskDirectory, UnknownAgent
@@ -13,19 +12,28 @@ from desk.journal import SOURCE, Change, Fill, Message
 from desk.people import People, PresenceRequest
 from providers.address import webhook_path
 from providers.provider import WebhookRequest
-from providers.registry import PROVIDERS
+from providers.registry import PROVIDERS, base_urls
 from schemas.codec import Headers, from_kafka
-from schemas.effects import AiRequest, EffectRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
+from schemas.effects import (
+    AiRequest,
+    EffectRequest,
+    ListRequest,
+    MediaRequest,
+    SendRequest,
+    SettleRequest,
+    SignalRequest,
+)
 from schemas.events.callbacks import WebhookReceived
 from schemas.ids import conversation_key
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, RECONCILIATIONS, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.happenings import Written
 from simulation.sandbox.in_memory import InMemory, store_at_once
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.stand_in import STAND_INS
@@ -39,7 +47,9 @@ from streams.effects.contract import Outcome, Performers
 from streams.effects.sending import Sender
 from streams.runtime.settings_store import SettingsStore
 
-_WRITTEN_BY_INGRESS: Final = {topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX)}
+_WRITTEN_BY_INGRESS: Final = {
+    topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX, RECONCILIATIONS)
+}
 
 _T = TypeVar("_T")
 
@@ -60,13 +70,14 @@ class DriverWorld:
             sandbox,
             self._store.newest,
             lambda: self._driver.now,
-            dict.fromkeys(PROVIDER_URLS, ""),
+            dict.fromkeys(base_urls(), ""),
             webhook_url=lambda settings: self.webhook_url(settings.id),
         )
         breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
         self._performers: Performers = {
             SendRequest: breaker.perform,
             SettleRequest: sender.settle,
+            ListRequest: sender.list_messages,
             SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: AiClient(sandbox, "").perform,
             MediaRequest: store_at_once,
@@ -81,7 +92,9 @@ class DriverWorld:
         """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario)
         channels = tuple(channel.settings for channel in scenario.channels)
-        await world._writer.save_file(ChannelsFile(agents=scenario.agents, channels=channels))
+        await world._writer.save_file(
+            ChannelsFile(agents=scenario.agents, ai_agents=scenario.ai_agents, channels=channels)
+        )
         return world
 
     async def advance(self, to: datetime) -> None:
@@ -97,6 +110,9 @@ class DriverWorld:
 
     def webhook_url(self, channel: str) -> str:
         return PUBLIC_URL + webhook_path(self._store.newest(channel).provider, channel)
+
+    async def provider_keeps(self, channel: str, message: Written) -> None:
+        self._provider.keep(channel, message, self._at)
 
     async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
         settings = self._store.newest(channel)

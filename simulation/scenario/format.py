@@ -12,8 +12,9 @@ from pydantic import AfterValidator, JsonValue, ValidationError
 
 from deploy.channels_file import read_data
 from deploy.errors import LiveDeskError
+from schemas.settings.ai import AiAgentSettings, without_kind
 from schemas.settings.channel import ChannelSettings, Directory, channel_errors, parse_channel, taken_number
-from schemas.settings.channels_file import HumanAgent
+from schemas.settings.channels_file import BESIDE, HumanAgent
 from schemas.settings.credentials import SECRETS
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
 from schemas.settings.types import SettingsModel
@@ -63,6 +64,7 @@ class Scenario(SettingsModel):
     source: JsonValue = None
     why: JsonValue = None
     agents: tuple[HumanAgent, ...] = ()
+    ai_agents: tuple[AiAgentSettings, ...] = ()
     channels: Annotated[tuple[ScenarioChannel, ...], AfterValidator(not_empty)]
     steps: Annotated[tuple[Step, ...], AfterValidator(not_empty)]
     expect: dict[str, JsonValue] = {}
@@ -131,7 +133,8 @@ def parse_scenario(data: object, where: str) -> Loaded:
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        problems = InvalidSettings.from_pydantic(error).errors
+        found = InvalidSettings.from_pydantic(error).errors
+        problems = tuple(FieldError(without_kind(one.field), one.message) for one in found)
     else:
         problems = (*_wrong_settings(scenario), *_wrong_steps(scenario), *expect.problems(scenario.expect))
         if not problems:
@@ -142,9 +145,12 @@ def parse_scenario(data: object, where: str) -> Loaded:
 
 def _wrong_settings(scenario: Scenario) -> Iterator[FieldError]:
     yield from repeated_ids("agents[{}].id", tuple(agent.id for agent in scenario.agents))
+    yield from repeated_ids("ai_agents[{}].id", tuple(agent.id for agent in scenario.ai_agents))
     yield from repeated_ids("channels[{}].id", tuple(channel.id for channel in scenario.channels))
     keys: set[str | None] = set()
     for index, channel in enumerate(scenario.channels):
+        if channel.ai_agents:
+            yield FieldError(f"channels[{index}].ai_agents", BESIDE)
         for error in (*channel_errors(channel, scenario.directory), *taken_number(channel, scenario.channels[:index])):
             yield FieldError(f"channels[{index}].{error.field}", error.message)
         field = STAND_INS[channel.provider].key

@@ -27,6 +27,7 @@ def prefixed(scenario: Scenario, prefix: str) -> Scenario:
                 agent.model_copy(update={"id": prefix + agent.id, "teams": tuple(prefix + t for t in agent.teams)})
                 for agent in scenario.agents
             ),
+            "ai_agents": tuple(agent.model_copy(update={"id": prefix + agent.id}) for agent in scenario.ai_agents),
             "channels": tuple(_channel(channel, prefix) for channel in scenario.channels),
             "steps": tuple(_step(step, prefix, _made_up(scenario, prefix)) for step in scenario.steps),
         }

@@ -7,7 +7,7 @@ from schemas.ids import conversation_key
 from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.happenings import Customer, Quote, Reported, SentMessage, Written
 from simulation.sandbox.stand_in import STAND_INS
-from simulation.scenario.format import Scenario, ScenarioChannel
+from simulation.scenario.format import Scenario
 from simulation.scenario.result import SentResult
 from simulation.scenario.steps import CommandStep, Inbound, MessageRef, StatusUpdate
 from simulation.scenario.steps import SentMessage as SentReference
@@ -54,11 +54,12 @@ class Callbacks:
         match row:
             case Inbound():
                 channel = self._scenario.channel(row.channel)
-                return channel.id, self._inbound(index, row, channel, sent)
+                return channel.id, self.written(index, row, sent)
             case StatusUpdate():
                 return self._status(index, row, sent)
 
-    def _inbound(self, index: int, row: Inbound, channel: ScenarioChannel, sent: Sequence[SentResult]) -> Written:
+    def written(self, index: int, row: Inbound, sent: Sequence[SentResult]) -> Written:
+        """What the customer did in step `index`. Raises StepError."""
         return Written(
             id=row.id,
             customer=Customer(row.contact, row.name, row.user_id),
@@ -67,16 +68,16 @@ class Callbacks:
             text=row.text,
             link=row.link,
             filename=row.filename,
-            quotes=self._quote(index, row, channel, sent),
+            quotes=self._quote(index, row, self._scenario.channel(row.channel).id, sent),
             new_contact=row.new_contact,
         )
 
-    def _quote(self, index: int, row: Inbound, channel: ScenarioChannel, sent: Sequence[SentResult]) -> Quote | None:
+    def _quote(self, index: int, row: Inbound, channel: str, sent: Sequence[SentResult]) -> Quote | None:
         if row.quotes is None:
             return None
         id = _resolve(row.quotes, sent)
         # Else one of the customer's own, or of nobody's.
-        return Quote(id, ours=not isinstance(row.quotes, str) or self._reply(index, id, channel.id) is not None)
+        return Quote(id, ours=not isinstance(row.quotes, str) or self._reply(index, id, channel) is not None)
 
     def _status(self, index: int, row: StatusUpdate, sent: Sequence[SentResult]) -> tuple[str, Reported]:
         id = _resolve(row.message, sent)

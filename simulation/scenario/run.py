@@ -7,9 +7,10 @@ from agents.opening import is_open, next_opening
 from desk.people import PresenceRequest
 from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.stand_in import STAND_INS
+from simulation.scenario.collection import collect, sent_messages
 from simulation.scenario.format import Scenario, in_words_of
 from simulation.scenario.render import Callbacks, Posted, StepError
-from simulation.scenario.result import OpenResult, RefusedResult, Result, collect, sent_messages
+from simulation.scenario.result import OpenResult, RefusedResult, Result
 from simulation.scenario.steps import (
     AiAnswer,
     CommandStep,
@@ -112,7 +113,12 @@ class _Run:
 
     async def _rows(self, index: int, rows: tuple[Inbound | StatusUpdate, ...]) -> None:
         sent = sent_messages(await self._world.evidence()) if any(_refers_to_sent(row) for row in rows) else ()
-        await self._post(self._callbacks.render(index, rows, sent))
+        posted = self._callbacks.render(index, rows, sent)
+        inbound = [row for row in rows if isinstance(row, Inbound)]
+        for row in inbound:
+            await self._world.provider_keeps(posted[0], self._callbacks.written(index, row, sent))
+        if not any(row.lost for row in inbound):
+            await self._post(posted)
 
     async def _post(self, posted: Posted) -> None:
         channel, requests = posted

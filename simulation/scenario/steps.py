@@ -81,6 +81,7 @@ class Inbound(SettingsModel):
     """A customer's message. provider_time: the customer's time; left out, when it arrives.
 
     user_id: the provider's id of the user, beside the number. new_contact: of type system: the customer's new number.
+    lost: the provider has the message, and its callback never comes.
     """
 
     id: MessageId
@@ -93,6 +94,7 @@ class Inbound(SettingsModel):
     link: str | None = None
     filename: str | None = None
     new_contact: Contact | None = None
+    lost: Flag = False
     provider_time: Instant | None = None
     quotes: MessageRef | None = None
 

@@ -44,6 +44,8 @@ def _not_done(stand_in: StandIn, step: Step, action: Action) -> Iterator[tuple[s
     match action:
         case Inbound(type=kind) if kind in stand_in.lacks:
             yield "type", f"it reports no {kind}"
+        case Inbound(lost=True) if not stand_in.lists_messages:
+            yield "lost", "what customers wrote can't be looked up"
         case StatusUpdate(status=status) if status in _STATUSES and status not in stand_in.words:
             yield "status", f"it has no word for {status}"
         case ProviderAnswer(code=str(meaning)) if meaning not in stand_in.codes:
@@ -80,8 +82,8 @@ def _step(scenario: Scenario, stand_in: StandIn, index: int, step: Step) -> Step
             raise NotSupported(stand_in.name, where, f"it is in the words of {before.name}")
         case CommandStep(text=said) | AiAnswer(answer=said) | SettingsChange(change=said):
             _check_length(said, before, stand_in, where)
-        case ProviderAnswer(answer="timeout") if stand_in.lists_sends != before.lists_sends:
-            lists = "is looked up: no outcome stays unknown" if stand_in.lists_sends else "can't be looked up"
+        case ProviderAnswer(answer="timeout") if stand_in.lists_messages != before.lists_messages:
+            lists = "is looked up: no outcome stays unknown" if stand_in.lists_messages else "can't be looked up"
             raise NotSupported(stand_in.name, where, f"what it took {lists}")
         case ProviderAnswer(code=int(code)):
             return step.model_copy(update={"provider": action.model_copy(update={"code": before.meaning(code)})})

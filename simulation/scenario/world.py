@@ -13,6 +13,7 @@ from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.happenings import Written
 from simulation.sandbox.providers import LogEntry
 
 PUBLIC_URL = "https://livedesk.example"
@@ -74,6 +75,9 @@ class World(Protocol):
 
     def webhook_url(self, channel: str) -> str:
         """Where the provider posts the channel's callbacks."""
+
+    async def provider_keeps(self, channel: str, message: Written) -> None:
+        """The provider knows of a customer's message."""
 
     async def hand_in_callback(self, channel: str, request: CallbackRequest) -> None:
         """The provider calls back. Signed with the channel's newest credentials."""

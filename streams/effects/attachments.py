@@ -8,7 +8,7 @@ from media.store import MediaStore, StoreUnavailable
 from providers.provider import Call, Provider, Uploading
 from schemas.effects import TRANSFER_S, SendRequest, SendResult
 from schemas.events.content import Attachment
-from schemas.events.conversation import with_file
+from schemas.events.template import with_file
 from schemas.settings.channel import ChannelSettings
 from streams.effects.contract import Postponed
 from streams.effects.http import NoAnswer, NotSent, Transport

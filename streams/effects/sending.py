@@ -9,8 +9,8 @@ from typing import Final
 from providers.meta import OPTED_OUT, OTHER_FORMAT
 from providers.provider import Call, Provider
 from providers.registry import PROVIDERS
-from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest
-from schemas.events.conversation import Template
+from schemas.effects import ListRequest, SendRequest, SendResult, SettleRequest, SettleResult, SignalRequest
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock
 from streams.effects.attachments import Attachments
@@ -139,6 +139,25 @@ class Sender:
         result = provider.settling.read(request, answer)
         logger.warning("channel %s: a send that ended unknown was looked up: %s", request.channel, result.answer)
         return result
+
+    async def list_messages(self, request: ListRequest) -> Outcome:
+        """Read a page of what customers wrote, as the provider has it. Done holds a ListResult."""
+        try:
+            settings = self._newest(request.channel)
+        except LookupError:
+            return Postponed()
+        provider = PROVIDERS[settings.provider]
+        call = None if provider.listing is None else provider.listing.plan(request, settings)
+        if provider.listing is None or call is None:
+            return Postponed()
+        try:
+            answer = await self._transport(self._base_url(provider, call), call, self._total_s)
+        except (NotSent, NoAnswer):
+            return Postponed()
+        result = provider.listing.read(request, answer)
+        if result.answer == "unreadable":
+            logger.warning("channel %s: the list of messages can't be read (HTTP %d)", request.channel, answer.status)
+        return Done(result.model_dump(mode="json", exclude_defaults=True))
 
     async def signal(self, request: SignalRequest) -> Outcome:
         """Show that a message was read, if that is possible now. Whatever comes of it changes nothing."""

@@ -12,7 +12,7 @@ import orjson
 from providers.provider import Answer, Call, ListedTemplate, Provider, TemplatePage
 from providers.registry import PROVIDERS
 from schemas.effects import SendResult
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 from streams.effects.http import NoAnswer, NotSent, Transport
 

@@ -87,6 +87,7 @@ class Worker:
         try:
             for follower in self._followers:
                 await follower.start()
+            self._env.settings.loaded()
             await self.progress.start()
             await self._check_topics()
             await self._transactions.start()

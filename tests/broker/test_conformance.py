@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from bus.connection import KafkaConnection
-from deploy.reports import summed
 from deploy.settings import load_settings
+from desk.figures import summed
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.channels import ChannelSaved
 from schemas.events.operations import DeadLettered

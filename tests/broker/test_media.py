@@ -15,6 +15,7 @@ from deploy.media import open_store
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
+from providers.registry import base_urls
 from schemas.events.conversation import ConversationMediaFailed, ConversationMediaStored, ConversationMessageReceived
 from schemas.settings.channels_file import parse_channels_file
 from schemas.topics import CONVERSATIONS
@@ -85,7 +86,7 @@ async def test_a_picture_is_stored_and_a_document_sent(
     provider = EngageLab()
     async with provider.served() as url, ClientSession() as http:
         own = {"kafka": kafka, "topic_prefix": topic_prefix, "partitions": 2, "data_dir": tmp_path}
-        settings = load_settings().model_copy(update={**own, "engagelab_url": url})
+        settings = load_settings().model_copy(update={**own, "provider_urls": base_urls() | {"engagelab": url}})
         await apply(kafka, topic_prefix, all_topics(), partitions=2, replication_factor=1)
         secrets = load_secrets(settings)
         public = settings.model_copy(update={"public_url": "http://desk.example/base"})

@@ -7,7 +7,8 @@ from aiokafka import AIOKafkaProducer
 from bus.connection import KafkaConnection, client_options
 from deploy.kafka.committed import committed_reader
 from deploy.kafka.topics import apply
-from deploy.reports import read_partials, summed
+from deploy.reports import read_partials
+from desk.figures import summed
 from schemas.events.reports import ReportUpdated
 from schemas.record import Record, encode
 from schemas.topics import REPORTS

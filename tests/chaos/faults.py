@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from simulation.sandbox.media import FileFault
 from simulation.sandbox.stand_in import STAND_INS
 from tests.chaos.points import Order, Point
 from tests.chaos.schedule import OF_BROKER, OF_PROVIDER, Fault, Kind
@@ -22,6 +23,7 @@ REACHED_WITHIN_S = 12.0
 RESTORED_WITHIN_S = 30.0
 """A worker that was just started first has to join its groups."""
 MOST_WORKERS = 4
+FILE_FAULTS: tuple[FileFault, ...] = ("vanished", "redirected", "lying", "hanging")
 LOADED_AFTER_S = 20.0
 """Seconds after its start, or a pause, in which the broker is not paused. Kafka 3.9.2 that is paused while it reads its
 transactions back resumes with a part of them, and then aborts what ended long ago: docs/reliability.md, Limits."""
@@ -246,6 +248,13 @@ class Saboteur:
             await asyncio.sleep(fault.seconds)
             sandbox.signal(signal.SIGCONT)
             return True
+        if fault.kind is Kind.PROVIDER_SPOILS_FILES:
+            spoiled = FILE_FAULTS[int(fault.pick * len(FILE_FAULTS))]
+            hit = await self._ask("files/fault", {"fault": spoiled})
+            await asyncio.sleep(fault.seconds)
+            # Where the sandbox is away just now it forgets the fault with all else, or is healed at the end.
+            await self._ask("files/fault", {"fault": None})
+            return hit
         times, channel = fault.count, self._system.stack.channels.channels[int(fault.pick * CHANNELS)]
         codes = STAND_INS[channel.provider].codes
         behaviours: dict[Kind, dict[str, object]] = {
@@ -254,8 +263,11 @@ class Saboteur:
             Kind.PROVIDER_RETRIES: {"answer": "refuse", "code": codes["retry"][0], "times": times},
             Kind.PROVIDER_UNREACHABLE: {"answer": "unreachable", "times": times},
         }
-        body = behaviours[fault.kind] | {"account": channel.id}
-        url = f"{self._system.stack.sandbox_url}/sandbox/behaviour"
+        return await self._ask("behaviour", behaviours[fault.kind] | {"account": channel.id})
+
+    async def _ask(self, path: str, body: dict[str, object]) -> bool:
+        """Tell the sandbox how to behave. Whether it heard."""
+        url = f"{self._system.stack.sandbox_url}/sandbox/{path}"
         try:
             async with (
                 ClientSession(timeout=ClientTimeout(total=15)) as http,

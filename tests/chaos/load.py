@@ -57,7 +57,8 @@ RESOLVED: Final = 20
 PICTURES: Final = 40
 """Of so many messages one is a picture."""
 FILE_FAULTS: Final[Sequence[FileFault | None]] = (None, None, "late", "redirected", "too_large")
-"""Of those files. What is vanished, hangs or lies is tried for longer than a run comes to rest."""
+"""Of those files, for good. What is vanished, hangs or lies so is tried for longer than a run comes to rest: the
+saboteur has all files do so for a while."""
 ANSWERS: Final = 0.7
 """The share of resolutions after which the customer writes a rating; half of those quote their survey."""
 

@@ -138,6 +138,8 @@ async def _come_to_rest(system: System) -> tuple[Rest, float]:
             body = {"answer": "accept", "account": channel.id}
             async with http.post(f"{system.stack.sandbox_url}/sandbox/behaviour", json=body) as response:
                 assert response.status == 200
+        async with http.post(f"{system.stack.sandbox_url}/sandbox/files/fault", json={"fault": None}) as response:
+            assert response.status == 200
     with suppress(TimeoutError):
         await system.all_ready()
     rest = await settle(system, SETTLE_S)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from agents.reconciliation import RECONCILIATION
 from streams.topology import TOPOLOGY
 from tests.chaos.points import CALLS, Point
 
-STAGES: Final = tuple(stage.name for stage in TOPOLOGY)
+STAGES: Final = tuple(stage.name for stage in TOPOLOGY if stage is not RECONCILIATION)
+"""Those that have something to do: no channel wants its callbacks looked up."""
 CALLING: Final = ("delivery", "delivery", "ai")
 """Stages that call somebody outside, the busier one more often."""
 
@@ -39,6 +41,7 @@ class Kind(StrEnum):
     PROVIDER_RETRIES = "provider asks to retry"
     PROVIDER_UNREACHABLE = "provider unreachable"
     PROVIDER_SLOW = "provider delays answers"
+    PROVIDER_SPOILS_FILES = "provider spoils files"
 
 
 OF_BROKER: Final = frozenset({Kind.KILL_BROKER, Kind.RESTART_BROKER, Kind.PAUSE_BROKER, Kind.BROKER_AND_INGRESS})
@@ -49,6 +52,7 @@ OF_PROVIDER: Final = frozenset(
         Kind.PROVIDER_RETRIES,
         Kind.PROVIDER_UNREACHABLE,
         Kind.PROVIDER_SLOW,
+        Kind.PROVIDER_SPOILS_FILES,
     }
 )
 STOP_POINTS: Final = tuple(point for point in Point if point not in (Point.BEGIN, Point.CALLING, Point.COMMITTING))

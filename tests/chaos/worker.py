@@ -13,10 +13,9 @@ import uvloop
 from aiohttp import web
 
 from deploy.processes.logs import configure_logging
-from deploy.processes.worker import health_app, open_environment
+from deploy.processes.worker import AtWork, health_app, open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
-from streams.runtime.worker import Worker
 from streams.topology import TOPOLOGY
 from tests.chaos.points import Order, Trigger
 
@@ -45,14 +44,14 @@ async def main(instance_id: str, port: int, order: Order | None) -> None:
         stages = {request: stage.name for stage in TOPOLOGY for request in stage.effects}
         performers = {request: trigger.perform(stages[request], one) for request, one in plain.performers.items()}
         env = replace(plain, new_producer=trigger.new_producer(plain.prefix), performers=performers)
-        worker = Worker(env, TOPOLOGY, instance_id=instance_id)
-        app = health_app(lambda: worker, env.metrics)
+        at_work = AtWork()
+        app = health_app(lambda: at_work.worker, env.metrics)
         app.add_routes(ordering(trigger))
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", port).start()
-            await worker.run(stop)
+            await at_work.until(stop, env, TOPOLOGY, instance_id)
         finally:
             await runner.cleanup()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue
 
-from deploy.contract import ASYNCAPI, Documents
+from deploy.contract import ASYNCAPI, OPENAPI, Documents
 
 
 def breaking_changes(old: Documents, new: Documents) -> list[str]:
@@ -17,6 +17,8 @@ def breaking_changes(old: Documents, new: Documents) -> list[str]:
         name = path.removeprefix("events/").removesuffix(".json")
         if path == ASYNCAPI:
             found += _topics(_AsyncApi.model_validate(document), _AsyncApi.model_validate(new[path]))
+        elif path == OPENAPI:
+            found += _operations(_OpenApi.model_validate(document), _OpenApi.model_validate(new[path]))
         elif path not in new:
             found.append(f"{name}: the type is gone, those who wait for it get nothing any more")
         else:
@@ -64,6 +66,34 @@ class _Channel(BaseModel):
 
 class _AsyncApi(BaseModel):
     channels: Mapping[str, _Channel]
+
+
+class _Parameter(BaseModel):
+    name: str
+    required: bool
+
+
+class _Operation(BaseModel):
+    parameters: tuple[_Parameter, ...]
+    responses: dict[str, JsonValue]
+
+
+class _OpenApi(BaseModel):
+    paths: Mapping[str, Mapping[str, _Operation]]
+
+
+def _operations(old: _OpenApi, new: _OpenApi) -> Iterator[str]:
+    for path, methods in old.paths.items():
+        for method, was in methods.items():
+            now = new.paths.get(path, {}).get(method)
+            if now is None:
+                yield f"{method.upper()} {path} is gone"
+                continue
+            for status in sorted(was.responses.keys() - now.responses.keys()):
+                yield f"{method.upper()} {path} does not answer {status} any more"
+            needed = {parameter.name for parameter in now.parameters if parameter.required}
+            for name in sorted(needed - {parameter.name for parameter in was.parameters if parameter.required}):
+                yield f"{method.upper()} {path} needs {name}, which callers don't send"
 
 
 def _topics(old: _AsyncApi, new: _AsyncApi) -> Iterator[str]:

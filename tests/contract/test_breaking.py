@@ -1,11 +1,12 @@
 """The comparison of two states of the contract finds what breaks a consumer, and nothing else."""
 
-from typing import Literal
+import copy
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, JsonValue, create_model
 
-from deploy.contract import ASYNCAPI, Document
+from deploy.contract import ASYNCAPI, OPENAPI, Document, documents
 from tests.contract.breaking import breaking_changes
 
 
@@ -120,3 +121,18 @@ def topics(
     headers: JsonValue = {"type": "object", "properties": {header: {"type": "string"}}}
     message: JsonValue = {"bindings": {"kafka": {"key": {"description": key}}}, "headers": headers}
     return {ASYNCAPI: {"channels": {"seats": {"address": address, "messages": {type: message}}}}}
+
+
+def test_a_route_that_callers_lose() -> None:
+    old = documents()
+    new = copy.deepcopy(old)
+    paths: Any = new[OPENAPI]["paths"]
+    del paths["/v1/accounts"]["get"]
+    del paths["/v1/channels"]["post"]["responses"]["409"]
+    paths["/v1/channels"]["get"]["parameters"].append({"name": "account", "in": "query", "required": True})
+    assert sorted(breaking_changes(old, new)) == [
+        "GET /v1/accounts is gone",
+        "GET /v1/channels needs account, which callers don't send",
+        "POST /v1/channels does not answer 409 any more",
+    ]
+    assert breaking_changes(new, old) == []

@@ -15,7 +15,7 @@ from deploy.kafka.broker import EmbeddedBroker, free_port
 from deploy.secrets import load_secrets
 from deploy.settings import Settings, load_settings
 from providers.engagelab.callbacks import parse_callback
-from providers.provider import InboundMessage
+from providers.rows import InboundMessage
 from schemas.events.conversation import ConversationMessageReceived, ConversationOpened
 from schemas.events.receipts import SendUnknown
 from schemas.events.sending import SendGreeting

@@ -45,7 +45,7 @@ def front_door(
     oidc: tuple[OidcClient, AdmissionRules] | None = None,
 ) -> FrontDoor:
     ids = (f"id{number}" for number in count(1))
-    means = Means(b"unit", scramble, unscramble, os.urandom, lambda: next(ids), clock)
+    means = Means(lambda: [b"unit"], scramble, unscramble, os.urandom, lambda: next(ids), clock)
     return FrontDoor(journal.directory, journal, store or MemoryStore(), means, passwords=cheap_passwords(), oidc=oidc)
 
 

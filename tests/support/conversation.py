@@ -8,7 +8,7 @@ from agents.conversations.rows import Conversation
 from schemas.event import Event
 from schemas.events.ai import AiRequested
 from schemas.events.content import Outgoing
-from schemas.events.conversation import Assignee, ConversationCommandRefused, Status, Template
+from schemas.events.conversation import Assignee, ConversationCommandRefused, Status
 from schemas.events.inbox import (
     AddNote,
     AiAnswered,
@@ -31,6 +31,7 @@ from schemas.events.inbox import (
     Snooze,
     Unblock,
 )
+from schemas.events.template import Template
 from schemas.settings.channel import Ai, AiAgent, ChannelSettings, ConversationSettings, Csat
 from tests.support.stage import Emitted, StageBench, all_of, types
 

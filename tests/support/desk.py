@@ -10,10 +10,11 @@ from agents.conversations.rows import Contact
 from schemas.effects import AiRequest, EffectRequest, SendRequest
 from schemas.event import Event
 from schemas.events.callbacks import WebhookReceived
-from schemas.events.conversation import ConversationCommandRefused, ConversationMessageReceived, Template
+from schemas.events.conversation import ConversationCommandRefused, ConversationMessageReceived
 from schemas.events.inbox import Command, Reply
 from schemas.events.operations import DeadLettered
 from schemas.events.people import AgentSaved, PresenceChanged
+from schemas.events.template import Template
 from schemas.record import Record
 from schemas.settings.channel import parse_channel
 from schemas.topics import ACCOUNT_INBOX, INBOX, WEBHOOKS

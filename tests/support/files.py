@@ -3,6 +3,7 @@
 import io
 import zipfile
 
+import av
 from PIL import Image
 
 OPUS = b"OggS\x00\x02" + bytes(8) + b"\x01\0\0\0" + bytes(8) + b"\x01\x13OpusHead\x01\x01" + bytes(40)
@@ -34,3 +35,21 @@ def zipped(*names: str) -> bytes:
 
 
 DOCX = zipped("[Content_Types].xml", "_rels/.rels", "word/document.xml")
+
+
+def recorded(codec: str = "libopus", format: str = "webm", *, pictures: bool = False) -> bytes:
+    """A second of silence, as a browser records it."""
+    written = io.BytesIO()
+    with av.open(written, "w", format=format) as container:
+        if pictures:
+            container.add_stream("libvpx", rate=1, width=16, height=16)
+        stream = container.add_stream(codec, rate=48_000, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        for number in range(50):
+            frame = av.AudioFrame(format=stream.format.name, layout="mono", samples=960)
+            frame.sample_rate, frame.pts = 48_000, number * 960
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return written.getvalue()

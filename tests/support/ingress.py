@@ -1,7 +1,7 @@
 """Ingress and the control API over real HTTP, with a list in place of Kafka."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from desk.access.directory import AccessDirectory
 from desk.access.oidc import OidcClient
 from desk.access.store import AccessStore, MemoryStore
 from desk.access.tokens import new_token, token_hash
+from desk.ai_agents import AiAgents
 from desk.api.app import build_api
 from desk.api.callers import Callers
 from desk.api.stream import Streams
@@ -46,6 +47,7 @@ from schemas.events.callbacks import WebhookReceived
 from schemas.record import Record, encode
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import parse_channels_file
+from schemas.settings.network import Network
 from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
 from tests.support.access import cheap_passwords, scramble, unscramble
 
@@ -101,19 +103,21 @@ class Ingress:
         require_second_factor: bool = False,
         queries: Queries | None = None,
         store: AccessStore | None = None,
+        trusted: Sequence[Network] = (),
     ) -> None:
         self.kafka = Written()
-        self.links = Links(b"unit")
+        self.links = Links(lambda: [b"unit"])
         self.store = MediaStore("memory:///")
         self.now = NOW
         self.lookups = 0
         self._applied = 0
-        self.channels = ChannelDirectory(unscramble, lambda id, rotation: webhook_token(b"unit", id, rotation))
+        self.channels = ChannelDirectory(unscramble, lambda id, rotation: [webhook_token(b"unit", id, rotation)])
         self.directory = DeskDirectory(unscramble)
         self.access = AccessDirectory()
         self.outcomes = Outcomes()
         self.answers: list[Answer | None] = []
         self.calls: list[Call] = []
+        self.reached: list[tuple[str, Call]] = []
         ids = (f"id-{number}" for number in count(1))
 
         def new_id() -> str:
@@ -121,6 +125,7 @@ class Ingress:
 
         self.new_change: Callable[[], Change] = lambda: Change("t.", new_id(), self.now, scramble)
         self.writer = ChannelWriter(self.directory, self)
+        self.ai_agents = AiAgents(self.directory, self)
         self.people = People(self.directory, self, self.kafka, self.new_change)
         media = FileServer(self.store, self.links, lambda: self.now)
         files = DeskFiles(self.store, media, lambda: uuid4().hex, public=public_url is not None, max_bytes=MAX_FILE)
@@ -136,6 +141,7 @@ class Ingress:
             metrics=Metrics(),
             public_url=public_url,
             media=media,
+            trusted=trusted,
         )
         self.freshness = Freshness(Progress(), self._ends)
         self.ends: dict[Place, int] = {}
@@ -143,17 +149,20 @@ class Ingress:
             directory=self.directory,
             writer=self.writer,
             people=self.people,
+            ai_agents=self.ai_agents,
             publisher=self.kafka,
             webhook_url=lambda settings: self.url + self._path(settings),
             call=self._call,
+            reach=self._reach,
             files=files,
             queries=queries,
             freshness=self.freshness,
+            operations=None,
             prefix="t.",
             clock=lambda: self.now,
             new_id=new_id,
         )
-        means = Means(b"unit", scramble, unscramble, os.urandom, new_id, lambda: self.now)
+        means = Means(lambda: [b"unit"], scramble, unscramble, os.urandom, new_id, lambda: self.now)
         self.door = FrontDoor(
             self.access,
             self,
@@ -182,6 +191,11 @@ class Ingress:
     async def _call(self, _settings: ChannelSettings, call: Call) -> Answer | None:
         """The provider, which gives the answers that it was told."""
         self.calls.append(call)
+        return self.answers.pop(0)
+
+    async def _reach(self, base_url: str, call: Call) -> Answer | None:
+        """An AI agent's service, which gives the answers that it was told."""
+        self.reached.append((base_url, call))
         return self.answers.pop(0)
 
     def token(self, role: Role = Role.ADMIN, **grant: object) -> str:
@@ -254,16 +268,27 @@ async def running(
     require_second_factor: bool = False,
     queries: Queries | None = None,
     store: AccessStore | None = None,
+    trusted: Sequence[Network] = (),
 ) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor, queries=queries, store=store)
+    ingress = Ingress(
+        public_url,
+        oidc,
+        require_second_factor=require_second_factor,
+        queries=queries,
+        store=store,
+        trusted=trusted,
+    )
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)
     async with _served(public) as url, _served(control) as control_url:
         ingress.url, ingress.control_url = url, control_url
-        async with ClientSession() as client:
-            yield ingress, client
+        try:
+            async with ClientSession() as client:
+                yield ingress, client
+        finally:
+            ingress.streams.close()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from providers.provider import Answer, Call, WebhookRequest
 from providers.registry import PROVIDERS
 from schemas.effects import SendRequest, SendResult
 from schemas.events.content import Outgoing
-from schemas.events.conversation import Template as ChosenTemplate
+from schemas.events.template import Template as ChosenTemplate
 from schemas.settings.channel import ChannelSettings, parse_channel
 from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 import typer.main
-import yaml
 from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
 from bus.connection import KafkaConnection
 from cli.main import app
-from deploy.kafka.config import server_properties
 from deploy.kafka.jars import megabytes, read_jar_list
-from deploy.settings import Settings
+from deploy.settings import Settings, url_variable
+from providers.registry import base_urls
 from streams.topology import TOPOLOGY
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +153,8 @@ def test_a_list_of_commands_cuts_no_sentence_off_at_80_columns(path: tuple[str, 
 
 
 def test_the_configuration_page_names_every_environment_variable_and_no_other() -> None:
-    fields = {f"LIVEDESK_{name.upper()}" for name in Settings.model_fields if name != "kafka"}
+    fields = {f"LIVEDESK_{name.upper()}" for name in Settings.model_fields if name not in ("kafka", "provider_urls")}
+    fields |= {url_variable(api) for api in base_urls()}
     fields |= {f"KAFKA_{name.upper()}" for name in KafkaConnection.model_fields}
     page = (ROOT / "docs" / "configuration.md").read_text()
     assert set(re.findall(r"\b(?:LIVEDESK|KAFKA)_[A-Z_]+[A-Z]\b", page)) == fields
@@ -189,16 +189,6 @@ def test_decisions_are_numbered_without_gaps() -> None:
     assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
     for number, page in enumerate(pages, 1):
         assert page.read_text().startswith(f"# {number}. ")
-
-
-def test_kafka_in_a_container_has_the_embedded_broker_s_settings() -> None:
-    kafka = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text())["services"]["kafka"]
-    embedded = server_properties(port=9092, controller_port=9093, log_dir=Path("/var/lib/kafka/data"))
-    # In the container the client's port must be open on every address; outside it is published on 127.0.0.1.
-    embedded["listeners"] = embedded["listeners"].replace("PLAINTEXT://127.0.0.1", "PLAINTEXT://")
-    assert kafka["environment"] == {f"KAFKA_{name.upper().replace('.', '_')}": v for name, v in embedded.items()}
-    assert kafka["ports"] == ["127.0.0.1:9092:9092"]
-    assert kafka["volumes"] == ["kafka-data:" + embedded["log.dirs"]]
 
 
 IMPORT_ALL = """

@@ -67,7 +67,7 @@ TWILIO = StandIn(
     reports_unasked=False,
     max_text=MAX_TEXT,
     template_name=content_sid,
-    lists_sends=True,
+    lists_messages=True,
     words=WORDS,
     failures={
         "sent_failed": (63049, "Not delivered to keep the ecosystem healthy"),

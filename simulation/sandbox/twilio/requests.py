@@ -129,8 +129,11 @@ def accepted(request: SendRequest, account: Account, message_id: str, now: datet
     """The answer to a send that was taken."""
     status = "accepted" if request.raw.get("MessagingServiceSid") else "queued"
     sender, to = f"whatsapp:{account.phone_number}", str(request.raw["To"])
-    shown = message_resource(account, message_id, sender=sender, to=to, text=request.text, at=now, status=status)
-    return json_reply(shown | {"num_media": "1" if request.type == "media" else "0"}, 201)
+    files = int(request.type == "media")
+    shown = message_resource(
+        account, message_id, sender=sender, to=to, text=request.text, at=now, status=status, files=files
+    )
+    return json_reply(shown, 201)
 
 
 def message_resource(
@@ -143,6 +146,7 @@ def message_resource(
     at: datetime,
     status: str,
     error_code: int = 0,
+    files: int = 0,
 ) -> Json:
     """A message as the API shows it."""
     date, uri = format_datetime(at), f"/2010-04-01/Accounts/{account.account_sid}/Messages/{sid}"
@@ -158,7 +162,7 @@ def message_resource(
         "error_message": None,
         "from": sender,
         "messaging_service_sid": account.messaging_service_sid,
-        "num_media": "0",
+        "num_media": str(files),
         "num_segments": "1",
         "price": None,
         "price_unit": None,

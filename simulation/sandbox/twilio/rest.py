@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+from pydantic import JsonValue
+
 from simulation.sandbox.accounts import Account, Template, hex_id, is_user_id, recipient
 from simulation.sandbox.calls import CUT, ApiError, Json, Reply, json_reply
 from simulation.sandbox.contract import Asked, Route
 from simulation.sandbox.happenings import Mark, Taken
-from simulation.sandbox.media import FILES_PATH, elsewhere
+from simulation.sandbox.media import FILES_PATH, StoredFile, elsewhere
 from simulation.sandbox.twilio.callbacks import WORDS
 from simulation.sandbox.twilio.requests import authenticate, content_sid, find_template, message_resource
 
@@ -82,6 +84,7 @@ def _shown(account: Account, taken: Taken, now: datetime) -> Json:
         at=taken.at,
         status=WORDS.get(status, status),
         error_code=code,
+        files=int(taken.file is not None),
     )
 
 
@@ -184,6 +187,22 @@ def _typing(asked: Asked) -> Reply:
     return json_reply({"success": True})
 
 
+def _media_list(asked: Asked) -> Reply:
+    account = authenticate(asked)
+    for taken in _newest_first(asked, account):
+        if taken.message_id == asked.match["sid"]:
+            files = [] if taken.file is None else [taken.file]
+            uri = asked.request.path.removesuffix(".json")
+            listed: list[JsonValue] = [_file(taken.message_id, file, uri) for file in files]
+            return json_reply({"media_list": listed, "page": 0, "page_size": _PAGE, "next_page_uri": None})
+    raise _NOT_FOUND
+
+
+def _file(message_id: str, file: StoredFile, uri: str) -> Json:
+    sid = f"ME{file.id.zfill(32)}"
+    return {"sid": sid, "parent_sid": message_id, "content_type": file.mime_type, "uri": f"{uri}/{sid}.json"}
+
+
 def _media(asked: Asked) -> Reply:
     """Sends to a signed link of another host, which wants no credentials (a practice)."""
     authenticate(asked)
@@ -199,6 +218,7 @@ ROUTES = (
     Route("GET", re.compile(_OF_ACCOUNT + r"\.json"), _account),
     Route("GET", re.compile(_OF_ACCOUNT + r"/Messages\.json"), _messages),
     Route("GET", re.compile(_OF_ACCOUNT + r"/Messages/(?P<sid>[SM]M\w+)\.json"), _message),
+    Route("GET", re.compile(_OF_ACCOUNT + r"/Messages/(?P<sid>\w+)/Media\.json"), _media_list),
     Route("GET", re.compile(_OF_ACCOUNT + r"/Messages/\w+/Media/ME(?P<media>\d{32})"), _media),
     Route("GET", re.compile(r"/v1/Content/(?P<sid>HX\w+)/ApprovalRequests"), _approval),
     Route("GET", re.compile(r"/v1/ContentAndApprovals"), _contents),

@@ -14,10 +14,10 @@ from schemas.events.conversation import (
     ConversationNoticeReceived,
     ConversationOpened,
     Status,
-    Template,
 )
 from schemas.events.inbox import Resolve
 from schemas.events.receipts import MessageStatusChanged
+from schemas.events.template import Template
 from streams.state import KeyRows, TaskState
 from tests.support.desk import ANA, ANA_ID, NOON, Desk, Json, said, text
 

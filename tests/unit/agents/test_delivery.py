@@ -13,10 +13,10 @@ from agents.queue import KEEP
 from providers.meta import WINDOW_CLOSED
 from schemas.effects import SendRequest, SendResult, SettleRequest, SettleResult
 from schemas.event import Event
-from schemas.events.conversation import Template
 from schemas.events.inbox import DeliverySent, DeliveryUnsent
 from schemas.events.receipts import SendAccepted, SendQueued, SendRefused, SendUnknown
 from schemas.events.sending import EffectEnded, SendCommand, SendConfirmed, SendGreeting, SendMessage, SendUnavailable
+from schemas.events.template import Template
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.credentials import ProviderName

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
 from agents.intake import INTAKE, MAX_RECORD_BYTES
@@ -14,6 +15,7 @@ from schemas.events.operations import DeadLettered
 from schemas.events.receipts import ReceiptReceived
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import DEAD_LETTERS, INBOX, NOTIFICATIONS, RECEIPTS
+from tests.support.sandbox import Played
 from tests.support.stage import Emitted, StageBench
 
 T = 1_773_144_000
@@ -138,6 +140,18 @@ def test_a_receipt_that_nobody_can_be_found_for_is_a_dead_letter() -> None:
     [emitted] = feed(status(None, {"conversation": "kiosk:somebody"}))
     assert isinstance(emitted.event, DeadLettered)
     assert (emitted.event.reason, emitted.event.detail) == ("missing_contact", "to")
+
+
+def test_a_receipt_that_names_nobody_at_all_is_news_of_the_number_and_no_failure() -> None:
+    channel = Played.at("whatsapp_cloud").channel
+    metadata = {"phone_number_id": channel.phone_number_id}
+    value = {"metadata": metadata, "statuses": [{"id": "wamid.O3", "status": "read", "timestamp": str(T)}]}
+    entry = {"id": channel.business_account_id, "changes": [{"field": "messages", "value": value}]}
+    body = orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
+    callback = WebhookReceived(provider="whatsapp_cloud", body=body)
+    news = NotificationReceived(event="unmatched_receipt", data={"message_id": "wamid.O3", "status": "read"}, at=AT)
+    emitted = StageBench(INTAKE, channel).feed(callback, at=AT, key=channel.id)
+    assert emitted == [Emitted(NOTIFICATIONS, channel.id, news)]
 
 
 def test_a_notification_is_the_channel_s() -> None:

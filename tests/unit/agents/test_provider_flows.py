@@ -11,10 +11,10 @@ from schemas.events.conversation import (
     ConversationMessageSent,
     ConversationNoticeReceived,
     ConversationOpened,
-    Template,
 )
 from schemas.events.inbox import MessageReceived, Reply
 from schemas.events.receipts import MessageStatusChanged
+from schemas.events.template import Template
 from tests.support.desk import ACCOUNT_SID, ANA, ANA_ID, TWILIO_NUMBER, Desk, Json, text
 
 AI = {"enabled": True, "agents": [{"id": "bot"}]}

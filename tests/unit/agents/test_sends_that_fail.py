@@ -15,7 +15,6 @@ from schemas.events.conversation import (
     ConversationNoteAdded,
     ConversationRated,
     ConversationSurveyEnded,
-    Template,
 )
 from schemas.events.inbox import (
     MARKETING_RESUMED,
@@ -27,6 +26,7 @@ from schemas.events.inbox import (
     Resolve,
 )
 from schemas.events.receipts import MessageStatusChanged, SendQueued
+from schemas.events.template import Template
 from tests.support.sends import BEN, Desk, Json, cloud_error, template
 
 A_DAY = 24 * 3600

@@ -14,6 +14,7 @@ from deploy.access import oidc
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings, load_settings
 from desk.access.admission import AdmissionRules
+from providers.registry import base_urls
 from schemas.events.access import Grant, Role
 
 
@@ -73,6 +74,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("LIVEDESK_BROKER_PORT", "seventy", "LIVEDESK_BROKER_PORT: Input should be a valid integer"),
         ("LIVEDESK_SECRET_KEY", "too-short", "LIVEDESK_SECRET_KEY: Fernet key must be 32"),
         ("LIVEDESK_MAVEN_REPOSITORY", "ftp://mirror", "LIVEDESK_MAVEN_REPOSITORY: String should match pattern"),
+        ("LIVEDESK_TWILIO_CONTENT_URL", "ftp://x", "LIVEDESK_TWILIO_CONTENT_URL: must begin with http:// or https://"),
         ("KAFKA_SECURITY_PROTOCOL", "TLS", "KAFKA_SECURITY_PROTOCOL: Input should be 'PLAINTEXT', "),
         ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL", r"KAFKA_\*: SASL_SSL needs sasl_mechanism"),
         ("KAFKA_SASL_PASSWORD", "s3cret", r"KAFKA_\*: PLAINTEXT does not log in"),
@@ -86,6 +88,13 @@ def test_a_bad_variable_is_named_and_its_value_is_not_shown(
         load_settings()
     assert "\n" not in caught.value.message
     assert value not in caught.value.message or value == "SASL_SSL"
+
+
+def test_a_provider_s_api_is_where_its_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEDESK_TWILIO_CONTENT_URL", "http://127.0.0.1:8900")
+    monkeypatch.setenv("LIVEDESK_TWILIO_URL", "")
+    elsewhere = {"twilio/content": "http://127.0.0.1:8900"}
+    assert load_settings().provider_urls == base_urls() | elsewhere
 
 
 def test_the_secret_key_encrypts_and_stays_out_of_sight(monkeypatch: pytest.MonkeyPatch) -> None:

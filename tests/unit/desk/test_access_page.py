@@ -16,6 +16,7 @@ from tests.support.ingress import running
 PAGE = (Path(__file__).parents[3] / "docs" / "access.md").read_text()
 PLACES = {
     "account": "main",
+    "asset": "page.js",
     "channel": "desk",
     "agent": "irene",
     "contact": "34622333444",

@@ -1,5 +1,6 @@
 """The API's frame: who gets in, what a request may be, what every answer is. On routes of the test's own."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -284,3 +285,21 @@ async def test_the_whole_document_is_served_to_anybody() -> None:
         assert described == {(route.path, route.method.lower()) for route in ingress.routes}
         for schema in document["components"]["schemas"].values():
             Draft202012Validator.check_schema(schema)
+
+
+async def test_the_page_to_read_the_document_by_is_all_from_here() -> None:
+    async with whole() as (ingress, client):
+        async with client.get(f"{ingress.control_url}/v1/docs") as answer:
+            page = await answer.text()
+            assert (answer.status, answer.content_type) == (200, "text/html")
+            assert "default-src 'none'; script-src 'self'; " in answer.headers["Content-Security-Policy"]
+        assert "//" not in page.removeprefix("<!doctype html>")
+        assert not re.search(r"<script>|style=", page)
+        named = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert len(named) == 3
+        for path in named:
+            async with client.get(f"{ingress.control_url}/v1/{path}") as answer:
+                assert (answer.status, answer.headers["X-Content-Type-Options"]) == (200, "nosniff")
+                assert answer.content_type.endswith("css" if path.endswith("css") else "javascript")
+        async with client.get(f"{ingress.control_url}/v1/docs/swagger-ui.js") as answer:
+            assert answer.status == 404

@@ -15,8 +15,8 @@ from schemas.events.content import (
     Outgoing,
     SentReaction,
 )
-from schemas.events.conversation import Template, TemplateButton, TemplateHeader
 from schemas.events.inbox import Reply
+from schemas.events.template import Template, TemplateButton, TemplateHeader
 from schemas.settings.errors import InvalidSettings
 
 Json = dict[str, Any]

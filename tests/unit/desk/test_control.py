@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from desk.channel_writer import ChannelWriter
 from schemas.event import Event
 from schemas.events.access import Role
-from schemas.events.conversation import Assignee, ConversationCommandRefused, ConversationGated, Template
+from schemas.events.conversation import Assignee, ConversationCommandRefused, ConversationGated
 from schemas.events.inbox import (
     AddNote,
     Assign,
@@ -27,6 +27,7 @@ from schemas.events.inbox import (
     Snooze,
     Unblock,
 )
+from schemas.events.template import Template
 from schemas.record import Record
 from schemas.settings.channels_file import ChannelsFile, parse_channels_file
 from schemas.settings.errors import InvalidSettings

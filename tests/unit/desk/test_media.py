@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientError, ClientSession, FormData
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pydantic import JsonValue
 
 from media.links import LINK_LIVES
@@ -17,7 +18,7 @@ from media.serving import content_disposition
 from media.store import MediaStore, StoreUnavailable
 from schemas.events.content import Attachment
 from schemas.events.inbox import Reply
-from tests.support.files import HTML, OPUS, PDF, SVG, picture
+from tests.support.files import HTML, OPUS, PDF, SVG, picture, recorded
 from tests.support.ingress import MAX_FILE, NOW, Ingress, running
 
 UPLOAD = "/v1/channels/desk/media"
@@ -63,6 +64,31 @@ async def client() -> AsyncIterator[Client]:
     async with running("https://desk.example/base") as (ingress, session):
         session.headers["Authorization"] = f"Bearer {ingress.token()}"
         yield Client(ingress, session)
+
+
+async def test_a_browser_s_voice_note_is_stored_as_whatsapp_takes_it(client: Client) -> None:
+    note = recorded()
+    status, body = await client.upload(note, **{"Content-Type": "audio/webm;codecs=opus"})
+    assert (status, body["mime_type"]) == (201, "audio/ogg; codecs=opus")
+    shown = await client.session.get(f"{client.ingress.control_url}{UPLOAD}/{body['file']}")
+    assert shown.content_type == "audio/ogg"
+    assert len(await shown.read()) == body["size"]
+    status, body = await client.upload(recorded(pictures=True), **{"Content-Type": "video/webm"})
+    assert (status, body["mime_type"]) == (201, "video/webm")
+
+
+@pytest.mark.parametrize("animated", [False, True])
+async def test_it_is_known_of_a_sticker_whether_it_moves(client: Client, animated: bool) -> None:
+    frames = [Image.new("RGB", (64, 64), (shade, 0, 0)) for shade in (0, 255)]
+    written = io.BytesIO()
+    frames[0].save(written, "WEBP", save_all=animated, append_images=frames[1:] if animated else [])
+    file = await client.stored(written.getvalue())
+    assert (await client.command(kind="sticker", file=file))[0] == 202
+    reply = client.ingress.inbox[0].event
+    assert isinstance(reply, Reply)
+    assert reply.content is not None
+    assert reply.content.media is not None
+    assert reply.content.media.animated is animated
 
 
 async def test_an_uploaded_file_is_stored_with_its_type_from_its_bytes(client: Client) -> None:

@@ -23,6 +23,7 @@ from schemas.events.conversation import (
     Header,
     Status,
 )
+from schemas.events.reports import ReportUpdated
 from schemas.settings.channel import ChannelSettings, to_stored
 from tests.support.access import scramble
 from tests.support.ingress import FILE, running
@@ -76,7 +77,19 @@ def log() -> list[Message]:
         )
         for place, one in enumerate((*FILE.channels, other))
     ]
-    return [*channels, *log.messages]
+    figures = [
+        message("reports", place, ReportUpdated(channel=channel, agent=agent, day=START.date(), **one), key=f"{place}")
+        for place, (channel, agent, one) in enumerate(
+            (
+                ("desk", None, {"kind": "conversations", "counts": {"opened": 3}}),
+                ("desk", "irene", {"kind": "conversations", "counts": {"resolved": 2}}),
+                ("desk", "irene", {"kind": "satisfaction", "counts": {"sent": 2, "rating_5": 1}}),
+                ("cloud", "paul", {"kind": "conversations", "counts": {"resolved": 1}}),
+                ("other", "irene", {"kind": "conversations", "counts": {"resolved": 9}}),
+            )
+        )
+    ]
+    return [*channels, *log.messages, *figures]
 
 
 @pytest.fixture
@@ -129,7 +142,7 @@ async def test_a_list_comes_by_pages_and_says_how_far_the_view_has_read(control:
         as_of = page["as_of"]
         assert isinstance(as_of, dict)
         assert isinstance(as_of["positions"], dict)
-        assert as_of["positions"]["conversations.v1/0"] == len(log()) - 3
+        assert as_of["positions"]["conversations.v1/0"] == len(log()) - 8
         if page["cursor"] is None:
             break
         cursor = f"&cursor={page['cursor']}"
@@ -147,6 +160,7 @@ async def test_a_thread_is_shown_with_notes_the_newest_first(control: Control) -
     texts = await ids(control, f"{ALL}/c1/thread", "text")
     assert texts == ["llama", "Hola", "¿Dónde está mi pedido?", None]  # that it was opened
     assert await ids(control, f"{ALL}/c1/explanation") == []
+    assert await ids(control, f"{ALL}/c1/ai-calls") == []
 
 
 async def test_messages_are_found_by_words_without_regard_to_accents(control: Control) -> None:
@@ -159,7 +173,14 @@ async def test_an_agent_sees_what_is_theirs_and_what_is_not_is_missing(control: 
     assert await ids(control, ALL) == ["c1"]
     assert await ids(control, "/v1/accounts/main/search?text=factura") == []
     missing = await control.send("GET", f"{ALL}/none")
-    for path in (f"{ALL}/c2", f"{ALL}/c2/thread", f"{ALL}/c2/explanation", f"{ALL}/c4", "/v1/commands/r1"):
+    for path in (
+        f"{ALL}/c2",
+        f"{ALL}/c2/thread",
+        f"{ALL}/c2/explanation",
+        f"{ALL}/c2/ai-calls",
+        f"{ALL}/c4",
+        "/v1/commands/r1",
+    ):
         assert await control.send("GET", path) == missing
     _, counted = await control.send("GET", "/v1/accounts/main/conversations-count")
     assert counted["number"] == 1
@@ -211,3 +232,33 @@ async def test_a_query_waits_for_what_its_caller_wrote(
         assert "View-Position" not in answer.headers
     for wrong in ("x", "a/1", "a/1:2,", "a/-1:2"):
         assert refusal(await control.send("GET", ALL, None, **{"View-Position": wrong}))[:2] == (400, "bad_position")
+
+
+@pytest.mark.parametrize(
+    ("role", "channels", "groups"),
+    [
+        (Role.ADMIN, None, {"-": 0, "irene": 2, "paul": 1}),
+        (Role.READ, ("cloud",), {"paul": 1}),
+        (Role.AGENT, None, {"irene": 2}),
+    ],
+)
+async def test_figures_are_what_the_caller_may_see(
+    control: Control, role: Role, channels: tuple[str, ...] | None, groups: dict[str, int]
+) -> None:
+    control.token = control.ingress.token(role, account="main", channels=channels, agent="irene")
+    days = f"from={START.date()}&to={START.date()}"
+    status, answer = await control.send("GET", f"/v1/accounts/main/reports?by=agent&{days}")
+    assert (status, answer["first"]) == (200, str(START.date()))
+    assert {one["group"]: one["conversations"]["resolved"] for one in answer["groups"]} == groups  # type: ignore[union-attr, call-overload, index]
+    if "irene" in groups:
+        irene = next(one for one in answer["groups"] if one["group"] == "irene")  # type: ignore[union-attr, call-overload, index]
+        assert irene["satisfaction"]["satisfaction_pct"] == 100.0  # type: ignore[call-overload, index]
+
+
+async def test_the_days_of_figures_are_within_reason(control: Control) -> None:
+    path = "/v1/accounts/main/reports"
+    assert (await control.send("GET", path))[1]["groups"] == []
+    assert refusal(await control.send("GET", f"{path}?from=2026-01-02&to=2026-01-01"))[2] == ["from"]
+    assert refusal(await control.send("GET", f"{path}?from=2020-01-02&to=2026-01-01"))[2] == ["from"]
+    assert refusal(await control.send("GET", f"{path}?by=week"))[2] == ["by"]
+    assert (await control.send("GET", f"{path}?to=0001-01-01"))[0] == 200

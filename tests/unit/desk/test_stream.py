@@ -83,8 +83,9 @@ class Desk:
         async with self.client.get(self.ingress.control_url + STREAM, headers=sent) as answer:
             assert answer.status == 200, await answer.text()
             listener = Listener(answer)
-            async with asyncio.timeout(10):
-                listener.id = (await answer.content.readline()).decode().removeprefix("id: ").strip()
+            if since is None:
+                async with asyncio.timeout(10):
+                    listener.id = (await answer.content.readline()).decode().removeprefix("id: ").strip()
             yield listener
 
     async def write(self, head: Header, event: Any = None, topic: str = "conversations") -> None:
@@ -237,20 +238,31 @@ async def test_streams_end_when_the_process_does(desk: Desk) -> None:
 
 
 def take_away(file: Path) -> None:
-    for part in file.parent.glob("desk.db*"):
-        part.unlink()
+    """Put a folder where the database is."""
+    file.rename(file.with_suffix(".kept"))
     file.mkdir()
 
 
-async def test_where_the_database_is_away_the_stream_ends_and_can_t_begin(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with desk.listening(desk.ingress.token()) as listener:
+def bring_back(file: Path) -> None:
+    file.rmdir()
+    file.with_suffix(".kept").rename(file)
+
+
+async def test_where_the_database_is_away_the_stream_ends_and_goes_on_when_it_is_back(desk: Desk) -> None:
+    file, token = Path(desk.database.url.database or ""), desk.ingress.token()
+    async with desk.listening(token) as listener:
+        since = listener.id
         await desk.database.close()
-        take_away(Path(desk.database.url.database or ""))
+        take_away(file)
         desk.ingress.freshness.progress.wake()
         assert await listener.next() is None
-    headers = {"Authorization": f"Bearer {desk.ingress.token()}"}
+    headers = {"Authorization": f"Bearer {token}"}
     async with desk.client.get(desk.ingress.control_url + STREAM, headers=headers) as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         assert (await answer.json(content_type=None))["code"] == "database_unavailable"
+    bring_back(file)
+    await desk.write(ZOE)
+    async with desk.listening(token, since) as listener:
+        event = await listener.next()
+        assert event is not None
+        assert event.data["id"] == "c1"

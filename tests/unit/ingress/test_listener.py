@@ -144,9 +144,11 @@ async def listening(**options: float) -> AsyncIterator[tuple[str, list[str]]]:
     server = Listener(handler, count=counted.append, max_body_bytes=1000, **options)  # type: ignore[arg-type]
     runner = web.ServerRunner(server, shutdown_timeout=1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/", counted
-    await runner.cleanup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/", counted
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize(
@@ -158,9 +160,8 @@ async def test_a_head_that_does_not_come_is_cut_off(first: bytes) -> None:
         dripping = asyncio.create_task(drip(client, b"ET /" + b"a" * 1000 if first else b""))
         if first.endswith(b"\nG"):
             assert (await client.answer())[0] == 200
-        began = time.monotonic()
         assert await client.is_closed()
-        assert time.monotonic() - began < 3
+        assert not (first and dripping.done())  # cut off while more of it came
         dripping.cancel()
         assert counted == ["slow_head"]
 

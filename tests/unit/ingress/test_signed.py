@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+from ipaddress import ip_network
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from yarl import URL
 
 from schemas.events.callbacks import WebhookReceived
 from schemas.settings.channels_file import ChannelsFile, parse_channels_file
+from simulation.sandbox.engagelab.callbacks import signature_header
 from tests.support.ingress import Ingress, running
 
 PUBLIC = "https://desk.example/base"
@@ -190,3 +192,45 @@ async def test_another_path_below_a_token_is_not_found() -> None:
         for below in ("/status/more", "/other", "/"):
             async with client.post(ingress.webhook() + below, json={}) as answer:
                 assert answer.status == 404
+
+
+async def test_a_callback_of_a_channel_with_a_callback_secret_is_signed_or_refused() -> None:
+    async with running() as (ingress, client):
+        keys = {"dev_key": "k", "dev_secret": "s", "callback_secret": "key"}
+        await ingress.writer.change("desk", keys)
+        good = signature_header("key", "user", 1773000000, "nonce")
+        for header, status in (
+            (good, 200),
+            (good.replace(";", " ; "), 200),
+            (good.replace("nonce=nonce", "nonce=other"), 401),
+            (signature_header("other", "user", 1773000000, "nonce"), 401),
+            ("signature=", 401),
+            ("", 401),
+        ):
+            async with client.post(ingress.webhook(), json={"rows": []}, headers={"X-CALLBACK-ID": header}) as answer:
+                assert answer.status == status, header
+        assert len(ingress.callbacks) == 2
+        # An address is tried out before anybody knows the secret.
+        async with client.post(ingress.webhook(), json={"echostr": "hi"}) as answer:
+            assert (answer.status, await answer.text()) == (200, "hi")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "trusted", "forwarded", "status"),
+    [
+        (["127.0.0.0/8"], (), "198.51.100.1", 200),
+        (["198.51.100.0/24"], (), "198.51.100.1", 403),
+        (["198.51.100.0/24"], ("127.0.0.1",), "198.51.100.1", 200),
+        (["198.51.100.0/24"], ("127.0.0.1",), "198.51.100.1, 192.0.2.1", 403),
+        ([], (), "192.0.2.1", 200),
+    ],
+)
+async def test_a_callback_from_another_address_is_refused_and_not_stored(
+    allowed: list[str], trusted: tuple[str, ...], forwarded: str, status: int
+) -> None:
+    async with running(trusted=tuple(map(ip_network, trusted))) as (ingress, client):
+        await ingress.writer.change("desk", {"allowed_addresses": allowed})
+        headers = {"X-Forwarded-For": forwarded}
+        async with client.post(ingress.webhook(), json={"rows": []}, headers=headers) as answer:
+            assert answer.status == status
+        assert len(ingress.callbacks) == (status == 200)

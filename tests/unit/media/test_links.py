@@ -8,7 +8,7 @@ from media.links import LINK_LIVES, MEDIA_PATH, Links
 from providers.address import webhook_token
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
-LINKS = Links(b"key")
+LINKS = Links(lambda: [b"key"])
 KEY = "out/shop/abc.pdf"
 
 
@@ -29,7 +29,7 @@ def test_a_link_expires() -> None:
 
 
 def test_another_installation_s_link_is_none() -> None:
-    assert read(Links(b"another"), LINKS.path(KEY, None, NOW)) is None
+    assert read(Links(lambda: [b"another"]), LINKS.path(KEY, None, NOW)) is None
 
 
 def test_no_character_of_a_link_can_be_changed() -> None:

@@ -11,11 +11,8 @@ from agents.intake import INTAKE
 from providers.provider import (
     Answer,
     Call,
-    Callback,
     Checked,
     Checking,
-    InboundMessage,
-    ParsedCallback,
     Provider,
     Screened,
     SetUp,
@@ -24,6 +21,7 @@ from providers.provider import (
     WebhookRequest,
 )
 from providers.registry import PROVIDERS
+from providers.rows import Callback, InboundMessage, ParsedCallback
 from schemas.effects import SendRequest, SendResult
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.inbox import MessageReceived
@@ -70,6 +68,7 @@ def check(_settings: ChannelSettings) -> Checking:
 
 PIGEON = Provider(
     name="pigeon",
+    base_urls={"": "https://loft.example"},
     max_text=140,
     kept_headers=(),
     accepts=lambda content_type: content_type.startswith("text/"),

@@ -8,8 +8,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.provider import BadRow, Callback, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
 from providers.registry import PROVIDERS
+from providers.rows import BadRow, Callback, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
 from providers.whatsapp_cloud.callbacks import parse_callback
 from schemas.contact import contact_id
 from schemas.settings.channel import ChannelSettings

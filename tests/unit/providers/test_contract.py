@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from pydantic import BaseModel
 
-from providers.provider import Answer, Call, Callback
+from providers.provider import Answer, Call
 from providers.registry import PROVIDERS
+from providers.rows import Callback
 from schemas.effects import SendResult
 from schemas.settings.channel import ChannelSettings, parse_channel
 from tests.unit.providers.twilio.test_callbacks import BASE, SID

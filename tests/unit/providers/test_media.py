@@ -63,6 +63,8 @@ def file(kind: str, mime_type: str = "image/jpeg", size: int = 1, **more: Any) -
         (file("voice", "audio/mpeg"), ("voice", "audio/mpeg", "audio/ogg; codecs=opus")),
         (file("voice", "audio/ogg"), ("voice", "audio/ogg")),
         (file("sticker", "image/png"), ("sticker",)),
+        (file("sticker", "image/webp", 501 * 2**10, animated=True), ("sticker",)),
+        (file("sticker", "image/webp", 101 * 2**10), ("sticker",)),
     ],
 )
 def test_what_the_provider_would_not_take_is_refused_with_kind_and_limit(
@@ -90,6 +92,13 @@ def test_what_the_provider_would_not_take_is_refused_with_kind_and_limit(
 )
 def test_what_the_provider_takes_is_let_through(provider: str, attachment: Attachment) -> None:
     assert why_no_media(attachment, None, PROVIDERS[provider].media) is None
+
+
+def test_a_sticker_that_moves_may_be_larger() -> None:
+    still, moving = (file("sticker", "image/webp", 101 * 2**10, animated=moves) for moves in (False, True))
+    rules = PROVIDERS["whatsapp_cloud"].media
+    assert why_no_media(still, None, rules) == "sticker: it has 103,424 bytes, and at most 102,400 are taken"
+    assert why_no_media(moving, None, rules) is None
 
 
 def test_a_document_may_be_larger_at_meta_than_at_twilio() -> None:

@@ -9,7 +9,7 @@ from agents.stage import Stage
 from deploy.kafka.topics import PARTITIONS, REPLICATION, Difference, FoundTopic, TopicSpec, compare, topic_spec
 from schemas.events.operations import DeadLettered, KeyUnparked
 from schemas.events.sending import EffectEnded
-from schemas.topics import CHANNELS, DEAD_LETTERS, DIRECTORY, INBOX, REPORTS, TOPICS, Topic, state_topic
+from schemas.topics import CHANNELS, DEAD_LETTERS, DIRECTORY, INBOX, REPORTS, TOPICS, WEBHOOKS, Topic, state_topic
 from streams.topology import TOPOLOGY, all_topics
 
 PREFIX = "shop-7."
@@ -57,6 +57,9 @@ def test_a_type_has_one_writer_that_declares_the_topic(topic: Topic) -> None:
     for event, writer in topic.writers.items():
         if event is DeadLettered:  # the one type that any stage's runtime writes beside its writer
             assert (topic, writer) == (DEAD_LETTERS, "intake, runtime")
+        elif topic is WEBHOOKS:  # what a callback did not bring comes in as one
+            assert writer == "ingress, reconciliation"
+            assert topic in STAGES["reconciliation"].outputs
         elif topic is REPORTS:  # the three stages of one file, each with partials of its own
             writers = writer.split(", ")
             assert writers == [name for name in STAGES if name.startswith("reports-")]

@@ -34,11 +34,10 @@ from schemas.events.conversation import (
     ConversationRouted,
     ConversationStatusChanged,
     Status,
-    Template,
-    TemplateHeader,
 )
 from schemas.events.inbox import MARKETING_RESUMED, MARKETING_STOPPED, NoticeReceived, Reply
 from schemas.events.sending import SendMessage
+from schemas.events.template import Template, TemplateHeader
 from tests.support.conversation import (
     ANA,
     BEN,

@@ -14,9 +14,9 @@ from schemas.events.conversation import (
     ConversationRouted,
     ConversationStatusChanged,
     Status,
-    Template,
 )
 from schemas.events.sending import SendMessage
+from schemas.events.template import Template
 from schemas.topics import ACCOUNT_INBOX, CONVERSATIONS, OUTBOUND
 from tests.support.conversation import ANA, BEN, BOT, HELLO, KEY, START, ConversationBench, channel, minutes, refusals
 from tests.support.stage import all_of, the, types

@@ -9,6 +9,7 @@ from aiohttp import web
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import load_settings
+from providers.registry import base_urls
 from schemas.effects import SendRequest
 from streams.effects.contract import Done
 from tests.unit.providers.twilio.test_callbacks import CHANNEL
@@ -31,7 +32,9 @@ async def test_statuses_are_asked_for_at_the_public_address_and_nowhere_without_
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     twilio = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    settings = load_settings().model_copy(update={"data_dir": tmp_path, "twilio_url": twilio, "public_url": public_url})
+    settings = load_settings().model_copy(
+        update={"data_dir": tmp_path, "provider_urls": base_urls() | {"twilio": twilio}, "public_url": public_url}
+    )
     secrets = load_secrets(settings)
     async with open_environment(settings, secrets) as env:
         env.settings.add(CHANNEL)

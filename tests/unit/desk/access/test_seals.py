@@ -7,7 +7,7 @@ import pytest
 from desk.access.seals import SEALED_FOR, Seals
 
 NOW = datetime(2026, 3, 9, 8, 30, tzinfo=UTC)
-SEALS = Seals(b"key")
+SEALS = Seals(lambda: [b"key"])
 
 
 def test_what_was_sealed_is_opened_for_its_purpose_and_in_its_time() -> None:
@@ -16,7 +16,7 @@ def test_what_was_sealed_is_opened_for_its_purpose_and_in_its_time() -> None:
     assert SEALS.open("one", sealed, NOW + SEALED_FOR) == {"secret": "planted"}
     assert SEALS.open("one", sealed, NOW + SEALED_FOR + timedelta(seconds=1)) is None
     assert SEALS.open("another", sealed, NOW) is None
-    assert Seals(b"another key").open("one", sealed, NOW) is None
+    assert Seals(lambda: [b"another key"]).open("one", sealed, NOW) is None
 
 
 @pytest.mark.parametrize("forged", ["", "x", "\u00e9", "gAAAAA=="])

@@ -4,14 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from desk.view.projection import project
 from desk.view.rows import Logged
 from schemas.event import Event
+from schemas.events.ai import AiCallEnded
 from schemas.events.assignment import AssignmentDecided, AssignmentReleased, AssignmentWaiting
 from schemas.events.callbacks import NotificationReceived
 from schemas.events.channels import ChannelSaved
-from schemas.events.content import Content, Outgoing, Reaction, SentReaction
+from schemas.events.content import Citation, Content, Outgoing, Reaction, SentReaction
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
@@ -35,6 +37,7 @@ from schemas.events.operations import DeadLettered, DeadLetterReplayed
 from schemas.events.people import AgentDeleted, AgentSaved, PresenceChanged
 from schemas.events.receipts import DeliveryError, MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
+from schemas.settings.ai import HttpAgent
 from schemas.settings.channel import ChannelSettings, to_stored
 from tests.support.view import START, Model, header, logged
 
@@ -217,6 +220,36 @@ def test_decisions_are_kept_with_their_explanations() -> None:
     ]
 
 
+def test_an_ai_agent_s_calls_are_kept_by_the_message_that_they_were_for() -> None:
+    call = {"request_id": "r", "conversation_id": "a", "agent": "bot", "call": "model", "name": "m-1", "at": START}
+    events = [
+        AiCallEnded.model_validate({**call, "outcome": "answered", "message_id": "m-1", "cost_micros": 7}),
+        AiCallEnded.model_validate({**call, "outcome": "later", "used": False}),
+    ]
+    model = view(*(logged("ai-calls", number, event) for number, event in enumerate(events)))
+    first, second = model.tables["ai_calls"].values()
+    assert (first["message"], first["outcome"], first["cost_micros"], first["request"]) == ("m-1", "answered", 7, "r")
+    assert (second["message"], second["outcome"], second["used"]) == (None, "later", False)
+
+
+def test_a_thread_says_why_a_message_was_quiet_or_handed_over_and_what_an_answer_cites() -> None:
+    cited = Citation(id="faq/returns/1", title="Returns")
+    events = [
+        message(treatment="quiet", header=header(blocked=True)),
+        message(treatment="quiet", header=header(muted=True), message_id="m-2"),
+        message(message_id="m-3"),
+        ConversationMessageSent(
+            header=header(), message_id="o", at=START, kind="ai", by="bot", text="30 days [1]", citations=(cited,)
+        ),
+        ConversationStatusChanged(header=header(), previous=Status.AI_REPLYING, reason="ai_handed_over", why="anger"),
+    ]
+    entries = view(*(logged("conversations", n, event) for n, event in enumerate(events))).tables["entries"].values()
+    blocked, muted, ordinary, answer, handed_over = (entry["data"] for entry in entries)
+    assert [one.get("quiet_because") for one in (blocked, muted, ordinary)] == ["blocked", "muted", None]
+    assert answer["citations"] == [{"id": "faq/returns/1", "title": "Returns"}]
+    assert (handed_over["reason"], handed_over["why"]) == ("ai_handed_over", "anger")
+
+
 def test_a_survey_is_what_became_of_it() -> None:
     of = {"survey_id": "s", "conversation_id": "a", "channel": "shop", "contact": "x", "resolution": 1}
     events: list[Event] = [
@@ -238,6 +271,8 @@ def test_a_channel_is_its_newest_revision_without_credentials() -> None:
     settings = ChannelSettings(
         id="shop", phone_number="+34600123456", dev_key="key", dev_secret="hidden", human_agents=("lucia",)
     )
+    bot = HttpAgent(id="bot", url="https://ai.example", api_key=SecretStr("hidden"))
+    settings = settings.model_copy(update={"ai_agents": (bot,)})
     saved = [
         ChannelSaved.model_validate({"settings": to_stored(one, lambda text: f"encrypted {text}")})
         for one in (settings, settings.model_copy(update={"revision": 2, "name": "Shop"}))

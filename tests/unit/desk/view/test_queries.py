@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Coroutine, Iterator, Sequence
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -17,6 +18,7 @@ from desk.view.pages import InvalidCursor, Page
 from desk.view.queries import Counted, Filter, Queries
 from desk.view.visibility import Viewer
 from schemas.event import Event
+from schemas.events.ai import AiCallEnded
 from schemas.events.assignment import AssignmentWaiting
 from schemas.events.channels import ChannelSaved
 from schemas.events.content import Content, Reaction
@@ -33,6 +35,7 @@ from schemas.events.csat import SurveyRequested
 from schemas.events.operations import DeadLettered
 from schemas.events.people import AgentSaved, PresenceChanged
 from schemas.events.receipts import MessageStatusChanged
+from schemas.events.reports import ReportUpdated
 from tests.support.postgres import new_database
 from tests.support.view import START, Message, header, message, write
 
@@ -108,6 +111,8 @@ FILTERS = st.builds(
     waiting=st.booleans(),
 )
 ADMIN = Viewer("admin", "main", "all")
+NAMED: list[str | None] = [*TEAMS, None]
+"""To whom figures are credited; None: to nobody."""
 
 
 def messages() -> list[Message]:
@@ -125,6 +130,9 @@ def messages() -> list[Message]:
     )
     letter = DeadLettered(reason="x", stage="assignment", topic="account-inbox", body="")
     found.append(message("dead-letters", 0, letter, key="main", id="of-account"))
+    for number, (channel, who) in enumerate(product(CHANNELS, NAMED)):
+        figure = ReportUpdated(kind="conversations", channel=channel, day=START.date(), agent=who, counts={"x": 1})
+        found.append(message("reports", number, figure, key=f"{channel} {who}"))
     for number, one in enumerate(MADE):
         events: Sequence[tuple[str, Event]] = list(_of(one))
         for index, (topic, event) in enumerate(events):
@@ -173,6 +181,10 @@ def _of(one: Made) -> Iterator[tuple[str, Event]]:
     yield "assignments", AssignmentWaiting(conversation_id=one.id, revision=1, explanation={"because": "no_agents"})
     of = {"survey_id": f"s-{one.id}", "conversation_id": one.id, "channel": one.channel, "contact": one.contact}
     yield "csat", SurveyRequested(**of, resolution=1, asked_at=START)
+    call = AiCallEnded(
+        request_id="r", conversation_id=one.id, agent="bot", call="model", name="m", outcome="answered", at=START
+    )
+    yield "ai-calls", call
     yield "dead-letters", DeadLettered(reason="x", stage="intake", topic="webhooks", body="")
     yield (
         "conversations",
@@ -271,6 +283,7 @@ def test_no_answer_holds_what_the_viewer_may_not_see(
     assert asked.ids(asked.run(queries.conversation(viewer, one.id))) == [one.id] * seen
     assert len(asked.run(queries.thread(viewer, one.id)).items) == 4 * seen
     assert len(asked.run(queries.explanation(viewer, one.id)).items) == seen
+    assert len(asked.run(queries.ai_calls(viewer, one.id)).items) == seen
     assert len(asked.run(queries.refusal(viewer, f"command-{one.id}")).items) == seen
     theirs = [made for made in MADE if may_see(viewer, made)]
     in_queue = [
@@ -291,6 +304,10 @@ def test_no_answer_holds_what_the_viewer_may_not_see(
         *(made.key for made in MADE if made.channel in channels),
         *of_account,
     }
+    figures = asked.run(queries.reports(viewer, None, START.date(), START.date())).items
+    known = {item["id"] for item in asked.run(queries.channels(viewer)).items}
+    credited: set[str | None] = {*TEAMS, None} if viewer.scope in ("channels", "all") else {viewer.agent} - {None}
+    assert {item["key"] for item in figures} == {f"{channel} {agent}" for channel in known for agent in credited}
     load = {item["id"]: item["load"] for item in asked.run(queries.agents(viewer, START)).items}
     held = [made.assignee.id for made in theirs if made.status is Status.OPEN and made.assignee is not None]
     assert load == {agent: held.count(agent) for agent in TEAMS_OF[viewer.account]}

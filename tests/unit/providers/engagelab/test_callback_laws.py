@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.engagelab.callbacks import parse_callback
-from providers.provider import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
+from providers.rows import BadRow, CallbackRow, InboundMessage, InboundNotice, Notification, Receipt
 
 Json = dict[str, object]
 

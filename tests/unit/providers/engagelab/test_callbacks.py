@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from providers.engagelab.callbacks import parse_callback
-from providers.provider import (
+from providers.rows import (
     BadRow,
     BadRowReason,
     CallbackRow,

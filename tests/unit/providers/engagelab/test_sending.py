@@ -24,7 +24,7 @@ from providers.engagelab.sending import (
 )
 from providers.provider import Answer, ListedTemplate, TemplatePage
 from schemas.effects import SendResult
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 
 ENVELOPE = Envelope(sender="0034 910 000 777", to="+34611222333", message_id="m-1", conversation="wa1:34611222333")
 ADDRESS = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.provider import BadRow, BadRowReason, Callback, CallbackRow, InboundMessage, Media, Quote, Receipt
+from providers.rows import BadRow, BadRowReason, Callback, CallbackRow, InboundMessage, Media, Quote, Receipt
 from providers.twilio.callbacks import parse_callback
 from schemas.events.content import Choice, Content, Form, Location, Referral
 from schemas.settings.channel import parse_channel

@@ -10,7 +10,7 @@ from providers.provider import Answer, Call
 from providers.twilio.codes import CLASSES, CODES
 from providers.twilio.sending import plan_send, read_send
 from schemas.effects import SendResult
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 from tests.unit.providers.twilio.test_callbacks import CHANNEL, SID
 from tests.unit.providers.whatsapp_cloud.test_sending import request

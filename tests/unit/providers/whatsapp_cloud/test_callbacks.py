@@ -1,5 +1,6 @@
 """WhatsApp Cloud callbacks: what each shape becomes, and that no body raises or costs its neighbours."""
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.provider import (
+from providers.rows import (
     BadRow,
     BadRowReason,
     Callback,
@@ -256,3 +257,28 @@ def test_no_json_raises(value: Json) -> None:
     raw = orjson.dumps({"entry": [{"id": ACCOUNT, "changes": [{"field": "messages", "value": value}]}]})
     parse_callback(Callback(raw), CHANNEL)
     addressees(raw)
+
+
+def wamid(packed: bytes) -> str:
+    return f"wamid.{base64.b64encode(packed).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("id", "contact"),
+    [
+        ("wamid.HBgLMzQ2NTUwMDAwMDEVAgARGBIwMTIzNDU2Nzg5QUJDREVGMDEA", "34655000001"),
+        (wamid(b"\x1c\x18\x0b34655000001"), "34655000001"),
+        (wamid(b"\x1c\x18\x0b3465500000"), "3465500000"),
+        (wamid(b"\x1c\x18"), None),
+        (wamid(b"\x1c\x18\x0b"), None),
+        (wamid(b"\x1c\x18\x0bES.77abcdef"), None),
+        (wamid(b"\x1d\x18\x0b34655000001"), None),
+        ("wamid.O3", None),
+        ("wamid.ä", None),
+        ("O3", None),
+    ],
+)
+def test_a_status_without_a_recipient_is_the_one_s_that_its_id_names(id: str, contact: str | None) -> None:
+    (row,) = parse(change({"statuses": [{"id": id, "status": "read", "timestamp": "1790000020"}]}))
+    assert isinstance(row, Receipt)
+    assert (row.contact, row.user_id, row.ref_key) == (contact, None, None)

@@ -9,7 +9,7 @@ from providers.provider import Answer, Call
 from providers.whatsapp_cloud.codes import CLASSES, CODES, classify
 from providers.whatsapp_cloud.sending import plan_send, read_send
 from schemas.effects import SendRequest, SendResult
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 from tests.unit.providers.whatsapp_cloud.test_callbacks import CHANNEL, NUMBER
 

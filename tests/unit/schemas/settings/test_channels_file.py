@@ -8,11 +8,13 @@ from pydantic import BaseModel
 
 from deploy.channels_file import load_channels_file, parse_data
 from deploy.errors import LiveDeskError
+from schemas.settings.ai import GptAgent, HttpAgent, Tool
 from schemas.settings.business_hours import Interval
 from schemas.settings.channel import MANAGED, ChannelSettings, Directory
 from schemas.settings.channels_file import ChannelsFile, HumanAgent, parse_channels_file
 from schemas.settings.errors import InvalidSettings
 
+AGENT = {"id": "x", "kind": "http", "url": "https://ai.example"}
 EXAMPLE = Path(__file__).parents[4] / "docs" / "channels.example.yaml"
 
 
@@ -47,6 +49,20 @@ def test_the_example_shows_every_setting() -> None:
     left_out = [fields_of(ChannelSettings, channel) for channel in data["channels"]]
     assert set.intersection(*left_out) == set(MANAGED)
     assert fields_of(HumanAgent, data["agents"][0]) == set()
+    helper, ours = data["ai_agents"]
+    assert fields_of(GptAgent, helper) == {"revision"}
+    assert fields_of(Tool, helper["tools"][0]) == set()
+    assert fields_of(HttpAgent, ours) == {"revision", "name"}
+
+
+def test_an_ai_agent_of_the_file_is_in_the_channels_that_list_it() -> None:
+    file = load_channels_file(EXAMPLE)
+    shop = file.channels[0]
+    assert [agent.id for agent in shop.ai_agents] == ["helper", "ours"]
+    assert shop.ai_agent("helper") == file.ai_agents[0]
+    assert [agent.id for agent in file.channels[1].ai_agents] == []
+    unknown = {"id": "a", "phone_number": number(1), "ai": {"agents": [{"id": "elsewhere"}]}}
+    assert parse_channels_file({"channels": [unknown]}).channels[0].ai_agents == ()
 
 
 def test_an_agent_is_offline_with_the_channels_limit_unless_it_says_otherwise() -> None:
@@ -100,6 +116,21 @@ def test_agents_survive_their_own_dump() -> None:
             {"channels": [{"id": "a", "phone_number": number(1), "csat": {"enabled": True}}]},
             "channels[0].csat.text",
             "neither",
+        ),
+        ({"ai_agents": [{"id": "x", "kind": "gpt"}]}, "ai_agents[0].model", "is required"),
+        ({"ai_agents": [{"id": "x"}]}, "ai_agents[0]", "'kind' is required"),
+        ({"ai_agents": [{"id": "x", "kind": "cat"}]}, "ai_agents[0]", "'kind' must be one of 'gpt', 'http'"),
+        ({"ai_agents": [{"id": "x", "kind": "http", "url": "x"}]}, "ai_agents[0].url", "must be an address"),
+        (
+            {"ai_agents": [{"id": "x", "kind": "gpt", "model": "m", "limits": {"answers": 0}}]},
+            "ai_agents[0].limits.answers",
+            "at least 1",
+        ),
+        ({"ai_agents": [AGENT, AGENT]}, "ai_agents[1].id", "twice"),
+        (
+            {"channels": [{"id": "a", "phone_number": number(1), "ai_agents": [AGENT]}]},
+            "channels[0].ai_agents",
+            "beside the channels",
         ),
         (
             {"channels": [{"id": "a", "phone_number": number(1), "templates": []}]},
@@ -184,7 +215,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_secret_of_a_broken_file_is_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("channels: [{id: b, dev_key: k, dev_secret: [hush-hush]}]\n", encoding="utf-8")
+    channels = "channels: [{id: b, dev_key: k, dev_secret: [hush-hush]}]"
+    agents = "ai_agents: [{id: b, kind: gpt, model: m, api_key: [hush-hush], tools: [{headers: {A: [hush-hush]}}]}]"
+    path.write_text(f"{channels}\n{agents}\n", encoding="utf-8")
     with pytest.raises(LiveDeskError) as info:
         load_channels_file(path)
     assert "hush-hush" not in str(info.value)

@@ -19,6 +19,7 @@ from pydantic import JsonValue, SecretStr
 from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account, Behaviour, Template
 from simulation.sandbox.app import SENDER, build_app, serve
+from simulation.sandbox.media import LIE
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.receipts import Faults
 from simulation.sandbox.stand_in import STAND_INS
@@ -276,6 +277,16 @@ async def test_a_file_that_is_too_large_does_not_end(sandbox: Sandbox) -> None:
     file = sandbox.provider.state.files.put(b"JPEG", "image/jpeg", fault="too_large")
     async with sandbox.http.get(f"{sandbox.url}/sandbox-files/{file.id}") as response:
         assert (await response.content.readexactly(1 << 20))[:5] == b"JPEG\0"
+
+
+async def test_all_files_can_be_spoiled_for_a_while(sandbox: Sandbox) -> None:
+    file = sandbox.provider.state.files.put(b"JPEG", "image/jpeg", fault="late")
+    url = f"{sandbox.url}/sandbox-files/{file.id}"
+    for fault, status, body in (("vanished", 404, b"not found"), ("lying", 200, LIE), (None, 200, b"JPEG")):
+        assert await sandbox.control("files/fault", {"fault": fault}) == (200, {"fault": fault})
+        async with sandbox.http.get(url) as response:
+            assert (response.status, await response.read()) == (status, body)
+    assert (await sandbox.control("files/fault", {"fault": "nonsense"}))[0] == 400
 
 
 async def test_what_no_provider_has_is_404(sandbox: Sandbox) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from media.store import MediaStore, folder_url
-from providers.provider import Answer, Call, Callback, InboundMessage
+from providers.provider import Answer, Call
 from providers.registry import PROVIDERS
+from providers.rows import Callback, InboundMessage
 from providers.whatsapp_cloud.media import plan_upload, read_upload
 from schemas.effects import MediaRequest, MediaResult
 from schemas.events.content import Attachment

@@ -7,8 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from agents.status import FAILURES, RANKS
-from providers.provider import ANSWERS, Answer, Call, Callback, InboundMessage, InboundNotice, Receipt, TemplatePage
+from providers.provider import ANSWERS, Answer, Call, TemplatePage
 from providers.registry import PROVIDERS
+from providers.rows import Callback, InboundMessage, InboundNotice, Receipt
 from schemas.effects import SettleRequest
 from schemas.events.content import (
     Attachment,
@@ -21,8 +22,8 @@ from schemas.events.content import (
     OutgoingKind,
     SentReaction,
 )
-from schemas.events.conversation import Template as ChosenTemplate
-from schemas.events.conversation import TemplateButton, TemplateHeader
+from schemas.events.template import Template as ChosenTemplate
+from schemas.events.template import TemplateButton, TemplateHeader
 from schemas.settings.credentials import ProviderName
 from simulation.sandbox.accounts import Account, Behaviour, Template
 from simulation.sandbox.calls import CallbackRequest
@@ -122,7 +123,7 @@ def test_a_whole_template_is_taken(name: ProviderName) -> None:
 @at_each
 def test_what_twilio_took_without_an_answer_is_on_its_list(name: ProviderName) -> None:
     settling = PROVIDERS[name].settling
-    assert (settling is not None) is STAND_INS[name].lists_sends
+    assert (settling is not None) is STAND_INS[name].lists_messages
     if settling is None:
         return
     played = Played.at(name, behaviour=Behaviour(answer="timeout", times=1))

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from media.store import MediaStore, StoreUnavailable
 from schemas.effects import SendRequest, SendResult
 from schemas.events.content import Attachment, Outgoing
-from schemas.events.conversation import Template, TemplateHeader
+from schemas.events.template import Template, TemplateHeader
 from schemas.settings.channel import ChannelSettings
 from streams.clock import wall_clock
 from streams.effects import sending

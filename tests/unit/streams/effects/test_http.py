@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from pydantic import JsonValue, SecretStr
 
 from schemas.effects import SendRequest, SendResult
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.settings.channel import ChannelSettings
 from streams.clock import wall_clock
 from streams.effects.contract import Done, Outcome, Postponed, Unknown

@@ -10,7 +10,7 @@ from providers.registry import PROVIDERS
 from providers.whatsapp_cloud import WHATSAPP_CLOUD
 from schemas.event import Event
 from schemas.events.callbacks import NotificationReceived
-from schemas.events.conversation import Template
+from schemas.events.template import Template
 from schemas.record import Record, encode
 from schemas.settings.channel import parse_channel
 from streams.effects.http import NotSent

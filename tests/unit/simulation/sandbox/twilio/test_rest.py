@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.events.conversation import Template as ChosenTemplate
+from schemas.events.template import Template as ChosenTemplate
 from simulation.sandbox.accounts import Template
 from simulation.sandbox.calls import Reply, Request
 from simulation.sandbox.customers import CustomerMessage

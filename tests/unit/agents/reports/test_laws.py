@@ -10,18 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.opening import is_open
-from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
+from agents.reports.conversations import REPORTS_CONVERSATIONS
+from agents.reports.csat import REPORTS_CSAT
+from agents.reports.statuses import REPORTS_STATUSES
 from agents.status import STATUS
-from deploy.reports import By, summed
+from desk.figures import By, summed
 from schemas.events.conversation import ConversationSurveyEnded, ConversationSurveyRequested, Status
 from schemas.events.csat import SurveyAnswered, SurveySent
 from schemas.events.receipts import MessageStatusChanged, ReceiptReceived
-from schemas.events.reports import ReportKind, bucket_of
+from schemas.events.reports import AI_KINDS, ReportKind, bucket_of
 from schemas.settings.channel import ChannelSettings
 from tests.support.reports import KEY, MONDAY, Count, Reports, Talk, channel
 from tests.support.stage import StageBench, all_of
 
 ZONES = (None, "Europe/Madrid", "Asia/Tokyo", "America/New_York")
+BOT = "bot"
 STEPS = st.timedeltas(timedelta(), timedelta(hours=30))
 
 
@@ -57,7 +60,7 @@ class Life:
             case "write":
                 talk.write(at)
             case "reply" | "ai":
-                talk.send(at, by, what)
+                talk.send(at, by if what == "reply" else BOT, what)
             case "resolve" | "auto_resolve" if live:
                 talk.resolve(at, who if what == "resolve" else None)
             case "reopen" if not live:
@@ -109,8 +112,14 @@ def recounted(round: Sequence[Fact], settings: ChannelSettings) -> Counter[Count
     spoke = next((n for n, fact in enumerate(round) if fact.what in ("reply", "ai")), None)
     if began.by is None and wrote is not None and spoke is not None and wrote < spoke:
         agent = round[spoke].by if round[spoke].what == "reply" else None
-        bucket = str(bucket_of(round[spoke].at - round[wrote].at))
+        again = [fact.at for fact in round[1:spoke] if fact.what == "reopen"]
+        bucket = str(bucket_of(round[spoke].at - max(round[wrote].at, *again, round[wrote].at)))
+        if agent is None:
+            found[Count("ai_first_response", round[spoke].at.date(), BOT, bucket)] += 1
         count(took("first_response", round[wrote].at), round[spoke].at, agent, bucket)
+    for fact in round:
+        if fact.what == "ai":
+            found[Count("ai", fact.at.date(), BOT, "answers")] += 1
     resolution: int | None = None
     closing: int | None = None
     for n, fact in enumerate(round):
@@ -169,7 +178,10 @@ def check_groups(reports: Reports, facts: Counter[Count]) -> None:
     for by in get_args(By):
         wanted: defaultdict[tuple[str, ReportKind], Counter[str]] = defaultdict(Counter)
         for count, number in facts.items():
-            group = {"channel": "shop", "agent": count.agent or "-", "day": str(count.day)}[by]
+            if (by == "agent" and count.kind in AI_KINDS) or (by == "ai-agent" and count.kind not in AI_KINDS):
+                continue
+            who = count.agent or "-"
+            group = {"channel": "shop", "agent": who, "ai-agent": who, "day": str(count.day)}[by]
             wanted[group, count.kind][count.measure] += number
         groups = summed(reports.partials, by)
         found = {

@@ -12,9 +12,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.reports import as_data, print_csv, print_tables, warning
+from cli.reports import print_csv, print_tables, warning
 from deploy.errors import LiveDeskError
-from deploy.reports import Figures, Filter, Times, in_percent, summed
+from desk.figures import Figures, Filter, Times, as_data, in_percent, summed
 from schemas.events.reports import ReportKind, ReportUpdated, bucket_of, value_of
 
 MONDAY, TUESDAY = date(2026, 3, 9), date(2026, 3, 10)
@@ -87,6 +87,33 @@ def test_figures_are_grouped_by_agent_and_by_day(partials: Partials) -> None:
     assert {group: figures.surveys_sent for group, figures in by_day.items()} == {"2026-03-09": 4, "2026-03-10": 3}
 
 
+def test_what_ai_agents_did_is_grouped_and_filtered_apart_from_people_of_the_same_id() -> None:
+    partials = [
+        ("a", partial("ai", {"held": 3, "resolved": 1, "handed_over:anger": 1, "answers": 7}, agent="nadia")),
+        ("b", partial("ai_calls", {"model_calls": 9, "cost_micros": 1_234_567}, agent="nadia")),
+        ("c", partial("ai_satisfaction", {"sent": 2, "rating_5": 1}, agent="nadia")),
+        ("d", partial("ai_first_response", {"0": 1}, agent="nadia")),
+        ("e", partial("conversations", {"resolved": 2}, agent="nadia")),
+    ]
+    assert not summed(partials, "agent")["nadia"].has_ai
+    assert not summed(partials, "ai-agent")["nadia"].has_more
+    for figures in (summed(partials)["shop"], summed(partials, only=Filter(ai_agent="nadia"))["shop"]):
+        assert [figures.ai(measure) for measure in ("held", "resolved", "handed_over", "answers")] == [3, 1, 1, 7]
+        assert (figures.handed_over, figures.resolved_by_ai_alone_pct) == ({"anger": 1}, 33.33)
+        assert figures.calls("cost_micros") == 1_234_567
+    assert summed(partials, only=Filter(agent="nadia"))["shop"].counts == {"conversations": {"resolved": 2}}
+    data = as_data(summed(partials, "ai-agent")["nadia"])["ai"]
+    assert {name: data[name] for name in ("handed_over_for", "cost_micros", "tool_calls")} == {
+        "handed_over_for": {"anger": 1},
+        "cost_micros": 1_234_567,
+        "tool_calls": 0,
+    }
+    text = shown(summed(partials, "ai-agent"), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert {"33.33%", "1.234567", "anger"} <= set(text.split())
+    assert "Messages" not in text
+
+
 # --- times ---------------------------------------------------------------------------------------------------------
 
 
@@ -113,6 +140,7 @@ def test_as_data_has_every_figure(partials: Partials) -> None:
     assert data["conversations"] == {
         "opened": 3,
         "resolved": 2,
+        "resolved_by_ai": 0,
         "resolved_automatically": 0,
         "reopened": 0,
         "closed": 0,

@@ -1,4 +1,4 @@
-"""Instants in the database."""
+"""The type of a column that holds an instant."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.reports import REPORTS_CONVERSATIONS, REPORTS_CSAT, REPORTS_STATUSES
+from agents.reports.conversations import REPORTS_CONVERSATIONS
+from agents.reports.csat import REPORTS_CSAT
+from agents.reports.statuses import REPORTS_STATUSES
 from agents.stage import SHARED_ROWS
 from schemas.events.conversation import ConversationSurveyEnded, ConversationSurveyRequested, Status
 from schemas.events.csat import SurveyAnswered, SurveyExpired, SurveySent
@@ -173,6 +175,16 @@ def test_a_message_that_triggers_nothing_is_not_waited_for() -> None:
     reports, talk = talks()
     talk.open(MONDAY).write(MONDAY, treatment="quiet").send(MONDAY + HOUR)
     assert reports.of("first_response_open") == {}
+
+
+def test_a_response_after_a_reopening_is_counted_from_the_reopening() -> None:
+    """X05."""
+    reports = Reports(REPORTS_CONVERSATIONS, channel())
+    later = MONDAY + timedelta(days=5)
+    talk = Talk(reports).open(MONDAY).write(MONDAY).resolve(MONDAY + minutes(1), None)
+    talk.move(Status.OPEN, later, reason="customer_message").write(later).send(later + minutes(10))
+    day = later.date()
+    assert reports.of("first_response_open") == {(day, "nadia", str(bucket_of(minutes(10)))): 1}
 
 
 def test_reopening_takes_no_first_response_back() -> None:
