@@ -10,6 +10,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.stage import Stage
 from deploy.errors import LiveDeskError
 from deploy.kafka.committed import CommittedReader
+from schemas.codec import from_kafka
 from schemas.events.operations import TimersFired
 from schemas.events.sending import EffectEnded
 from schemas.record import UndecodableRecord, decode
@@ -81,7 +82,7 @@ def _written(stage: Stage, topics: dict[str, Topic], messages: Iterable[Consumer
     source = f"/livedesk/{stage.name}"
     for message in messages:
         try:
-            record = decode(message.value, topics[message.topic].types)
+            record = from_kafka(topics[message.topic], message.value, message.headers)
         except UndecodableRecord:
             continue  # what a stage wrote and can't be read is missed by the comparison
         # The ends of its own effects are inputs; what an operator wrote again for the next stage is not its doing.

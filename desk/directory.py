@@ -37,7 +37,7 @@ class DeskDirectory(SettingsMemory):
         self._ai_agents: defaultdict[str, dict[str, GptAgent | HttpAgent]] = defaultdict(dict)
 
     def apply_person(self, key: bytes, value: bytes | None) -> None:
-        """Take in one record of the directory topic. Raises what decrypt raises."""
+        """Take in one record of the directory topic. Raises OtherKey, once it is loaded."""
         if value is None:
             return
         try:
@@ -52,8 +52,9 @@ class DeskDirectory(SettingsMemory):
             case AgentDeleted():
                 agents.pop(event.agent, None)
             case AiAgentSaved():
-                agent = parse_ai_agent(agent_from_stored(event.settings, self._decrypt))
-                self._ai_agents[event.account][agent.id] = agent
+                with self._perhaps_replaced(b"directory " + key):
+                    agent = parse_ai_agent(agent_from_stored(event.settings, self._decrypt))
+                    self._ai_agents[event.account][agent.id] = agent
             case AiAgentDeleted():
                 self._ai_agents[event.account].pop(event.agent, None)
 

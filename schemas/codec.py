@@ -12,6 +12,8 @@ Headers = Sequence[tuple[str, bytes]]
 STRUCTURED_MODE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 """By this header consumers know that the whole event is in the value (CloudEvents' Kafka binding, 3.3)."""
 
+INGRESS = "/livedesk/ingress"
+"""Writes callbacks; a source that is another stands in a header."""
 _REQUEST_HEADER = "http-"
 
 
@@ -23,7 +25,7 @@ def to_kafka(topic: Topic, record: Record) -> tuple[bytes, list[tuple[str, bytes
     if not isinstance(event, WebhookReceived):
         raise TypeError(f"{topic.name} carries callbacks only")
     channel = record.channel or record.subject
-    return event.body, callback_headers(
+    headers = callback_headers(
         record.id,
         record.time,
         event.provider,
@@ -33,6 +35,9 @@ def to_kafka(topic: Topic, record: Record) -> tuple[bytes, list[tuple[str, bytes
         query=event.query,
         elsewhere=event.elsewhere,
     )
+    if record.source != INGRESS:
+        headers += [("source", record.source.encode()), ("causation-id", (record.causation_id or "").encode())]
+    return event.body, headers
 
 
 def callback_headers(
@@ -86,12 +91,13 @@ def from_kafka(topic: Topic, value: bytes | None, headers: Headers) -> Record:
         )
         return Record(
             id=named["delivery-id"],
-            source="/livedesk/ingress",
+            source=named.get("source", INGRESS),
             time=datetime.fromisoformat(named["received-at"]),
             subject=named["channel"],
             event=event,
             channel=named["channel"],
             settings_revision=int(named["settings-revision"]),
+            causation_id=named.get("causation-id") or None,
         )
     except (KeyError, ValueError, UnicodeDecodeError) as error:
         raise UndecodableRecord(f"headers of a callback: {error}") from None

@@ -1,7 +1,8 @@
 """The channels' settings as a process knows them, from the records of the channels topic (docs/design.md, 4.6)."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from schemas.events.channels import ChannelSaved
 from schemas.record import UndecodableRecord, decode
@@ -39,17 +40,23 @@ class SettingsMemory:
             logger.error("a record of the channels topic was left out (key %s): %s", key.decode(), error)
             return
         if isinstance(event, ChannelSaved):
-            try:
+            with self._perhaps_replaced(key):
                 self.add(from_stored(event.settings, self._decrypt))
-            except OtherKey as error:
-                self._unreadable[key] = error
-                if self._loaded:
-                    raise
-            else:
-                self._unreadable.pop(key, None)
+
+    @contextmanager
+    def _perhaps_replaced(self, key: bytes) -> Iterator[None]:
+        """Note under the record's key that it needs another one of ours, or no more. Raises OtherKey, once loaded."""
+        try:
+            yield
+        except OtherKey as error:
+            self._unreadable[key] = error
+            if self._loaded:
+                raise
+        else:
+            self._unreadable.pop(key, None)
 
     def loaded(self) -> None:
-        """The topic is read to its end. Raises OtherKey: a channel's settings can't be read."""
+        """All is read to its end. Raises OtherKey: something of it can't be read."""
         self._loaded = True
         if self._unreadable:
             raise next(iter(self._unreadable.values()))

@@ -13,7 +13,7 @@ from desk.people import People, PresenceRequest
 from providers.address import webhook_path
 from providers.provider import WebhookRequest
 from providers.registry import PROVIDERS, base_urls
-from schemas.codec import Headers, from_kafka
+from schemas.codec import INGRESS, Headers, from_kafka
 from schemas.effects import (
     AiRequest,
     EffectRequest,
@@ -125,7 +125,7 @@ class DriverWorld:
             raise StepError(f"ingress does not take the callback: {screened.outcome}")
         query = urlsplit(url).query
         event = WebhookReceived(provider=settings.provider, body=request.body, query=query)
-        self._driver.write(WEBHOOKS, Record(self._ids(), SOURCE, self._at, channel, event, channel, settings.revision))
+        self._driver.write(WEBHOOKS, Record(self._ids(), INGRESS, self._at, channel, event, channel, settings.revision))
 
     async def hand_in_command(
         self, channel: str, contact: str, body: Mapping[str, object], command_id: str

@@ -17,6 +17,8 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.media import MEDIA
 from agents.reconciliation import RECONCILIATION
+from agents.reports.ai import REPORTS_AI
+from agents.reports.conversations import REPORTS_CONVERSATIONS
 from agents.stage import Stage
 from deploy.kafka.committed import CommittedReader
 from deploy.stage_log import read_settings, read_stage
@@ -30,8 +32,10 @@ FILE = Path(__file__).parents[1] / "fixtures" / "log" / "6e490dc.xz"
 
 NEW = {"delivery.failed", "conversation.changed", "media.requested"}
 """Types that this version writes where the one that wrote the log wrote nothing."""
-NEWER = (MEDIA, RECONCILIATION)
+NEWER = (MEDIA, RECONCILIATION, REPORTS_AI)
 """Stages that the log knows nothing of."""
+COUNTS_ANEW = REPORTS_CONVERSATIONS
+"""Since then it counts what AI agents do, too, and the first response after a reopening from there."""
 WHERE_READ = {"partition", "offset"}
 """What a dead letter says of the log itself."""
 
@@ -107,10 +111,13 @@ async def test_replay_of_the_recorded_log_gives_its_records_and_rows(stage: Stag
                 ours[out.record.id] = orjson.loads(to_kafka(out.topic, out.record)[0])
         rows = {(key, name): orjson.loads(row) for key, name, row in state.rows()}
         recorded_rows = {row: orjson.loads(value) for row, value in partition.rows.items()}
-        assert lost(recorded_rows, rows) == []
-        assert rows.keys() == recorded_rows.keys()
-    assert lost(written, ours) == []
-    assert {ours[id]["type"] for id in ours.keys() - written.keys()} <= NEW
+        if stage is COUNTS_ANEW:
+            assert rows.keys() >= recorded_rows.keys()
+        else:
+            assert lost(recorded_rows, rows) == []
+            assert rows.keys() == recorded_rows.keys()
+    assert stage is COUNTS_ANEW or lost(written, ours) == []
+    assert stage is COUNTS_ANEW or {ours[id]["type"] for id in ours.keys() - written.keys()} <= NEW
     assert log.partitions
 
 
