@@ -195,7 +195,8 @@ def _learn(
         writes[f"message/{id}"] = message
     if not writes:
         return NOTHING
-    return Decision(writes=writes, emit=tuple(emit), timers=sweep_timer(rows, _KEPT, ctx.now, KEEP))
+    timers = sweep_timer(rows, _KEPT, ctx.now, KEEP) if before is None else {}
+    return Decision(writes=writes, emit=tuple(emit), timers=timers)
 
 
 def _failed(id: str, message: Message) -> DeliveryFailed:

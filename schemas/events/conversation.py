@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -435,5 +435,6 @@ class ConversationGated(Event):
     type: ClassVar[str] = "conversation.gated"
 
     event_type: str
-    data: dict[str, JsonValue]
+    # Not JsonValue: its validation looks at each value, of all events that were checked as what they are.
+    data: dict[str, Any]
     open: bool
