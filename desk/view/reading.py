@@ -24,7 +24,7 @@ class Reading(NamedTuple):
 
 
 def read_all(messages: Sequence[ConsumerRecord], topics: Mapping[str, str]) -> list[Reading]:
-    """What messages change, in their order. Of a compacted topic the newest of a key: those before may be gone anyway."""
+    """What messages change, in their order. Of a compacted topic the newest of a key: those before it may be gone."""
     compacted = {full for full, name in topics.items() if FOLLOWED[name].compacted}
     newest = {(one.topic, one.partition, one.key): one.offset for one in messages if one.topic in compacted}
     return [

@@ -435,6 +435,6 @@ class ConversationGated(Event):
     type: ClassVar[str] = "conversation.gated"
 
     event_type: str
-    # Not JsonValue: its validation looks at each value, of all events that were checked as what they are.
+    # As JsonValue, without looking at each value: it is an event that was checked as what it is.
     data: dict[str, Any]
     open: bool

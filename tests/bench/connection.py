@@ -9,7 +9,7 @@ Answered = Callable[[int], None]
 
 
 class Connection(asyncio.Protocol):
-    """One kept-alive connection to a server: one request at a time. A server closes one that is not used for a while."""
+    """One kept-alive connection to a server: one request at a time. One that the server closed is opened again."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
