@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, delete, select, update
+from sqlalchemy import Connection, Executable, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from desk.access.store import Session, Tries
@@ -83,6 +83,9 @@ class TableStore:
 
     async def _write(self, statement: Executable) -> bool:
         """Whether it returned a row."""
-        async with self._database.writer.begin() as connection:
-            result = await connection.execute(statement)
+
+        def execute(connection: Connection) -> bool:
+            result = connection.execute(statement)
             return result.returns_rows and result.first() is not None
+
+        return await self._database.write(execute)
