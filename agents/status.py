@@ -174,8 +174,10 @@ def _learn(
 ) -> Decision:
     before = rows.get(f"message/{id}", Message)
     message = before or Message(since=ctx.now)
-    provider_message_id = message.provider_message_id or provider_id
-    message = message.model_copy(update={**known, "provider_message_id": provider_message_id})
+    if message.provider_message_id is None and provider_id is not None:
+        known = {**known, "provider_message_id": provider_id}
+    if known:
+        message = message.model_copy(update=known)
     writes: dict[str, Row | None] = {}
     if provider_id is not None and rows.get(f"provider/{provider_id}", Owner) is None:
         writes[f"provider/{provider_id}"] = Owner(since=ctx.now, message_id=id)
@@ -195,7 +197,8 @@ def _learn(
         writes[f"message/{id}"] = message
     if not writes:
         return NOTHING
-    return Decision(writes=writes, emit=tuple(emit), timers=sweep_timer(rows, _KEPT, ctx.now, KEEP))
+    timers = sweep_timer(rows, _KEPT, ctx.now, KEEP) if before is None else {}
+    return Decision(writes=writes, emit=tuple(emit), timers=timers)
 
 
 def _failed(id: str, message: Message) -> DeliveryFailed:

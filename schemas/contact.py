@@ -61,14 +61,19 @@ def canonical_number(text: str) -> str:
 
     "00" and "+", a zero after the country code, Brazil's ninth digit, Mexico's 1 and Argentina's 9 make no difference.
     """
-    number = digits(text)
+    return _canonical(digits(text))
+
+
+# A callback may spell a number in several ways.
+@lru_cache(maxsize=50_000)
+def _canonical(number: str) -> str:
     try:
         parsed = phonenumbers.parse("+" + number)
     except phonenumbers.NumberParseException:
         return number
     # As E.164, without the zero that is dialled inside a country; of what is no number there, nothing is cut.
     e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
-    known = e164 if phonenumbers.is_valid_number(parsed) else number
+    known = e164 if e164 == number or phonenumbers.is_valid_number(parsed) else number
     national = known.removeprefix(str(parsed.country_code))
     match parsed.country_code:
         case 55:

@@ -3,7 +3,7 @@
 import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 from pydantic import ValidationError
@@ -69,7 +69,14 @@ def decode(value: bytes, types: dict[str, type[Event]]) -> Record:
     Raises UndecodableRecord; the message names what is wrong and never holds the data.
     """
     try:
-        body = orjson.loads(value)
+        return read_body(orjson.loads(value), types)
+    except orjson.JSONDecodeError:
+        raise UndecodableRecord("not a CloudEvent in JSON") from None
+
+
+def read_body(body: Any, types: dict[str, type[Event]]) -> Record:
+    """The same of a value that is parsed already."""
+    try:
         event_type = types[body["type"]]
         return Record(
             id=body["id"],

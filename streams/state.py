@@ -3,7 +3,7 @@
 import heapq
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from types import MappingProxyType
@@ -198,7 +198,7 @@ class Changes:
         ordered = self._ordered.get(key)
         if ordered is None:
             ordered = self._ordered[key] = sorted(changed)
-        return _names_over(names, changed, _beginning_with(prefix, ordered))
+        return _names_over(names, changed, list(_beginning_with(prefix, ordered)))
 
     def write(self, key: str, name: str, value: bytes | None) -> None:
         self.update(key, {name: value})
@@ -229,8 +229,10 @@ def _beginning_with(prefix: str, ordered: list[str]) -> Iterator[str]:
 
 
 def _names_over(
-    names: Iterator[str], changed: Mapping[str, bytes | None], changed_names: Iterable[str]
+    names: Iterator[str], changed: Mapping[str, bytes | None], changed_names: Sequence[str]
 ) -> Iterator[str]:
+    if not changed_names:
+        return names
     kept = (name for name in names if name not in changed)
     return heapq.merge(kept, [name for name in changed_names if changed[name] is not None])
 

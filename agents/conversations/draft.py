@@ -1,9 +1,9 @@
 """A decision of conversations in the making: its rows, and what is written and published so far."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal, cast
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, cast
 
 from pydantic import JsonValue
 
@@ -62,8 +62,7 @@ _MAX_ENDED: Final = 10
 """Ids of ended surveys that are remembered: a survey has two."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What is decided so far. conversation: the one it is about, as it will be; at first the contact's latest.
 
     last: emitted after the emits, whose numbers in a decision, and so their ids, stay what they were before there were
@@ -74,10 +73,10 @@ class Draft:
     ctx: Context
     contact: Contact
     conversation: Conversation | None
-    writes: Mapping[str, Row | None] = field(default_factory=dict)
+    writes: Mapping[str, Row | None] = MappingProxyType({})
     emits: tuple[Emit, ...] = ()
     last: tuple[Emit, ...] = ()
-    timers: Mapping[str, datetime | None] = field(default_factory=dict)
+    timers: Mapping[str, datetime | None] = MappingProxyType({})
 
     @classmethod
     def begin(cls, rows: Rows, ctx: Context) -> "Draft":
@@ -187,22 +186,22 @@ class Draft:
 
     def about(self, conversation: Conversation) -> "Draft":
         """The same decision, from here on about another conversation."""
-        return replace(self, conversation=conversation)
+        return self._replace(conversation=conversation)
 
     def write(self, name: str, row: Row | None) -> "Draft":
-        return replace(self, writes={**self.writes, name: row})
+        return self._replace(writes={**self.writes, name: row})
 
     def store(self, conversation: Conversation) -> "Draft":
         """Write the conversation, which it is about from here on."""
         return self.about(conversation).write(row_name(conversation.number), conversation)
 
     def store_contact(self, contact: Contact) -> "Draft":
-        return replace(self, contact=contact).write(CONTACT, contact)
+        return self._replace(contact=contact).write(CONTACT, contact)
 
     def remember(self, name: str) -> "Draft":
         """Write that it was taken."""
         timer = sweep_timer(self.rows, SEEN_PREFIXES, self.now, SEEN_FOR)
-        return replace(self.write(name, Aged(since=self.now)), timers={**self.timers, **timer})
+        return self.write(name, Aged(since=self.now))._replace(timers={**self.timers, **timer})
 
     def publish(self, event: ConversationEvent | ConversationCommandRefused) -> "Draft":
         """Publish an event on the conversations topic."""
@@ -233,7 +232,7 @@ class Draft:
         return self._emit(Emit(INBOX, conversation_key(self.channel, contact), forwarded, self.channel))
 
     def _emit(self, emit: Emit) -> "Draft":
-        return replace(self, emits=(*self.emits, emit))
+        return self._replace(emits=(*self.emits, emit))
 
     def receive(self, event: MessageReceived, at: datetime, treatment: Treatment = "ordinary") -> "Draft":
         """A customer's message joins the conversation, whatever it then leads to. at: its own time."""
@@ -269,7 +268,7 @@ class Draft:
             MediaRequested(conversation_id=id, message_id=message_id, index=index, media=media)
             for index, media in enumerate(files)
         )
-        return replace(self, last=tuple(Emit(MEDIA_REQUESTS, self.ctx.key, one, self.channel) for one in requests))
+        return self._replace(last=tuple(Emit(MEDIA_REQUESTS, self.ctx.key, one, self.channel) for one in requests))
 
     def change(
         self,
@@ -390,7 +389,7 @@ class Draft:
 
     def drop_all(self, prefix: str, model: type[Row]) -> "Draft":
         gone: dict[str, Row | None] = {name: None for name, _ in self.scan(prefix, model)}
-        return replace(self, writes={**self.writes, **gone}) if gone else self
+        return self._replace(writes={**self.writes, **gone}) if gone else self
 
     # --- when --------------------------------------------------------------------------------------------------------
 

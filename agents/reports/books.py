@@ -61,7 +61,7 @@ class Books:
     def __init__(self, rows: Rows, ctx: Context, channel: str) -> None:
         self.now = ctx.now
         self._rows, self._ctx, self._channel = rows, ctx, channel
-        self._changes: Counter[Figure] = Counter()
+        self._sums: dict[tuple[date, str | None, ReportKind], Counter[str]] = {}
         self._writes: dict[str, Row | None] = {}
 
     def in_hours(self, at: datetime) -> bool:
@@ -81,7 +81,7 @@ class Books:
 
     def count(self, *figures: Figure, by: int = 1) -> None:
         for figure in figures:
-            self._changes[figure] += by
+            self._sums.setdefault((figure.day, figure.agent, figure.kind), Counter())[figure.measure] += by
 
     def decision(self, writes: Mapping[str, Row | None] | None = None) -> Decision:
         """The writes, and each partial that the counts change: its row, and the event that publishes it."""
@@ -92,10 +92,7 @@ class Books:
         return Decision(writes=changed, emit=emit, timers={_MIDNIGHT: midnight} if emit else {})
 
     def _updates(self, today: date) -> Iterator[Emit]:
-        sums: dict[tuple[date, str | None, ReportKind], Counter[str]] = {}
-        for figure, by in self._changes.items():
-            sums.setdefault((figure.day, figure.agent, figure.kind), Counter())[figure.measure] += by
-        for (day, agent, kind), changes in sums.items():
+        for (day, agent, kind), changes in self._sums.items():
             # An agent's id begins with a letter or a digit.
             key = f"{self._channel}/{day}/{agent or '-'}/{kind}"
             name = f"partial/{today}/{key}"

@@ -15,7 +15,7 @@ from prometheus_client import generate_latest
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
+from bus.aiokafka_fixes import calm_reconnects, collect_garbage_less, quiet_loggers
 from deploy.errors import LiveDeskError
 from deploy.folders import DATA, make_folder
 from deploy.processes.control import ControlServer
@@ -56,6 +56,7 @@ async def open_view(settings: Settings) -> AsyncIterator[View]:
     """
     quiet_loggers()
     calm_reconnects()
+    collect_garbage_less()
     database = None
     try:
         database = Database(_url(settings))

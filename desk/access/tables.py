@@ -3,7 +3,19 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Executable, Integer, Table, Text, delete, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Executable,
+    Integer,
+    Table,
+    Text,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from desk.access.store import Session, Tries
@@ -115,6 +127,9 @@ class TableStore:
 
     async def _write(self, statement: Executable) -> bool:
         """Whether it returned a row."""
-        async with self._database.writing() as connection:
-            result = await connection.execute(statement)
+
+        def execute(connection: Connection) -> bool:
+            result = connection.execute(statement)
             return result.returns_rows and result.first() is not None
+
+        return await self._database.write(execute)

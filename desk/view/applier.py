@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Delete, Insert, Table, and_, bindparam, delete, false, or_, select, update
+from sqlalchemy import Connection, Delete, Insert, Table, and_, bindparam, delete, false, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.view.database import Database, DatabaseAway
 from desk.view.feed import begin_anew, tell
@@ -127,53 +126,59 @@ class Applier:
         self, reads: Mapping[Place, Read], before: Mapping[Place, Read], failures: Sequence[Failure] = ()
     ) -> None:
         """Write that there is nothing to apply up to somewhere, and what is not there to be read. Raises Superseded."""
-        async with self._database.writing() as connection:
-            await self._advance(connection, reads, before)
-            await self._upsert(connection, [failure.row() for failure in failures])
+
+        def work(connection: Connection) -> None:
+            self._advance(connection, reads, before)
+            self._upsert(connection, [failure.row() for failure in failures])
+
+        await self._database.write(work)
 
     async def forget(self, begins: Mapping[Place, int], topics: Mapping[str, str]) -> None:
         """Delete what the topics still have the records of, to be read from `begins` again. topics: bare name -> full.
 
         What older records made stays: they are gone.
         """
-        async with self._database.writing() as connection:
+
+        def work(connection: Connection) -> None:
             for table in VIEW:
-                await connection.execute(_made_since(table, topics[topic_of(table).name], begins))
+                connection.execute(_made_since(table, topics[topic_of(table).name], begins))
             for place, begin in begins.items():
                 failed = and_(FAILURE.c.topic == place.topic, FAILURE.c.partition == place.partition)
-                await connection.execute(delete(FAILURE).where(failed, FAILURE.c.offset >= begin))
-            await connection.execute(delete(POSITION))
-            await begin_anew(connection)
-            reads = {place: Read(begin) for place, begin in begins.items()}
-            await self._advance(connection, reads, {})
+                connection.execute(delete(FAILURE).where(failed, FAILURE.c.offset >= begin))
+            connection.execute(delete(POSITION))
+            begin_anew(connection)
+            self._advance(connection, {place: Read(begin) for place, begin in begins.items()}, {})
+
+        await self._database.write(work)
 
     async def _write(self, batch: Sequence[Applied], before: Mapping[Place, Read]) -> None:
-        rows = [row for one in batch for row in one.rows]
-        rows = merge([*rows, *(one.failure.row() for one in batch if one.failure is not None)])
-        async with self._database.writing() as connection:
-            await self._advance(connection, reads_of(batch, before), before)
-            await tell(connection, rows)
-            await self._upsert(connection, rows)
-            words = await self._add_words(connection, rows)
+
+        def work(connection: Connection) -> set[str]:
+            rows = [row for one in batch for row in one.rows]
+            rows = merge([*rows, *(one.failure.row() for one in batch if one.failure is not None)])
+            self._advance(connection, reads_of(batch, before), before)
+            tell(connection, rows)
+            self._upsert(connection, rows)
+            return self._add_words(connection, rows)
+
+        words = await self._database.write(work)
         self._words = self._words | words if len(self._words) < KNOWN_WORDS else words
 
-    async def _advance(
-        self, connection: AsyncConnection, reads: Mapping[Place, Read], before: Mapping[Place, Read]
-    ) -> None:
+    def _advance(self, connection: Connection, reads: Mapping[Place, Read], before: Mapping[Place, Read]) -> None:
         """First of all, so that two processes that write at once wait for each other here, and only one goes on."""
         new = [_position(place, read) for place, read in reads.items() if place not in before]
         if new:
             insert = self._insert(POSITION).on_conflict_do_nothing()
             for row in new:
-                if (await connection.execute(insert, row)).rowcount != 1:
+                if connection.execute(insert, row).rowcount != 1:
                     raise Superseded
         for place, read in reads.items():
             if place in before:
                 values = {**_position(place, read), "expected": before[place].position}
-                if (await connection.execute(_ADVANCE, _bound(values))).rowcount != 1:
+                if connection.execute(_ADVANCE, _bound(values)).rowcount != 1:
                     raise Superseded
 
-    async def _upsert(self, connection: AsyncConnection, rows: Iterable[Row]) -> None:
+    def _upsert(self, connection: Connection, rows: Iterable[Row]) -> None:
         """Write rows, each of which is there once."""
         shaped = defaultdict[tuple[Table, tuple[str, ...], tuple[str, ...]], list[dict[str, object]]](list)
         for row in rows:
@@ -183,15 +188,15 @@ class Applier:
             statement = self._statements.get((table, values, initial))
             if statement is None:
                 statement = self._statements[table, values, initial] = self._build(table, values, initial)
-            await connection.execute(statement, parameters)
+            connection.execute(statement, parameters)
 
-    async def _add_words(self, connection: AsyncConnection, rows: Iterable[Row]) -> set[str]:
+    def _add_words(self, connection: Connection, rows: Iterable[Row]) -> set[str]:
         """Write words that were not known to be there. Returns them."""
         found = {word for row in rows if row.table is TEXT for word in str(row.values["words"]).split()}
         new = {word for word in found if len(word) <= MAX_FORM} - self._words
         if new:
             insert = self._insert(WORD).on_conflict_do_nothing()
-            await connection.execute(insert, [{"word": word} for word in sorted(new)])
+            connection.execute(insert, [{"word": word} for word in sorted(new)])
         return new
 
     def _build(self, table: Table, values: Sequence[str], initial: Sequence[str]) -> Insert:
@@ -204,11 +209,13 @@ class Applier:
 
 def reads_of(batch: Iterable[Applied], before: Mapping[Place, Read]) -> dict[Place, Read]:
     """How far the view has read after a batch. A record that is passed over has no time: the one before it counts."""
-    reads: dict[Place, Read] = {}
+    positions: dict[Place, int] = {}
+    times = {place: read.time for place, read in before.items()}
     for one in batch:
-        last = reads.get(one.place) or before.get(one.place)
-        reads[one.place] = Read(one.offset + 1, one.time or (last.time if last else None))
-    return reads
+        positions[one.place] = one.offset + 1
+        if one.time is not None:
+            times[one.place] = one.time
+    return {place: Read(position, times.get(place)) for place, position in positions.items()}
 
 
 def merge(rows: Iterable[Row]) -> list[Row]:

@@ -158,9 +158,9 @@ def _labels(event: ConversationEvent, time: datetime, logged: Logged) -> Iterato
 
 
 def _entry(event: ConversationEvent, logged: Logged) -> Iterator[Row]:
-    record, conversation = logged.record, event.header.conversation_id
+    record, conversation, fields = logged.record, event.header.conversation_id, vars(event)
     message, refers_to = _messages(event)
-    at, text = getattr(event, "at", record.time), getattr(event, "text", None)
+    at, text = fields.get("at", record.time), fields.get("text")
     data = event.model_dump(mode="json", exclude=_IN_COLUMNS, exclude_defaults=True)
     if isinstance(event, ConversationMessageReceived) and event.treatment == "quiet":
         data["quiet_because"] = "blocked" if event.header.blocked else "muted"
@@ -172,7 +172,7 @@ def _entry(event: ConversationEvent, logged: Logged) -> Iterator[Row]:
         "time": record.time,
         "message": message,
         "refers_to": refers_to,
-        "by": getattr(event, "by", None),
+        "by": fields.get("by"),
         "text": text,
         "data": data,
     }
@@ -199,7 +199,7 @@ def _messages(event: ConversationEvent) -> tuple[str | None, str | None]:
             return None, event.message_id
         case ConversationMessageSent(content=Outgoing(reaction=SentReaction(message_id=about))):
             return event.message_id, about
-    return getattr(event, "message_id", None), getattr(event, "refers_to", None)
+    return vars(event).get("message_id"), vars(event).get("refers_to")
 
 
 def _files(event: ConversationEvent) -> Iterator[str]:

@@ -1,17 +1,19 @@
 """The database of the view: SQLite or PostgreSQL by its URL, opened, and brought to this version's schema."""
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import orjson
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -23,7 +25,10 @@ _WAIT_S: Final = 10.0
 """For a connection, and for a lock in SQLite."""
 _MIGRATING: Final = 7_240_117
 """PostgreSQL's advisory lock, so that of two processes one migrates."""
+_WRITING_SQLITE: Final = "sqlite+pysqlite"
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+_T = TypeVar("_T")
 
 
 _AWAY: Final = (
@@ -66,6 +71,9 @@ class DatabaseAway(Exception):
 class Database:
     """Two engines for one database: one connection that writes, and some that only read.
 
+    SQLite is written to in a thread, a transaction at a time: its asynchronous driver would change to a thread and back
+    for each statement, which takes longer than most statements do.
+
     What is written last may be lost when the machine loses its power, never a part of it: the positions go with the
     rows, so it is read again.
     """
@@ -73,54 +81,64 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        self.writer = self._engine(1, writes=True)
-        self.readers = self._engine(READERS, writes=False)
+        self._readers = create_async_engine(url, **self._options(READERS, writes=False))
+        self._writer: Engine | AsyncEngine
+        if self.is_sqlite:
+            self._thread = ThreadPoolExecutor(1, "desk-writer")
+            self._writer = create_engine(url.set(drivername=_WRITING_SQLITE), **self._options(1, writes=True))
+            _prepare_sqlite(self._readers.sync_engine, writes=False)
+            _prepare_sqlite(self._writer, writes=True)
+        else:
+            self._writer = create_async_engine(url, **self._options(1, writes=True))
 
-    def _engine(self, connections: int, *, writes: bool) -> AsyncEngine:
+    def _options(self, connections: int, *, writes: bool) -> dict[str, Any]:
         # Without the parameters: an error's text may be logged.
         options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "hide_parameters": True}
+        options |= {"json_serializer": _to_json, "json_deserializer": orjson.loads}
         # The one that was used last has the most in its cache.
         options |= {"pool_use_lifo": True, "pool_timeout": _WAIT_S}
         if not self.is_sqlite:
             settings = {"application_name": "livedesk desk", "timezone": "UTC"}
             settings |= {"synchronous_commit": "off"} if writes else {"default_transaction_read_only": "on"}
             options |= {"connect_args": {"server_settings": settings, "timeout": _WAIT_S}, "pool_pre_ping": True}
-        engine = create_async_engine(self.url, json_serializer=_to_json, json_deserializer=orjson.loads, **options)
-        if self.is_sqlite:
-            _prepare_sqlite(engine, writes=writes)
-        return engine
+        return options
 
     async def migrate(self) -> None:
         """Bring the database to this version's schema: alembic's migrations, in one transaction.
 
         Raises DatabaseAway, and InvalidDatabase: it is of a later version.
         """
-        async with self.writing() as connection:
-            if not self.is_sqlite:
-                await connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
-            try:
-                await connection.run_sync(_upgrade)
-            except CommandError:
-                raise InvalidDatabase("names a database of a later version of LiveDesk") from None
+        try:
+            await self.write(_upgrade)
+        except CommandError:
+            raise InvalidDatabase("names a database of a later version of LiveDesk") from None
+
+    async def write(self, work: Callable[[Connection], _T]) -> _T:
+        """Do some statements as one transaction. In a thread, where the database is SQLite.
+
+        Raises DatabaseAway: it may be committed or not.
+        """
+        with _outages():
+            if isinstance(self._writer, Engine):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, _transact, self._writer, work)
+            async with self._writer.begin() as connection:
+                return await connection.run_sync(work)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """For queries that belong together: in SQLite they see one state of the view. Raises DatabaseAway."""
         with _outages():
-            async with self.readers.begin() as connection:
-                yield connection
-
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """The connection that writes, in a transaction. Raises DatabaseAway: it may be committed or not."""
-        with _outages():
-            async with self.writer.begin() as connection:
+            async with self._readers.begin() as connection:
                 yield connection
 
     async def close(self) -> None:
         """Disconnect."""
-        await self.readers.dispose()
-        await self.writer.dispose()
+        await self._readers.dispose()
+        if isinstance(self._writer, Engine):
+            await asyncio.to_thread(self._thread.shutdown)
+            self._writer.dispose()
+        else:
+            await self._writer.dispose()
 
 
 @contextmanager
@@ -151,10 +169,15 @@ def _to_json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
+def _transact(engine: Engine, work: Callable[[Connection], _T]) -> _T:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+def _prepare_sqlite(engine: Engine, *, writes: bool) -> None:
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: object) -> None:
         # The driver's own BEGIN comes too late for a reader's snapshot, and does not take the writer's lock.
         connection.isolation_level = None
@@ -165,7 +188,7 @@ def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
@@ -179,4 +202,6 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
     command.upgrade(alembic_config(connection), "head")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Column, ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.view.rows import Row, Values
@@ -49,27 +49,27 @@ class Changes:
     more: bool = False
 
 
-async def tell(connection: AsyncConnection, rows: Iterable[Row]) -> None:
+def tell(connection: Connection, rows: Iterable[Row]) -> None:
     """Write what the rows change. To be called before they are written, in their transaction."""
     rows = list(rows)
     ids = [row.key["id"] for row in rows if row.table is CONVERSATION]
     holders = select(CONVERSATION.c.id, CONVERSATION.c.assignee).where(CONVERSATION.c.id.in_(ids))
-    held = {row.id: row.assignee for row in await connection.execute(holders)} if ids else {}
+    held = {row.id: row.assignee for row in connection.execute(holders)} if ids else {}
     changes = _changes(rows, held)
     if not changes:
         return
     # Whoever writes at once waits here for the commit, so that no number is seen before a lower one.
     counted = update(FEED).values(last=FEED.c.last + len(changes)).returning(FEED.c.last)
-    last = (await connection.execute(counted)).scalar_one()
+    last = connection.execute(counted).scalar_one()
     numbered = [{**change, "number": last - place} for place, change in enumerate(reversed(changes))]
-    await connection.execute(insert(CHANGE), numbered)
-    await connection.execute(delete(CHANGE).where(CHANGE.c.number <= last - KEPT))
+    connection.execute(insert(CHANGE), numbered)
+    connection.execute(delete(CHANGE).where(CHANGE.c.number <= last - KEPT))
 
 
-async def begin_anew(connection: AsyncConnection) -> None:
+def begin_anew(connection: Connection) -> None:
     """Let everybody read everything again."""
-    await connection.execute(update(FEED).values(epoch=secrets.token_hex(4)))
-    await connection.execute(delete(CHANGE))
+    connection.execute(update(FEED).values(epoch=secrets.token_hex(4)))
+    connection.execute(delete(CHANGE))
 
 
 def _changes(rows: Iterable[Row], held: Mapping[object, object]) -> list[dict[str, object]]:

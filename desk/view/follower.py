@@ -18,7 +18,7 @@ from desk.view.applier import Applier, Failure, Place, Read, Superseded, reads_o
 from desk.view.database import DatabaseAway
 from desk.view.metrics import Metrics
 from desk.view.progress import Progress
-from desk.view.reading import Reading, read
+from desk.view.reading import read_all
 from desk.view.schema import FOLLOWED
 
 logger = logging.getLogger(__name__)
@@ -157,9 +157,9 @@ class Follower:
     async def _apply(self, messages: Sequence[ConsumerRecord], read_up_to: dict[Place, Read]) -> None:
         if len(messages) > _INLINE:
             # Queries of the same process go on meanwhile.
-            readings = await asyncio.to_thread(self._read, messages)
+            readings = await asyncio.to_thread(read_all, messages, self._topics)
         else:
-            readings = self._read(messages)
+            readings = read_all(messages, self._topics)
         batch = [reading.applied for reading in readings]
         with self._metrics.transactions.time():
             failures = await self.applier.apply(batch, read_up_to)
@@ -169,9 +169,6 @@ class Follower:
             self._metrics.records.labels(self._topics[topic]).inc(number)
         for topic, number in Counter(reading.applied.place.topic for reading in readings if reading.ignored).items():
             self._metrics.ignored.labels(self._topics[topic]).inc(number)
-
-    def _read(self, messages: Iterable[ConsumerRecord]) -> list[Reading]:
-        return [read(message, self._topics) for message in messages]
 
     async def _look(self, consumer: AIOKafkaConsumer) -> dict[Place, int]:
         """Tell how far it is read. Returns the offsets of the next records."""

@@ -73,8 +73,8 @@ def _project(logged: Logged) -> Iterator[Row]:
         case CsatEvent() | SurveySkipped() as event:
             yield _survey(event, logged)
         case ReportUpdated() as event:
-            values = event.model_dump(include={"kind", "channel", "day", "agent", "counts"})
-            yield Row(REPORT, {"key": logged.key}, values | origin(logged))
+            values = {"kind": event.kind, "channel": event.channel, "day": event.day, "agent": event.agent}
+            yield Row(REPORT, {"key": logged.key}, values | {"counts": event.counts} | origin(logged))
         case ChannelSaved(settings=settings):
             yield _channel(settings, logged)
         case AgentSaved() | AgentDeleted() as event if logged.topic == DIRECTORY.name:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -375,5 +375,6 @@ class ConversationGated(Event):
     type: ClassVar[str] = "conversation.gated"
 
     event_type: str
-    data: dict[str, JsonValue]
+    # As JsonValue, without looking at each value: it is an event that was checked as what it is.
+    data: dict[str, Any]
     open: bool

@@ -1,7 +1,6 @@
 """A worker: any number of stages in one process, their clockwork and their health."""
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 from aiokafka.errors import KafkaError
 
 from agents.stage import Stage
-from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
+from bus.aiokafka_fixes import calm_reconnects, collect_garbage_less, quiet_loggers
 from bus.follower import TopicFollower
 from schemas.effects import SendRequest
 from schemas.topics import CHANNELS, NOTIFICATIONS
@@ -29,12 +28,6 @@ STALLED_AFTER = 60.0
 
 STOP_WITHIN_S = 60.0
 """Seconds for calls that run, their ends, and a rebalance that Faust waits for."""
-
-COLLECT_GARBAGE_AFTER = 50_000
-"""New objects between two looks for cycles: more than the records of a fetch and a batch, which are no garbage yet.
-
-At Python's 700 a quarter of a record's time went into looking at the records that wait (docs/performance.md).
-"""
 
 
 class StageCrashed(RuntimeError):
@@ -83,7 +76,7 @@ class Worker:
         """
         quiet_loggers()
         calm_reconnects()
-        gc.set_threshold(COLLECT_GARBAGE_AFTER, *gc.get_threshold()[1:])
+        collect_garbage_less()
         try:
             for follower in self._followers:
                 await follower.start()

@@ -9,18 +9,35 @@ Answered = Callable[[int], None]
 
 
 class Connection(asyncio.Protocol):
-    """One kept-alive connection to a server: one request at a time."""
+    """One kept-alive connection to a server: one request at a time. One that the server closed is opened again."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
         self._received = b""
         self._answered: Answered | None = None
         self._transport: asyncio.Transport | None = None
+        self._again: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect."""
+        await asyncio.get_running_loop().create_connection(lambda: self, self._host, self._port)
 
     def ask(self, request: bytes, answered: Answered) -> None:
         """Send a request; `answered` is called once."""
         assert self._transport is not None
+        if self._transport.is_closing():
+            self._again = asyncio.create_task(self._ask_again(request, answered))
+            return
         self._answered = answered
         self._transport.write(request)
+
+    async def _ask_again(self, request: bytes, answered: Answered) -> None:
+        try:
+            await self.open()
+        except OSError:
+            answered(0)
+        else:
+            self.ask(request, answered)
 
     def close(self) -> None:
         """Disconnect."""
@@ -69,9 +86,9 @@ class Server(asyncio.Protocol):
 async def connect(url: str, count: int) -> list[Connection]:
     """So many connections to the URL's server."""
     parts = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    opening = [loop.create_connection(Connection, parts.hostname or "", parts.port or 80) for _ in range(count)]
-    return [connection for _, connection in await asyncio.gather(*opening)]
+    connections = [Connection(parts.hostname or "", parts.port or 80) for _ in range(count)]
+    await asyncio.gather(*(connection.open() for connection in connections))
+    return connections
 
 
 def post_request(url: str, body: bytes) -> bytes:

@@ -10,6 +10,7 @@ from itertools import accumulate, count
 from typing import NamedTuple, cast
 
 from aiokafka.structs import ConsumerRecord
+from sqlalchemy import Connection
 
 from bus.transactional import transactional_producer
 from deploy.kafka.topics import apply
@@ -271,13 +272,16 @@ async def _copy(database: Database, number: int, later: timedelta) -> None:
         CONVERSATION: {"id": f"'{number}-' || id", "key": f"key || '-{number}'"},
         RECEIPT: {"key": f"key || '-{number}'"},
     }
-    async with database.writer.begin() as connection:
+
+    def copy(connection: Connection) -> None:
         for table in (CONVERSATION, ENTRY, TEXT, RECEIPT, LABEL):
             changed = {**other, **per_table.get(table, {})}
             names = ", ".join(f'"{column.name}"' for column in table.c)
             values = ", ".join(changed.get(column.name, f'"{column.name}"') for column in table.c)
             copied = f"SELECT {values} FROM {table.name} WHERE partition < {PARTITIONS}"  # noqa: S608 - our own names
-            await connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) {copied}")
+            connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) {copied}")
+
+    await database.write(copy)
 
 
 Query = Callable[[], Awaitable[Page | Counted]]

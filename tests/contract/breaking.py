@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from deploy.contract import ASYNCAPI, OPENAPI, Documents
 
@@ -47,6 +47,11 @@ class _Schema(BaseModel):
     entries: "_Schema | None" = Field(None, alias="additionalProperties")
     items: "_Schema | None" = None
     branches: tuple["_Schema", ...] = Field((), alias="anyOf")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _anything(cls, schema: object) -> object:
+        return {} if schema is True else schema
 
     @property
     def values(self) -> list[JsonValue]:

@@ -1,6 +1,7 @@
 """What is written is what the log says, whatever happens while it is written; in both databases."""
 
 from dataclasses import replace
+from operator import methodcaller
 
 import pytest
 from sqlalchemy import update
@@ -84,9 +85,8 @@ async def test_forgetting_leaves_what_older_records_made(database: Database, app
     await write(applier, [*older, *newer])
     before = await stored(database)
     # Wrong rows, as a bug would have left them.
-    async with database.writer.begin() as connection:
-        await connection.execute(update(CONVERSATION).where(CONVERSATION.c.id == "c").values(channel="other"))
-        await connection.execute(update(CONVERSATION).where(CONVERSATION.c.id == "a").values(status="Closed"))
+    for id, wrong in (("c", {"channel": "other"}), ("a", {"status": "Closed"})):
+        await database.write(methodcaller("execute", update(CONVERSATION).where(CONVERSATION.c.id == id).values(wrong)))
     await applier.forget({PLACE: 2}, {name: full for full, name in TOPICS.items()})
     left = await stored(database)
     assert await found(database, "hello") == []

@@ -5,8 +5,9 @@ from typing import cast
 import orjson
 from aiokafka.structs import ConsumerRecord
 
-from desk.view.reading import Reading, read
+from desk.view.reading import Reading, read, read_all
 from schemas.events.conversation import ConversationNoteAdded, ConversationOpened
+from schemas.events.people import AgentSaved
 from tests.support.view import TOPICS, Message, header, message
 
 OPENED = message("conversations", 7, ConversationOpened(header=header()))
@@ -24,6 +25,20 @@ def test_a_record_leads_to_rows() -> None:
     applied = reading(OPENED).applied
     assert (applied.offset, applied.type, applied.failure) == (7, "conversation.opened", None)
     assert [row.table.name for row in applied.rows] == ["conversations", "entries"]
+
+
+def test_of_a_compacted_topic_the_newest_of_a_key_counts() -> None:
+    lea, ana = (f"agent/main/{agent}" for agent in ("lea", "ana"))
+    batch = [
+        message("directory", 0, AgentSaved(agent="lea"), key=lea),
+        message("directory", 1, AgentSaved(agent="ana"), key=ana),
+        message("directory", 2, AgentSaved(agent="lea", name="Lea"), key=lea),
+        OPENED,
+        OPENED._replace(offset=8),
+    ]
+    found = [one.applied for one in read_all(cast("list[ConsumerRecord]", batch), TOPICS)]
+    assert [one.offset for one in found] == [0, 1, 2, 7, 8]
+    assert [bool(one.rows) for one in found] == [False, True, True, True, True]
 
 
 def test_a_type_that_this_version_does_not_know_is_ignored_and_said() -> None:

@@ -1,5 +1,7 @@
 """The migrations give the schema, in both databases."""
 
+from operator import methodcaller
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -31,20 +33,17 @@ def _searchable(connection: Connection) -> set[str]:
 
 
 async def test_the_migrations_give_the_schema(database: Database) -> None:
-    async with database.writer.begin() as connection:
-        assert await connection.run_sync(_differences) == []
-        assert await connection.run_sync(_searchable) == set(SEARCH)
+    assert await database.write(_differences) == []
+    assert await database.write(_searchable) == set(SEARCH)
 
 
 async def test_migrating_again_changes_nothing(database: Database) -> None:
     await database.migrate()
-    async with database.writer.begin() as connection:
-        assert await connection.run_sync(_differences) == []
+    assert await database.write(_differences) == []
 
 
 async def test_a_database_of_a_later_version_is_refused(database: Database) -> None:
-    async with database.writer.begin() as connection:
-        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    await database.write(methodcaller("exec_driver_sql", "UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(InvalidDatabase, match="later version"):
         await database.migrate()
 
