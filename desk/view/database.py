@@ -84,7 +84,7 @@ class Database:
         self._readers = create_async_engine(url, **self._options(READERS, writes=False))
         self._writer: Engine | AsyncEngine
         if self.is_sqlite:
-            self._thread = ThreadPoolExecutor(1, "desk-writer")
+            self._thread = _thread()
             self._writer = create_engine(url.set(drivername=_WRITING_SQLITE), **self._options(1, writes=True))
             _prepare_sqlite(self._readers.sync_engine, writes=False)
             _prepare_sqlite(self._writer, writes=True)
@@ -132,13 +132,18 @@ class Database:
                 yield connection
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect. Whoever uses it again connects again."""
         await self._readers.dispose()
         if isinstance(self._writer, Engine):
             await asyncio.to_thread(self._thread.shutdown)
+            self._thread = _thread()
             self._writer.dispose()
         else:
             await self._writer.dispose()
+
+
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "desk-writer")
 
 
 @contextmanager
