@@ -66,6 +66,11 @@ class TopicFollower:
         """
         await self._reach({TopicPartition(self._topic, partition): offset + 1})
 
+    async def positions(self) -> dict[TopicPartition, int]:
+        """The offset behind what has been applied, by partition."""
+        consumer = self._started()
+        return {tp: await consumer.position(tp) for tp in consumer.assignment()}
+
     async def _reach(self, ends: Mapping[TopicPartition, int]) -> None:
         consumer = self._started()
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):

@@ -35,7 +35,7 @@ PROVIDER_NAMES = ", ".join(get_args(ProviderName))
 @app.command()
 def create(
     context: typer.Context,
-    id: Annotated[str | None, typer.Option(help="The channel's id: letters, digits, '.', '_' and '-'.")] = None,
+    id: Annotated[str | None, typer.Option(help="Its id; left out: LiveDesk gives it one.")] = None,
     provider: Annotated[str | None, typer.Option(help=f"One of {PROVIDER_NAMES}.")] = None,
     name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     number: Annotated[str | None, typer.Option(help="Its phone number, with the country code.")] = None,
@@ -62,7 +62,7 @@ def create(
     chosen = _asked("provider", provider, f"Provider ({PROVIDER_NAMES})")
     if chosen not in get_args(ProviderName):
         raise LiveDeskError(f"There is no provider {chosen!r}.", f"Choose one of {PROVIDER_NAMES}.")
-    form |= {"provider": chosen, "id": _asked("id", id, "Id"), "name": _asked("name", name, "Name")}
+    form |= {"provider": chosen, "name": _asked("name", name, "Name")} | ({} if id is None else {"id": id})
     form["phone_number"] = _asked("number", number, "Phone number, with the country code")
     if business_account_id is not None:
         form["business_account_id"] = business_account_id

@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
 from typing import IO, Final
 
 from aiohttp import BodyPartReader, web
@@ -19,6 +20,9 @@ from schemas.settings.errors import FieldError, InvalidSettings
 
 _CHUNK: Final = 64 << 10
 _IN_MEMORY: Final = 1 << 20
+
+Shown = Callable[[str], Awaitable[bool]]
+
 _NO_PUBLIC_URL: Final = "the channel's provider fetches files from a public address: LIVEDESK_PUBLIC_URL is not set"
 
 
@@ -28,6 +32,17 @@ class TooLarge(Exception):
 
 class NoFile(Exception):
     """The body holds no file."""
+
+
+def is_of_uploader(key: str, uploader: str) -> bool:
+    """Whether it is the key of a file that they uploaded."""
+    id, dash, tag = key.rpartition("/")[2].partition(".")[0].rpartition("-")
+    return key.startswith("out/") and bool(dash) and tag == _tag(id, uploader)
+
+
+def _tag(id: str, uploader: str) -> str:
+    """A part of the key, as nothing else says who uploaded a file."""
+    return sha256(f"{id} {uploader}".encode()).hexdigest()[:16]
 
 
 class DeskFiles:
@@ -42,26 +57,31 @@ class DeskFiles:
         self._store, self.server, self._new_id = store, server, new_id
         self._public, self._max_bytes = public, max_bytes
 
-    async def take(self, request: web.Request, channel: str) -> StoredFile:
+    async def take(self, request: web.Request, channel: str, uploader: str) -> StoredFile:
         """Store the file in the request's body, of whatever type it says. Raises TooLarge, NoFile.
 
         A voice note as a browser records it, in WebM, is stored as WhatsApp takes it, in Ogg.
         """
+        id = self._new_id()
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
             size = await self._receive(request, file)
             extension = await asyncio.to_thread(detect, file, request.content_type)
             voice = await asyncio.to_thread(ogg_of, file, size) if extension == "webm" else None
-            key = uploaded_key(channel, self._new_id(), extension if voice is None else "opus")
+            key = uploaded_key(channel, f"{id}-{_tag(id, uploader)}", extension if voice is None else "opus")
             await self._store.put(key, file if voice is None else voice)
         return StoredFile(key, size if voice is None else len(voice))
 
-    async def described(self, command: Command, channel: ChannelSettings) -> Command:
-        """The command with its file's type and size as the store has them. Raises InvalidSettings."""
+    async def described(self, command: Command, channel: ChannelSettings, shown: Shown) -> Command:
+        """The command with its file's type and size as the store has them. Raises InvalidSettings.
+
+        shown: whether who gives it may see the channel's file of a key.
+        """
         media = file_of(command.content, command.template) if isinstance(command, Reply) else None
         if not isinstance(command, Reply) or media is None or media.file is None:
             return command
         field = "media.file" if command.template is None else "template.header.media.file"
-        file = await self._store.find(media.file) if channel_of_key(media.file) == channel.id else None
+        theirs = channel_of_key(media.file) == channel.id and await shown(media.file)
+        file = await self._store.find(media.file) if theirs else None
         if file is None:
             raise InvalidSettings((FieldError(field, "there is no such file of the channel"),))
         if PROVIDERS[channel.provider].uploading is None and not self._public:

@@ -13,6 +13,7 @@ from desk.channel_writer import ChannelWriter
 from desk.credentials import Make
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
+from desk.freshness import Freshness
 from desk.people import People
 from desk.view.queries import Queries
 from schemas.settings.channel import ChannelSettings
@@ -69,8 +70,7 @@ class Office:
 
     webhook_url: where a channel's provider posts its callbacks. call: makes a call to a channel's provider; reach: to
     an AI agent's service. files: of the media store. queries: of the view; operations: on the pipeline; None: this
-    process has none. prefix: of the
-    topics' names.
+    process has none. freshness: what the view may not have read yet. prefix: of the topics' names.
     """
 
     directory: DeskDirectory
@@ -84,6 +84,7 @@ class Office:
     files: DeskFiles
     queries: Queries | None
     operations: Operations | None
+    freshness: Freshness
     prefix: str
     clock: Callable[[], datetime]
     new_id: Callable[[], str]

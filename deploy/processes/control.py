@@ -11,6 +11,7 @@ import orjson
 from aiohttp import ClientSession, DummyCookieJar, web
 
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
+from bus.ends import TopicEnds
 from bus.follower import TopicFollower
 from bus.publisher import NotDurable, Publisher
 from deploy.access import oidc
@@ -28,15 +29,19 @@ from desk.access.store import AccessStore, MemoryStore
 from desk.ai_agents import AiAgents
 from desk.api.app import build_api, unreadable
 from desk.api.callers import Callers
+from desk.api.stream import Streams
 from desk.api.table import all_routes
 from desk.channel_writer import ChannelWriter
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
+from desk.freshness import Freshness
 from desk.front_door import FrontDoor, Means
 from desk.kafka_journal import KafkaJournal
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
+from desk.view.applier import Place
+from desk.view.progress import Progress
 from desk.view.queries import Queries
 from ingress.listener import CONNECTIONS, Listener
 from media.serving import FileServer
@@ -60,9 +65,9 @@ class ControlServer:
 
     Port 0: any free one. channels: agents and channels, saved where new or different. ingress_url: where ingress
     listens, for webhook addresses where LIVEDESK_PUBLIC_URL says nothing. pages: of its own, beside the API. store: of
-    sessions; without it they end with this process. queries: of the view; view_lag: how far that is behind. clock and
-    new_id give the time and the ids of whatever is written. While Kafka is not there `async with` waits for it. Raises
-    LiveDeskError from `async with`.
+    sessions; without it they end with this process. queries: of the view; progress: how far that has read; view_lag:
+    how far it is behind. clock and new_id give the time and the ids of whatever is written. While Kafka is not there
+    `async with` waits for it. Raises LiveDeskError from `async with`.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class ControlServer:
         pages: Iterable[web.RouteDef] = (),
         store: AccessStore | None = None,
         queries: Queries | None = None,
+        progress: Progress | None = None,
         view_lag: Callable[[], Mapping[str, int]] = dict,
         clock: Clock = wall_clock,
         new_id: Callable[[], str] = random_id,
@@ -86,10 +92,12 @@ class ControlServer:
         self._secrets: Secrets = load_secrets(settings)
         self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
         self._store, self._queries, self._view_lag = store or MemoryStore(), queries, view_lag
+        self._progress = progress or Progress()
         self._outcomes = Outcomes()
         self._stack = AsyncExitStack()
         self._writer: ChannelWriter | None = None
         self._followers: dict[Topic, TopicFollower] = {}
+        self._presences = TopicEnds(settings.kafka, ACCOUNT_INBOX.full_name(settings.topic_prefix))
         self.url = ""
 
     @property
@@ -162,7 +170,7 @@ class ControlServer:
         if self._channels is not None:
             await self.save(self._channels)
         session = await stack.enter_async_context(ClientSession(cookie_jar=DummyCookieJar()))
-        store = open_store(settings)
+        store, freshness = open_store(settings), Freshness(self._progress, self._ends)
         office = Office(
             directory=self._directory,
             writer=self._writer,
@@ -180,6 +188,7 @@ class ControlServer:
                 max_bytes=settings.media_max_bytes,
             ),
             queries=self._queries,
+            freshness=freshness,
             operations=PipelineOperations(settings.kafka, prefix, journal, self._view_lag),
             prefix=prefix,
             clock=self._clock,
@@ -198,22 +207,34 @@ class ControlServer:
             require_second_factor=settings.require_second_factor,
         )
         callers = Callers(door, self._secrets.own_tokens)
-        app = build_api(all_routes(office, self._outcomes, door), callers.authenticate, office.visible, self._clock)
+        streams = Streams(freshness.progress, callers.still)
+        routes = all_routes(office, self._outcomes, door, streams)
+        app = build_api(routes, callers.authenticate, office.visible, self._clock, freshness)
         app.add_routes(self._pages)
         # Without aiohttp's access log, for paths name customers.
         runner = _Runner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
+        stack.callback(streams.close)
         await listen(runner, "The control API", self._host, self._port, "Choose another --control-port.")
         bound: int = runner.addresses[0][1]
         self.url = f"http://{'127.0.0.1' if self._host in ('0.0.0.0', '') else self._host}:{bound}"  # noqa: S104 - no binding
 
+    async def _ends(self) -> Mapping[Place, int]:
+        """Behind what it has read of what was written, and behind the presences, which it does not read."""
+        found = await self._presences.now()
+        for topic, follower in self._followers.items():
+            # The view does not read who may call.
+            found |= await follower.positions() if topic is not ACCESS else {}
+        return {Place(*place): end for place, end in found.items()}
+
     async def _connect(self, stack: AsyncExitStack, publisher: Publisher) -> None:
         stack.push_async_callback(publisher.stop)
+        stack.push_async_callback(self._presences.stop)
         for follower in self._followers.values():
             stack.push_async_callback(follower.stop)
         try:
-            for start in (publisher.start, *(follower.start for follower in self._followers.values())):
+            for start in (publisher.start, self._presences.start, *(one.start for one in self._followers.values())):
                 await when_kafka_is_there(self._settings.kafka, start)
         except LookupError as error:
             raise LiveDeskError(

@@ -22,7 +22,7 @@ from deploy.processes.control import ControlServer
 from deploy.settings import Settings
 from desk.access.tables import TableStore
 from desk.view.applier import Applier
-from desk.view.database import Database, InvalidDatabase, database_url, is_outage, sqlite_url
+from desk.view.database import Database, DatabaseAway, InvalidDatabase, database_url, sqlite_url
 from desk.view.follower import Follower, MissingTopic
 from desk.view.metrics import Metrics
 from desk.view.progress import Progress
@@ -85,10 +85,10 @@ async def _migrate(database: Database) -> None:
     while True:
         try:
             return await database.migrate()
-        except (DBAPIError, OSError, TimeoutError) as error:
-            why = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
-            if not is_outage(error):
-                raise LiveDeskError(f"The database can't be used: {why}.", "Check LIVEDESK_DATABASE_URL.") from error
+        except DBAPIError as error:
+            why = str(error.orig).partition("\n")[0]
+            raise LiveDeskError(f"The database can't be used: {why}.", "Check LIVEDESK_DATABASE_URL.") from error
+        except DatabaseAway as why:
             if not said:
                 logger.warning("The database can't be used (%s): waiting until it can", why)
                 said = True
@@ -150,6 +150,7 @@ async def _serve(settings: Settings, options: DeskOptions, until: asyncio.Event)
             pages=health_routes(view, lambda: server.follows),
             store=TableStore(view.database),
             queries=Queries(view.database),
+            progress=view.progress,
             view_lag=lambda: view.follower.lag,
         )
         async with server:
@@ -165,9 +166,7 @@ async def rebuild(settings: Settings) -> AsyncIterator[int]:
             with _missing_topics_explained():
                 async for left in view.follower.rebuild():
                     yield left
-        except (KafkaError, DBAPIError, OSError, TimeoutError) as error:
-            if isinstance(error, DBAPIError) and not is_outage(error):
-                raise
+        except (KafkaError, DatabaseAway, OSError, TimeoutError) as error:
             raise LiveDeskError(
                 f"Kafka or the database can't be reached ({type(error).__name__}): {settings.kafka.bootstrap_servers}.",
                 "What was read is in the view. When it is there again: livedesk desk reads on.",

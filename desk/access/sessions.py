@@ -48,8 +48,8 @@ class Sessions:
         await self._store.add_session(session)
         return cookie, self._signed_in(user, session)
 
-    async def find(self, cookie: str, now: datetime) -> SignedIn | None:
-        """Whose session it is; None: it has ended, or never was.
+    async def find(self, cookie: str, now: datetime, *, used: bool = True) -> SignedIn | None:
+        """Whose session it is; None: it has ended, or never was. used: False: it is only looked at.
 
         It ends when it was not used for IDLE, ABSOLUTE after it began, and with a change of its user's epoch.
         """
@@ -63,7 +63,7 @@ class Sessions:
         # Another process may have begun it under an epoch that this one has not read yet.
         if user is None or user.disabled or session.epoch < user.epoch:
             return None
-        if now - session.seen_at >= _SEEN_EVERY:
+        if used and now - session.seen_at >= _SEEN_EVERY:
             await self._store.session_seen(session.hash, now)
         return self._signed_in(user, session)
 

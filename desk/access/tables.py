@@ -1,14 +1,58 @@
 """An AccessStore in the read model's database."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Executable, delete, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Executable,
+    Integer,
+    Table,
+    Text,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from desk.access.store import Session, Tries
 from desk.view.database import Database
-from desk.view.schema import CODE_STEP, LAST_USE, SESSION, TRIES
+from desk.view.instant import Instant
+from desk.view.schema import METADATA
+
+SESSION: Final = Table(
+    "sessions",
+    METADATA,
+    Column("hash", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("began_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("strong", Boolean, nullable=False),
+)
+"""People who are signed in (desk.access.store). No record leads to this table and the next three: they may be lost."""
+
+TRIES: Final = Table(
+    "tries",
+    METADATA,
+    Column("subject", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("again_at", Instant, nullable=False),
+)
+"""How often somebody has tried to sign in."""
+
+CODE_STEP: Final = Table(
+    "code_steps", METADATA, Column("user", Text, primary_key=True), Column("step", BigInteger, nullable=False)
+)
+"""The last code that each authenticator showed."""
+
+LAST_USE: Final = Table(
+    "last_uses", METADATA, Column("actor", Text, primary_key=True), Column("at", Instant, nullable=False)
+)
+"""When each actor called last."""
 
 
 class TableStore:

@@ -13,6 +13,8 @@ from bus.publisher import NotDurable
 from desk.access.permissions import Actor, Permission
 from desk.api.problems import Problem, not_found, not_valid
 from desk.api.route import PATTERNS, Answer, Call, Nothing, Route
+from desk.freshness import HEADER, Freshness
+from desk.view.database import DatabaseAway
 from media.store import StoreUnavailable
 from schemas.events.access import Grant, Role
 from schemas.settings.errors import InvalidSettings
@@ -41,12 +43,17 @@ _SAFE: Final = {
 
 
 def build_api(
-    routes: Iterable[Route], authenticate: Authenticate, visible: Visible, clock: Callable[[], datetime]
+    routes: Iterable[Route],
+    authenticate: Authenticate,
+    visible: Visible,
+    clock: Callable[[], datetime],
+    freshness: Freshness,
 ) -> web.Application:
     """The application. Every answer to every request is JSON or a problem, and none is kept by a cache."""
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_explained])
     for route in routes:
-        app.router.add_route(route.method, _pattern(route), _Endpoint(route, authenticate, visible, clock).handle)
+        endpoint = _Endpoint(route, authenticate, visible, clock, freshness)
+        app.router.add_route(route.method, _pattern(route), endpoint.handle)
     return app
 
 
@@ -58,9 +65,15 @@ def _pattern(route: Route) -> str:
 
 class _Endpoint:
     def __init__(
-        self, route: Route, authenticate: Authenticate, visible: Visible, clock: Callable[[], datetime]
+        self,
+        route: Route,
+        authenticate: Authenticate,
+        visible: Visible,
+        clock: Callable[[], datetime],
+        freshness: Freshness,
     ) -> None:
         self._route, self._authenticate, self._visible, self._clock = route, authenticate, visible, clock
+        self._freshness = freshness
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         route, path = self._route, dict(request.match_info)
@@ -71,7 +84,9 @@ class _Endpoint:
         answer = await route.handle(call)
         if not isinstance(answer, Answer):
             return answer
-        return _json(answer.body, answer.status or route.status, answer.headers)
+        position = None if route.method == "GET" else await self._freshness.position()
+        headers = dict(answer.headers) if position is None else {**answer.headers, HEADER: position}
+        return _json(answer.body, answer.status or route.status, headers)
 
     async def _admit(self, request: web.Request, permission: Permission, path: dict[str, str]) -> Actor:
         actor = await self._authenticate(request, self._clock())
@@ -135,6 +150,10 @@ async def _explained(request: web.Request, handler: _Handler) -> web.StreamRespo
     except NotDurable:
         detail = "Kafka has not acknowledged it: it may have been written or not. Send it again with the same id."
         response = Problem(503, "not_durable", detail, headers={"Retry-After": "5"}).response()
+    except DatabaseAway as error:
+        logger.info("%s %s: the database can't be used: %s", request.method, _shape(request), error)
+        detail = "the database can't be reached, or is busy: try again"
+        response = Problem(503, "database_unavailable", detail, headers={"Retry-After": "5"}).response()
     except StoreUnavailable:
         response = Problem(503, "store_unavailable", "the media store can't be reached").response()
     except web.HTTPException as error:

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from desk.access.sessions import COOKIE
 from desk.access.tokens import token_hash
 from desk.api.problems import Problem
 from desk.front_door import FrontDoor
+from desk.view.database import DatabaseAway
 from schemas.events.access import Grant, Role
 
 INSTALLATION: Final = Actor("token/installation", "installation", Grant(role=Role.ADMIN))
@@ -40,6 +42,13 @@ class Callers:
             await self._remember(actor, now)
         return actor
 
+    async def still(self, request: web.Request, now: datetime) -> Actor | None:
+        """Who sent a request that goes on. It does not count as use."""
+        if "Authorization" in request.headers:
+            return self._by_token(request.headers["Authorization"].partition(" ")[2].strip(), now)
+        signed_in = await self._door.sessions.find(request.cookies.get(COOKIE, ""), now, used=False)
+        return None if signed_in is None else signed_in.actor
+
     def _by_token(self, token: str, now: datetime) -> Actor | None:
         hashed = token_hash(token)
         if any(hmac.compare_digest(token_hash(own), hashed) for own in self._own_tokens()):
@@ -59,7 +68,9 @@ class Callers:
         last = self._used.get(actor.id)
         if last is None or now - last >= _USED_EVERY:
             self._used[actor.id] = now
-            await self._door.store.used(actor.id, now)
+            # A caller must not be kept out because this can't be kept.
+            with suppress(DatabaseAway):
+                await self._door.store.used(actor.id, now)
 
 
 def of_own_page(request: web.Request) -> bool:

@@ -28,7 +28,7 @@ from schemas.settings.channel import (
 from schemas.settings.credentials import ENCRYPTED, ProviderName
 from schemas.settings.errors import FieldError, InvalidSettings
 from schemas.settings.network import Network
-from schemas.settings.types import Flag, SettingsModel
+from schemas.settings.types import Flag, Id, SettingsModel
 
 
 class ShownChannel(BaseModel):
@@ -99,6 +99,12 @@ class CheckedCredentials(BaseModel):
     notes: tuple[str, ...]
 
 
+class NewChannel(ChannelForm):
+    """What people set of a channel. id: left out: it is given one, as it is for whoever sees one account alone."""
+
+    id: Id = ""
+
+
 class Creation(SettingsModel):
     """What to try on the way. check: the credentials, and whose number it is; subscribe: to the account's callbacks."""
 
@@ -133,7 +139,7 @@ class ChannelRoutes:
                 self.create_channel,
                 CreatedChannel,
                 status=201,
-                body=TypeAdapter(ChannelForm),
+                body=TypeAdapter(NewChannel),
                 query=Creation,
                 problems=(409, 502, 504),
             ),
@@ -192,11 +198,9 @@ class ChannelRoutes:
         """One channel, with its revision as ETag."""
         return self._answer(self._channel(call), call.actor)
 
-    async def create_channel(self, call: Call[ChannelForm]) -> Answer:
+    async def create_channel(self, call: Call[NewChannel]) -> Answer:
         """Credentials are tried before anything is saved."""
-        form = call.body
-        if not call.actor.sees_channel(form.account, form.id):
-            raise Problem(403, "not_allowed", f"you may not make a channel {form.id!r} in the account {form.account!r}")
+        form = self._named(call)
         settings = new_channel(form)
         self._office.writer.check_new(settings)
         notes = await self._checked(settings) if call.query.check == "true" else ()
@@ -204,6 +208,17 @@ class ChannelRoutes:
         if call.query.subscribe == "true":
             notes += await self._subscribed(created)
         return Answer(self._created(created, call.actor, notes), 201, etag(created.revision))
+
+    def _named(self, call: Call[NewChannel]) -> NewChannel:
+        """With an id. They are unique over all accounts, so a refusal would tell of another one's."""
+        form, actor = call.body, call.actor
+        if not actor.sees_account(form.account) or actor.grant.channels is not None:
+            raise Problem(403, "not_allowed", f"you may not make a channel in the account {form.account!r}")
+        if not form.id:
+            return form.model_copy(update={"id": self._office.new_id()})
+        if actor.grant.account is not None:
+            raise InvalidSettings((FieldError("id", "is given to it: leave it out, and choose a name"),))
+        return form
 
     async def change_settings(self, call: Call[Partial]) -> Answer:
         """The next revision."""

@@ -1,13 +1,14 @@
 """Routes for conversations: what a person asks of one."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
 from desk.access.permissions import Actor, Permission
 from desk.api.problems import Problem, not_found
-from desk.api.reading import viewer_of
+from desk.api.reading import shows_file, viewer_of
 from desk.api.route import Answer, Call, Route
 from desk.commands import CommandRequest, ReplyRequest, unknown_agents
 from desk.journal import SOURCE
@@ -78,7 +79,9 @@ class ConversationRoutes:
         key = conversation_key(channel.id, contact)
         await self._must_see(call.actor, channel.account, key)
         self._check(channel, asked)
-        command = await self._office.files.described(asked.command(asked.id or self._command_id(call)), channel)
+        shown = partial(shows_file, self._office, call.actor, channel.id)
+        command = asked.command(asked.id or self._command_id(call))
+        command = await self._office.files.described(command, channel, shown)
         record = Record(self._office.new_id(), SOURCE, self._office.clock(), key, command, channel.id, channel.revision)
         value, headers = to_kafka(INBOX, record)
         with self._outcomes.expect(record.id) as outcome:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from desk.access.permissions import Permission
 from desk.api.problems import Problem, not_found
+from desk.api.reading import shows_file
 from desk.api.route import Answer, Call, Route
 from desk.files import NoFile, TooLarge
 from desk.office import Office
@@ -47,7 +48,7 @@ class FileRoutes:
                 "A file of the channel, received or uploaded, or a preview.",
                 self.show_file,
                 also=(206,),
-                problems=(416, 503),
+                problems=(416,),
                 media="*/*",
             ),
         )
@@ -55,7 +56,7 @@ class FileRoutes:
     async def upload_file(self, call: Call[None]) -> Answer:
         """Of whatever type it says: the bytes tell."""
         try:
-            file = await self._office.files.take(call.request, call.path["channel"])
+            file = await self._office.files.take(call.request, call.path["channel"], call.actor.id)
         except TooLarge as error:
             raise Problem(413, "too_large", str(error)) from None
         except NoFile:
@@ -65,7 +66,9 @@ class FileRoutes:
         return Answer(FileAnswer(file=file.key, mime_type=file.mime_type, size=file.size))
 
     async def show_file(self, call: Call[Any]) -> web.StreamResponse:
-        """By range, where asked."""
+        """By range, where asked. Of a conversation that the caller may see, or uploaded by them."""
+        if not await shows_file(self._office, call.actor, call.path["channel"], call.path["file"]):
+            raise not_found()
         shown = await self._office.files.server.show(call.request, call.path["channel"], call.path["file"])
         if shown is None:
             raise not_found()

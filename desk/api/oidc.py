@@ -61,7 +61,7 @@ class OidcRoutes:
                 Nothing,
                 status=303,
                 query=Returned,
-                problems=(401, 404, 503, 504),
+                problems=(401, 404, 504),
             ),
         )
 

@@ -9,6 +9,7 @@ from pydantic.json_schema import JsonSchemaMode
 from desk.access.sessions import COOKIE
 from desk.api.problems import TITLES, ProblemDetails
 from desk.api.route import PATTERNS, Route
+from desk.freshness import HEADER
 
 REF: Final = "#/components/schemas/{model}"
 
@@ -63,7 +64,7 @@ def _operation(route: Route, answer: Json, body: Json | None) -> Json:
     operation: Json = {
         "operationId": route.name,
         "summary": route.summary,
-        "parameters": [*_path(route), *_query(route.query), *(_CONDITION if route.conditional else ())],
+        "parameters": [*_path(route), *_query(route.query), *_headers(route)],
         "responses": responses,
         "security": [] if route.permission is None else [{"token": []}, {"session": []}],
     }
@@ -72,15 +73,21 @@ def _operation(route: Route, answer: Json, body: Json | None) -> Json:
     return operation
 
 
-_CONDITION: Final = (
-    {
-        "name": "If-Match",
-        "in": "header",
-        "required": False,
-        "description": "The ETag that the change is based on.",
-        "schema": {"type": "string", "maxLength": 80},
-    },
-)
+_HEADERS: Final[Mapping[str, tuple[str, int]]] = {
+    "If-Match": ("The ETag that the change is based on.", 80),
+    "Last-Event-ID": ("The id that came last: what changed since then follows.", 80),
+    HEADER: ("As an answer to a change had it: wait until the view has read so far.", 8_000),
+}
+"""Of each header that a route may heed, what it says, and its length at most."""
+
+
+def _headers(route: Route) -> list[Json]:
+    found = []
+    for name in (*(("If-Match",) if route.conditional else ()), *route.headers):
+        description, length = _HEADERS[name]
+        schema = {"type": "string", "maxLength": length}
+        found.append({"name": name, "in": "header", "required": False, "description": description, "schema": schema})
+    return found
 
 
 def _path(route: Route) -> list[Json]:

@@ -51,7 +51,6 @@ class OperationRoutes:
                 "How far the stages and the view are behind.",
                 self.show_lag,
                 LagAnswer,
-                problems=(503,),
             ),
             Route(
                 "POST",

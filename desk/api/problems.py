@@ -24,7 +24,7 @@ TITLES: Final[Mapping[int, str]] = {
     429: "Too many requests",
     500: "Our fault",
     502: "The provider gave no usable answer",
-    503: "Not durable",
+    503: "Not possible now",
     504: "The provider can't be reached",
 }
 
@@ -86,6 +86,11 @@ class Problem(Exception):
 def not_found() -> Problem:
     """The same for what is not there and for what the caller may not see."""
     return Problem(404, "not_found", "there is nothing here that you may see")
+
+
+def bad_cursor() -> Problem:
+    """A page can't be found by its cursor."""
+    return Problem(422, "bad_cursor", "the cursor is none of this list's: begin without one")
 
 
 def not_valid(error: ValidationError, *, tagged: bool = False) -> Problem:

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, JsonValue, StringConstraints, TypeAdapter
 
 from desk.access.permissions import Actor, Permission
-from desk.api.problems import Problem, not_found
+from desk.api.problems import Problem, bad_cursor, not_found
 from desk.api.route import Answer, Call, Route
+from desk.files import is_of_uploader
+from desk.freshness import HEADER
 from desk.office import Office
 from desk.view.pages import MAX_PAGE, AsOf, InvalidCursor, Page
 from desk.view.queries import PAGE, Filter, Queries
@@ -117,7 +119,7 @@ class ReadingRoutes:
         """Their part of the table."""
         account = "/v1/accounts/{account}"
         one = f"{account}/conversations/{{conversation}}"
-        read, page = Permission.READ, PageAnswer
+        page = PageAnswer
         return (
             _get(f"{account}/conversations", "List conversations.", self.list_conversations, page, ListQuery),
             _get(f"{account}/conversations-count", "Count them.", self.count_conversations, CountAnswer, FilterQuery),
@@ -134,19 +136,19 @@ class ReadingRoutes:
                 self.list_letters,
                 page,
                 query=LettersQuery,
-                problems=(503,),
+                headers=(HEADER,),
             ),
             _get(one, "A conversation with its surveys.", self.show_conversation, ItemAnswer),
             _get(f"{one}/thread", "Its messages, notes and notices, newest first.", self.show_thread, page, PageQuery),
             _get(f"{one}/explanation", "Why it was assigned as it was.", self.explain, page, PageQuery),
             _get(f"{one}/ai-calls", "What its AI agents' calls came to.", self.list_ai_calls, page, PageQuery),
-            Route("GET", "/v1/commands/{id}", read, "Why a command was refused.", self.show_refusal, ItemAnswer),
+            _get("/v1/commands/{id}", "Why a command was refused.", self.show_refusal, ItemAnswer),
         )
 
     async def list_conversations(self, call: Call[None]) -> Answer:
         """Those that the caller may see."""
         asked: ListQuery = call.query
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         if asked.text is not None:
             return await _page(queries.find(viewer, asked.text, asked.wanted, cursor=asked.cursor, limit=asked.limit))
         found = queries.conversations(viewer, asked.wanted, order=asked.order, cursor=asked.cursor, limit=asked.limit)
@@ -154,62 +156,62 @@ class ReadingRoutes:
 
     async def count_conversations(self, call: Call[None]) -> Answer:
         """Of those that the caller may see."""
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         counted = await queries.count(viewer, call.query.wanted)
         return Answer(CountAnswer(number=counted.number, more=counted.more, as_of=as_of_answer(counted.as_of)))
 
     async def search(self, call: Call[None]) -> Answer:
         """The newest first."""
         asked: SearchQuery = call.query
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         return await _page(queries.search(viewer, asked.text, asked.wanted, cursor=asked.cursor, limit=asked.limit))
 
     async def show_queue(self, call: Call[None]) -> Answer:
         """Open conversations that nobody has."""
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         return await _page(queries.queue(viewer, cursor=call.query.cursor, limit=call.query.limit))
 
     async def show_presence(self, call: Call[None]) -> Answer:
         """Of the account's agents."""
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         return await _page(queries.agents(viewer, self._office.clock()))
 
     async def list_letters(self, call: Call[None]) -> Answer:
         """All but their bodies, for who leads."""
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         replayed = call.query.replayed == "true"
         found = queries.dead_letters(viewer, replayed=replayed, cursor=call.query.cursor, limit=call.query.limit)
         return await _page(found)
 
     async def show_conversation(self, call: Call[None]) -> Answer:
         """By its id."""
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         return _item(await queries.conversation(viewer, call.path["conversation"]))
 
     async def show_thread(self, call: Call[None]) -> Answer:
         """Each message with its receipts, and what else is about it."""
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         await self._must_see(queries, viewer, call)
         thread = queries.thread(viewer, call.path["conversation"], cursor=call.query.cursor, limit=call.query.limit)
         return await _page(thread)
 
     async def explain(self, call: Call[None]) -> Answer:
         """In order."""
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         await self._must_see(queries, viewer, call)
         id = call.path["conversation"]
         return await _page(queries.explanation(viewer, id, cursor=call.query.cursor, limit=call.query.limit))
 
     async def list_ai_calls(self, call: Call[None]) -> Answer:
         """In order."""
-        queries, viewer = self._asked(call)
+        queries, viewer = await self._asked(call)
         await self._must_see(queries, viewer, call)
         id = call.path["conversation"]
         return await _page(queries.ai_calls(viewer, id, cursor=call.query.cursor, limit=call.query.limit))
 
     async def show_refusal(self, call: Call[None]) -> Answer:
         """Of a command that was answered before it was decided."""
-        queries = self._queries()
+        queries = await self._queries(call)
         for account in sorted({channel.account for channel in self._office.channels(call.actor)}):
             found = await queries.refusal(viewer_of(self._office, call.actor, account), call.path["id"])
             if found.items:
@@ -220,11 +222,21 @@ class ReadingRoutes:
         if not (await queries.conversation(viewer, call.path["conversation"])).items:
             raise not_found()
 
-    def _asked(self, call: Call[None]) -> tuple[Queries, Viewer]:
-        return self._queries(), viewer_of(self._office, call.actor, call.path["account"])
+    async def _asked(self, call: Call[None]) -> tuple[Queries, Viewer]:
+        return await self._queries(call), viewer_of(self._office, call.actor, call.path["account"])
 
-    def _queries(self) -> Queries:
-        return queries_of(self._office)
+    async def _queries(self, call: Call[None]) -> Queries:
+        """When the view has read as far as the caller wants."""
+        queries, position = queries_of(self._office), call.request.headers.get(HEADER)
+        if position is not None:
+            try:
+                read = await self._office.freshness.wait(position, queries)
+            except ValueError:
+                raise Problem(400, "bad_position", f"{HEADER} is what an answer to a change had there") from None
+            if not read:
+                detail = f"the view has not read so far yet: ask again, or without {HEADER} for what it has"
+                raise Problem(503, "not_read_yet", detail, headers={"Retry-After": "1"})
+        return queries
 
 
 def queries_of(office: Office) -> Queries:
@@ -246,15 +258,23 @@ def viewer_of(office: Office, actor: Actor, account: str) -> Viewer:
     return Viewer("agent", account, "team", channels, grant.agent, teams)
 
 
+async def shows_file(office: Office, actor: Actor, channel: str, file: str) -> bool:
+    """Whether the actor may see a file of a channel that they may see: an agent, their conversations' and uploads."""
+    if actor.grant.role is not Role.AGENT or is_of_uploader(file, actor.id):
+        return True
+    viewer = viewer_of(office, actor, office.directory.channel(channel).account)
+    return await queries_of(office).shows_file(viewer, file)
+
+
 def _get(path: str, summary: str, handle: Any, answer: type[BaseModel], query: type[BaseModel] | None = None) -> Route:
-    return Route("GET", path, Permission.READ, summary, handle, answer, query=query, problems=(503,))
+    return Route("GET", path, Permission.READ, summary, handle, answer, query=query, headers=(HEADER,))
 
 
 async def _page(asked: Any) -> Answer:
     try:
         page: Page = await asked
     except InvalidCursor:
-        raise Problem(422, "bad_cursor", "the cursor is none of this list's: begin without one") from None
+        raise bad_cursor() from None
     items = tuple(_json(item) for item in page.items)
     return Answer(PageAnswer(items=items, cursor=page.cursor, as_of=as_of_answer(page.as_of)))
 

@@ -85,7 +85,6 @@ class ReportRoutes:
                 self.show_reports,
                 ReportsAnswer,
                 query=ReportsQuery,
-                problems=(503,),
             ),
         )
 

@@ -94,7 +94,7 @@ class Route:
     permission: None: who calls need not say who they are. answer: its body's model; status: of success; also: further
     statuses of success. body, query: their models. problems: statuses of refusals beyond those that follow from the
     rest. tagged: the body is a union of models by `type`. conditional: it heeds If-Match. media: of an answer that is
-    not JSON.
+    not JSON. headers: of the request, that it heeds beyond those (desk.api.openapi).
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -111,6 +111,7 @@ class Route:
     problems: tuple[int, ...] = ()
     conditional: bool = False
     media: str = "application/json"
+    headers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -125,7 +126,7 @@ class Route:
     @property
     def refusals(self) -> tuple[int, ...]:
         """Every status of a refusal that it may give."""
-        found = {400, 405, 429, 500, *self.problems}
+        found = {400, 405, 429, 500, 503, *self.problems}
         if self.permission is not None:
             found |= {401, 403}
         if self.parameters:
@@ -134,8 +135,6 @@ class Route:
             found |= {413, 415, 422}
         if self.query is not None:
             found.add(422)
-        if self.method != "GET":
-            found.add(503)
         if self.conditional:
             found.add(412)
         return tuple(sorted(found))

@@ -16,6 +16,7 @@ from desk.api.reading import ReadingRoutes
 from desk.api.reports import ReportRoutes
 from desk.api.route import Route
 from desk.api.sessions import SessionRoutes
+from desk.api.stream import StreamRoutes, Streams
 from desk.api.tokens import TokenRoutes
 from desk.api.users import UserRoutes
 from desk.front_door import FrontDoor
@@ -23,7 +24,7 @@ from desk.office import Office
 from desk.outcomes import Outcomes
 
 
-def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Route, ...]:
+def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor, streams: Streams) -> tuple[Route, ...]:
     """Every route of the control API."""
     channels = ChannelRoutes(office)
     parts = (
@@ -39,6 +40,7 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
         ReadingRoutes(office),
         ReportRoutes(office),
         OperationRoutes(office),
+        StreamRoutes(office, streams),
     )
     routes = tuple(route for part in parts for route in part.routes())
     return (*routes, *DocumentRoutes(routes).routes())
@@ -47,4 +49,4 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
 def described() -> Json:
     """The OpenAPI document of the table."""
     nothing: Any = SimpleNamespace(directory=None)  # handlers are named in it, and not called
-    return openapi(all_routes(nothing, nothing, nothing), VERSION)
+    return openapi(all_routes(nothing, nothing, nothing, nothing), VERSION)

@@ -7,7 +7,9 @@ from pydantic import BaseModel, Field, TypeAdapter
 from desk.access.permissions import Permission, exceeds
 from desk.access.writer import UnknownToken
 from desk.api.grants import GrantForm, Line
+from desk.api.listing import page_of
 from desk.api.problems import Problem, not_found
+from desk.api.reading import PageQuery
 from desk.api.route import Answer, Call, Nothing, Route
 from desk.directory import DeskDirectory
 from desk.front_door import FrontDoor
@@ -37,9 +39,10 @@ class ShownToken(BaseModel):
 
 
 class TokensAnswer(BaseModel):
-    """Those that the caller could have given, by id."""
+    """Those that the caller could have given, by id. cursor: of the next page; null: this is the last one."""
 
     tokens: tuple[ShownToken, ...]
+    cursor: str | None
 
 
 class CreatedToken(BaseModel):
@@ -59,7 +62,7 @@ class TokenRoutes:
         """Their part of the table."""
         administer, form = Permission.ADMINISTER, TypeAdapter(TokenForm)
         return (
-            Route("GET", "/v1/tokens", administer, "List tokens.", self.list_tokens, TokensAnswer),
+            Route("GET", "/v1/tokens", administer, "List tokens.", self.list_tokens, TokensAnswer, query=PageQuery),
             Route("POST", "/v1/tokens", administer, "Create a token.", self.create_token, CreatedToken, 201, body=form),
             Route("DELETE", "/v1/tokens/{id}", administer, "Revoke a token.", self.revoke_token),
         )
@@ -69,7 +72,9 @@ class TokenRoutes:
         used = await self._door.store.last_used()
         tokens = self._door.directory.tokens()
         seen = [token for token in tokens if exceeds(token.grant, call.actor.grant) is None]
-        return Answer(TokensAnswer(tokens=tuple(_shown(token, used.get(f"token/{token.id}")) for token in seen)))
+        page, cursor = page_of(seen, lambda token: token.id, call.query)
+        shown = tuple(_shown(token, used.get(f"token/{token.id}")) for token in page)
+        return Answer(TokensAnswer(tokens=shown, cursor=cursor))
 
     async def create_token(self, call: Call[TokenForm]) -> Answer:
         """Its secret is in this answer only."""

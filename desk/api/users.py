@@ -10,7 +10,9 @@ from desk.access.directory import checked_login
 from desk.access.permissions import Actor, Permission, exceeds
 from desk.access.writer import LoginTaken, UnknownUser, UserFields
 from desk.api.grants import GrantForm, Line
+from desk.api.listing import page_of
 from desk.api.problems import Problem, not_found
+from desk.api.reading import PageQuery
 from desk.api.route import Answer, Call, Nothing, Route
 from desk.directory import DeskDirectory
 from desk.front_door import FrontDoor
@@ -64,9 +66,10 @@ class UserAnswer(BaseModel):
 
 
 class UsersAnswer(BaseModel):
-    """Those whose grant the caller could have given, by login."""
+    """Those whose grant the caller could have given, by login. cursor: of the next page; null: this is the last one."""
 
     users: tuple[ShownUser, ...]
+    cursor: str | None
 
 
 class UserRoutes:
@@ -80,7 +83,7 @@ class UserRoutes:
         users, user, administer = "/v1/users", "/v1/users/{id}", Permission.ADMINISTER
         form, change = TypeAdapter(UserForm), TypeAdapter(UserChange)
         return (
-            Route("GET", users, administer, "List users.", self.list_users, UsersAnswer),
+            Route("GET", users, administer, "List users.", self.list_users, UsersAnswer, query=PageQuery),
             Route(
                 "POST",
                 users,
@@ -110,7 +113,9 @@ class UserRoutes:
         """Without their secrets."""
         used = await self._door.store.last_used()
         seen = [user for user in self._door.directory.users() if exceeds(user.grant, call.actor.grant) is None]
-        return Answer(UsersAnswer(users=tuple(_shown(user, used.get(f"user/{user.id}")) for user in seen)))
+        page, cursor = page_of(seen, lambda user: user.login, call.query)
+        shown = tuple(_shown(user, used.get(f"user/{user.id}")) for user in page)
+        return Answer(UsersAnswer(users=shown, cursor=cursor))
 
     async def show_user(self, call: Call[None]) -> Answer:
         """Without secrets."""

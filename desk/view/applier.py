@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, Delete, Insert, Table, and_, bindparam, delete, false, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from desk.view.database import Database, is_outage
+from desk.view.database import Database, DatabaseAway
+from desk.view.feed import begin_anew, tell
 from desk.view.rows import Row
 from desk.view.schema import FAILURE, POSITION, TEXT, VIEW, WORD, topic_of
 from desk.view.words import MAX_FORM
@@ -91,14 +92,14 @@ class Applier:
     async def apply(self, batch: Sequence[Applied], before: Mapping[Place, Read]) -> list[Failure]:
         """Write what the records led to, and that they are read. Returns those that could not be applied.
 
-        before: how far the view had read; a place that is new is not in it. Raises Superseded, the database's errors
-        where it can't be reached (desk.view.database.is_outage), and Refused after MAX_FAILURES.
+        before: how far the view had read; a place that is new is not in it. Raises Superseded, DatabaseAway, and
+        Refused after MAX_FAILURES.
         """
         try:
             await self._write(batch, before)
-        except Exception as error:
-            if is_outage(error) or isinstance(error, Superseded):
-                raise
+        except (DatabaseAway, Superseded):
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it is one record's
             return await self._apply_apart(batch, before)
         return [one.failure for one in batch if one.failure is not None]
 
@@ -109,9 +110,9 @@ class Applier:
         for one in batch:
             try:
                 await self._write([one], before)
-            except Exception as error:
-                if is_outage(error) or isinstance(error, Superseded):
-                    raise
+            except (DatabaseAway, Superseded):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's
                 if len(failures) >= MAX_FAILURES:
                     # Not from the error, which may hold the data.
                     raise Refused(type(error).__name__) from None
@@ -145,6 +146,7 @@ class Applier:
                 failed = and_(FAILURE.c.topic == place.topic, FAILURE.c.partition == place.partition)
                 connection.execute(delete(FAILURE).where(failed, FAILURE.c.offset >= begin))
             connection.execute(delete(POSITION))
+            begin_anew(connection)
             self._advance(connection, {place: Read(begin) for place, begin in begins.items()}, {})
 
         await self._database.write(work)
@@ -153,8 +155,9 @@ class Applier:
 
         def work(connection: Connection) -> set[str]:
             rows = [row for one in batch for row in one.rows]
-            rows += [one.failure.row() for one in batch if one.failure is not None]
+            rows = merge([*rows, *(one.failure.row() for one in batch if one.failure is not None)])
             self._advance(connection, reads_of(batch, before), before)
+            tell(connection, rows)
             self._upsert(connection, rows)
             return self._add_words(connection, rows)
 
@@ -176,8 +179,9 @@ class Applier:
                     raise Superseded
 
     def _upsert(self, connection: Connection, rows: Iterable[Row]) -> None:
+        """Write rows, each of which is there once."""
         shaped = defaultdict[tuple[Table, tuple[str, ...], tuple[str, ...]], list[dict[str, object]]](list)
-        for row in merge(rows):
+        for row in rows:
             shape = (row.table, tuple(row.values), tuple(row.initial))
             shaped[shape].append({**row.initial, **row.values, **row.key})
         for (table, values, initial), parameters in shaped.items():

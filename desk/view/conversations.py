@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Final
 
 from desk.view.rows import Logged, Row, Values, held_by, origin
-from desk.view.schema import CONVERSATION, ENTRY, LABEL, REFUSAL, TEXT
+from desk.view.schema import CONVERSATION, ENTRY, FILE, LABEL, REFUSAL, TEXT
 from desk.view.words import id_word, joined, number_words, words_of
-from schemas.events.content import Outgoing, SentReaction
+from schemas.events.content import Attachment, Outgoing, SentReaction
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
@@ -53,6 +53,8 @@ def project_conversation(event: ConversationEvent, logged: Logged) -> Iterator[R
     if "active_at" in values:
         yield from _labels(event, time, logged)
     yield from _entry(event, logged)
+    for file in _files(event):
+        yield Row(FILE, {"file": file, "conversation": header.conversation_id}, origin(logged))
 
 
 def project_refusal(event: ConversationCommandRefused, logged: Logged) -> Iterator[Row]:
@@ -198,6 +200,15 @@ def _messages(event: ConversationEvent) -> tuple[str | None, str | None]:
         case ConversationMessageSent(content=Outgoing(reaction=SentReaction(message_id=about))):
             return event.message_id, about
     return vars(event).get("message_id"), vars(event).get("refers_to")
+
+
+def _files(event: ConversationEvent) -> Iterator[str]:
+    """The keys of the stored files that it tells of."""
+    match event:
+        case ConversationMediaStored(file=file, preview=preview):
+            yield from (key for key in (file, preview) if key is not None)
+        case ConversationMessageSent(content=Outgoing(media=Attachment(file=str(file)))):
+            yield file
 
 
 def _texts_in(value: object) -> Iterator[str]:

@@ -12,11 +12,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError, for_code
 from aiokafka.structs import ConsumerRecord
-from sqlalchemy.exc import DBAPIError
 
 from bus.connection import KafkaConnection, client_options
 from desk.view.applier import Applier, Failure, Place, Read, Superseded, reads_of
-from desk.view.database import is_outage
+from desk.view.database import DatabaseAway
 from desk.view.metrics import Metrics
 from desk.view.progress import Progress
 from desk.view.reading import read_all
@@ -197,12 +196,12 @@ class Follower:
         match error:
             case OtherLog():
                 self._say(f"The view is not of what {error} holds now. To make it anew: livedesk desk rebuild")
-            case DBAPIError() if is_outage(error):
-                self._say(f"The database can't be used ({what}): waiting until it can")
+            case DatabaseAway():
+                self._say(f"The database can't be used ({error}): waiting until it can")
             # aiokafka asserts that a broker names itself (client.py l. 532): one that just came back may not yet.
             case KafkaError() | OSError() | TimeoutError() | AssertionError():
                 self._say(
-                    f"Kafka or the database can't be reached ({what}): waiting until it is. Kafka is looked for at "
+                    f"Kafka can't be reached ({what}): waiting until it is. Kafka is looked for at "
                     f"{self._connection.bootstrap_servers}; on a laptop: livedesk broker start"
                 )
             case _:

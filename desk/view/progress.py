@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from desk.view.applier import Place
 
@@ -22,8 +23,7 @@ class Progress:
         """Everything before these offsets is in the view. Wakes who waits."""
         if any(self._positions.get(place) != position for place, position in positions.items()):
             self._positions.update(positions)
-            self._moved.set()
-            self._moved = asyncio.Event()
+            self.wake()
 
     async def wait_until(self, topic: str, partition: int, offset: int, timeout: float) -> bool:
         """Wait until the record at an offset is in the view. timeout: seconds; False: it is not in it yet."""
@@ -35,3 +35,14 @@ class Progress:
         except TimeoutError:
             return False
         return True
+
+    async def moved(self, timeout: float) -> None:
+        """Wait until more is in the view, for so many seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._moved.wait()
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        self._moved.set()
+        self._moved = asyncio.Event()

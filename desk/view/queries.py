@@ -1,7 +1,7 @@
 """What people query. Every answer holds what the viewer may see alone, and says how far the view has read."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -10,7 +10,9 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from desk.view.applier import Place
 from desk.view.database import Database
+from desk.view.feed import Changes, changes
 from desk.view.pages import MAX_PAGE, AsOf, Item, Order, Page, as_of, decode_cursor, encode_cursor, page_of
 from desk.view.rows import held_by
 from desk.view.schema import (
@@ -21,6 +23,7 @@ from desk.view.schema import (
     DEAD_LETTER,
     DECISION,
     ENTRY,
+    FILE,
     IS_HELD,
     LABEL,
     PRESENCE,
@@ -231,6 +234,23 @@ class Queries:
         shown = [column for column in DEAD_LETTER.c if column.name not in ("partition", "offset")]
         query = select(*shown).where(visible_letters(viewer), DEAD_LETTER.c.stage.is_not(None))
         return await self._page(query.where(DEAD_LETTER.c.replayed == replayed), _LETTERS, cursor, limit)
+
+    async def positions(self) -> Mapping[Place, int]:
+        """How far the view has read: the offset of the next record of each partition."""
+        async with self._asked() as (_, position):
+            return position.positions
+
+    async def shows_file(self, viewer: Viewer, file: str) -> bool:
+        """Whether a file of the media store is in a conversation that the viewer may see."""
+        found = select(FILE.c.file).join(CONVERSATION, CONVERSATION.c.id == FILE.c.conversation)
+        async with self._database.reading() as connection:
+            seen = await connection.execute(found.where(FILE.c.file == file, visible(viewer)).limit(1))
+            return seen.first() is not None
+
+    async def changes(self, viewer: Viewer, since: str | None) -> Changes:
+        """What changed since an id that was answered before. None: nothing, but where to read on from."""
+        async with self._database.reading() as connection:
+            return await changes(connection, viewer, since, _SHOWN)
 
     async def reports(self, viewer: Viewer, channel: str | None, first: date, last: date) -> Page:
         """The partial sums of figures of days, both included, by their keys: see desk/figures.py."""

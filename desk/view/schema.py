@@ -1,6 +1,6 @@
-"""The read model's tables, and those of who signs in: one schema for SQLite and PostgreSQL.
+"""The read model's tables: one schema for SQLite and PostgreSQL. Those of who signs in are in desk.access.tables.
 
-Nothing but the applier writes to the former, and desk.access.tables to the latter. Each row of the read model is of one
+Nothing but the applier writes to them. Each row of the read model is of one
 partition of one topic, so that it is a function of that partition alone. Where two topics say something of one thing (a
 message and its receipts, an agent and their presence) there are two tables.
 """
@@ -163,6 +163,17 @@ TEXT: Final = Table(
 
 WORD: Final = Table("words", METADATA, Column("word", Text, primary_key=True), sqlite_with_rowid=False)
 """Every word that a text has had, so that SQLite can look for the words that begin so, instead of for a beginning."""
+
+FILE: Final = Table(
+    "files",
+    METADATA,
+    # Its key in the media store.
+    Column("file", Text, primary_key=True),
+    Column("conversation", Text, primary_key=True),
+    *_origin(),
+    info={"topic": CONVERSATIONS},
+)
+"""Which conversations a file is in: a customer's or its preview, or one that was sent."""
 
 REFUSAL: Final = Table(
     "refusals",
@@ -369,36 +380,26 @@ POSITION: Final = Table(
 )
 """How far the view has read: the offset of the next record. Written in the transaction of the rows that it led to."""
 
-SESSION: Final = Table(
-    "sessions",
+FEED: Final = Table(
+    "feed", METADATA, Column("epoch", Text, primary_key=True), Column("last", BigInteger, nullable=False)
+)
+"""The number of the last change (desk.view.feed), in one row. epoch: another one after a rebuild."""
+
+CHANGE: Final = Table(
+    "changes",
     METADATA,
-    Column("hash", Text, primary_key=True),
-    Column("user", Text, nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("began_at", Instant, nullable=False),
-    Column("seen_at", Instant, nullable=False),
-    Column("strong", Boolean, nullable=False),
+    Column("number", _ROWID, primary_key=True, autoincrement=False),
+    # conversation, receipt, agent, presence, channel.
+    Column("kind", Text, nullable=False),
+    # Whose it is: an id; of a receipt, the conversation key.
+    Column("subject", Text, nullable=False),
+    Column("message", Text),
+    Column("account", Text),
+    Column("channel", Text),
+    # Who held the conversation before, where that changed.
+    Column("assignee", Text),
 )
-"""People who are signed in (desk.access.store). No record leads to this table and the next three: they may be lost."""
-
-TRIES: Final = Table(
-    "tries",
-    METADATA,
-    Column("subject", Text, primary_key=True),
-    Column("number", Integer, nullable=False),
-    Column("again_at", Instant, nullable=False),
-)
-"""How often somebody has tried to sign in."""
-
-CODE_STEP: Final = Table(
-    "code_steps", METADATA, Column("user", Text, primary_key=True), Column("step", BigInteger, nullable=False)
-)
-"""The last code that each authenticator showed."""
-
-LAST_USE: Final = Table(
-    "last_uses", METADATA, Column("actor", Text, primary_key=True), Column("at", Instant, nullable=False)
-)
-"""When each actor called last."""
+"""What changed of late, for streams. No row of the view: it is written with them, and the oldest are deleted."""
 
 VIEW: Final = tuple(table for table in METADATA.sorted_tables if "topic" in table.info)
 """The tables that records lead to."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_
+from sqlalchemy import ColumnElement, Table, and_, exists, false, or_
 
 from desk.view.schema import AGENT, CHANNEL, CONVERSATION, DEAD_LETTER, REPORT
 
@@ -32,16 +32,16 @@ class Viewer:
         return self.role in ("admin", "supervisor") and self.scope in ("channels", "all")
 
 
-def visible(viewer: Viewer) -> ColumnElement[bool]:
-    """Whether the viewer may see a conversation."""
-    where = in_channels(viewer, CONVERSATION.c.channel)
+def visible(viewer: Viewer, of: Table = CONVERSATION) -> ColumnElement[bool]:
+    """Whether the viewer may see a conversation. of: what says its channel and assignee."""
+    where = in_channels(viewer, of.c.channel)
     match viewer.scope:
         case "all" | "channels":
             return where
         case "own":
-            return and_(where, _own(viewer))
+            return and_(where, _own(viewer, of))
         case "team":
-            return and_(where, or_(_own(viewer), _of_teams(viewer)))
+            return and_(where, or_(_own(viewer, of), _of_teams(viewer, of)))
 
 
 def in_channels(viewer: Viewer, channel: ColumnElement[str] | ColumnElement[str | None]) -> ColumnElement[bool]:
@@ -72,14 +72,14 @@ def visible_reports(viewer: Viewer) -> ColumnElement[bool]:
     return false() if viewer.agent is None else and_(of_channel, REPORT.c.agent == viewer.agent)
 
 
-def _own(viewer: Viewer) -> ColumnElement[bool]:
-    return false() if viewer.agent is None else CONVERSATION.c.assignee == f"human/{viewer.agent}"
+def _own(viewer: Viewer, of: Table) -> ColumnElement[bool]:
+    return false() if viewer.agent is None else of.c.assignee == f"human/{viewer.agent}"
 
 
-def _of_teams(viewer: Viewer) -> ColumnElement[bool]:
+def _of_teams(viewer: Viewer, of: Table) -> ColumnElement[bool]:
     if not viewer.teams:
         return false()
     teams = sorted(viewer.teams)
     in_team = or_(*(AGENT.c.teams.contains(f"\n{team}\n", autoescape=True) for team in teams))
-    holder = AGENT.c.account == viewer.account, CONVERSATION.c.assignee == "human/" + AGENT.c.id, in_team
-    return or_(CONVERSATION.c.assignee.in_([f"team/{team}" for team in teams]), exists().where(*holder))
+    holder = AGENT.c.account == viewer.account, of.c.assignee == "human/" + AGENT.c.id, in_team
+    return or_(of.c.assignee.in_([f"team/{team}" for team in teams]), exists().where(*holder))

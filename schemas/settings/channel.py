@@ -250,7 +250,8 @@ def taken_number(settings: ChannelSettings, others: Iterable[ChannelSettings]) -
     for other in others:
         if other.id == settings.id or other.state == "deleted":
             continue
-        says = f"channel {other.id!r} has it already: a number belongs to one channel"
+        whose = f"channel {other.id!r}" if other.account == settings.account else "a channel of another account"
+        says = f"{whose} has it already: a number belongs to one channel"
         if canonical_number(other.phone_number) == number:
             yield FieldError("phone_number", says)
             return

@@ -88,6 +88,12 @@ class Saboteur:
             case Kind.KILL_INGRESS:
                 self._system.stack.ingress.kill()
                 return True
+            case Kind.KILL_DESK:
+                for _ in range(fault.count):
+                    self._system.stack.desk.kill()
+                    # Also while it starts, which takes some seconds.
+                    await asyncio.sleep(1 + 5 * fault.pick)
+                return True
             case Kind.ADD_WORKER | Kind.REMOVE_WORKER | Kind.KILL_IN_REBALANCE:
                 async with self._rebalance:
                     return await self._rebalanced(fault)

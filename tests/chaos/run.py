@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import ClientSession
@@ -18,6 +18,7 @@ from tests.chaos.figures import FaultSpan, Figures, figures
 from tests.chaos.history import History
 from tests.chaos.load import Load, Rates
 from tests.chaos.posting import Asked
+from tests.chaos.read_model import check_read_model
 from tests.chaos.reading import Rest, broker_errors, read_history, settle
 from tests.chaos.schedule import Fault, Limits, draw
 from tests.chaos.system import System
@@ -97,6 +98,7 @@ async def run(plan: Plan, folder: Path, show: Callable[[Progress], None]) -> Rep
             rest, took = await _come_to_rest(system)
             progress.phase = "reading"
             history = await read_history(system, load.asked, rest)
+            read_model = await check_read_model(system)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -105,6 +107,7 @@ async def run(plan: Plan, folder: Path, show: Callable[[Progress], None]) -> Rep
     progress.phase = "checking"
     # In a thread, so that the time shown goes on.
     verdict = await asyncio.to_thread(check, history)
+    verdict = replace(verdict, violations=(*verdict.violations, *read_model))
     reported = await asyncio.to_thread(figures, history, spans)
     showing.cancel()
     await asyncio.gather(showing, return_exceptions=True)

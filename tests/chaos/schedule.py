@@ -31,6 +31,7 @@ class Kind(StrEnum):
     REMOVE_WORKER = "remove a worker"
     STOP_INGRESS = "restart ingress"
     KILL_INGRESS = "kill -9 ingress"
+    KILL_DESK = "kill -9 the desk"
     KILL_BROKER = "kill -9 the broker"
     RESTART_BROKER = "restart the broker"
     PAUSE_BROKER = "broker unreachable"

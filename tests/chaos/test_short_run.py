@@ -6,10 +6,10 @@ import pytest
 
 from tests.chaos.load import Rates, message_id
 from tests.chaos.run import Plan, run
-from tests.chaos.schedule import Limits
+from tests.chaos.schedule import Kind, Limits
 from tests.chaos.story import smallest, story
 
-PLAN = Plan(seed=12, seconds=60, rates=Rates(40), limits=Limits(per_minute=10, outage_s=10), workers=2)
+PLAN = Plan(seed=44, seconds=60, rates=Rates(40), limits=Limits(per_minute=10, outage_s=10), workers=2)
 
 
 @pytest.mark.broker
@@ -23,3 +23,4 @@ async def test_a_minute_of_chaos_leaves_nothing_wrong(tmp_path: Path, cache_dir:
     numbered = {message_id(number) for number in range(int(PLAN.seconds * PLAN.rates.callbacks))}
     assert numbered <= report.history.acknowledged.messages.keys()
     assert sum(hit for _, hit in report.done) >= 4
+    assert (Kind.KILL_DESK, True) in report.done

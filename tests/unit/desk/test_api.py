@@ -19,6 +19,8 @@ from desk.api.app import build_api
 from desk.api.callers import Callers
 from desk.api.openapi import openapi
 from desk.api.route import Answer, Call, Route
+from desk.freshness import Freshness
+from desk.view.progress import Progress
 from schemas.events.access import Grant, Role, TokenRevoked, TokenSaved
 from schemas.record import Record, encode
 from schemas.settings.types import Id, SettingsModel
@@ -98,7 +100,8 @@ def visible(actor: Actor, path: dict[str, str]) -> bool:
 @asynccontextmanager
 async def running(office: Office) -> AsyncIterator[ClientSession]:
     callers = Callers(front_door(AccessJournal(office.directory, lambda: NOW), lambda: NOW))
-    runner = web.AppRunner(build_api(ROUTES, callers.authenticate, visible, lambda: NOW), access_log=None)
+    app = build_api(ROUTES, callers.authenticate, visible, lambda: NOW, Freshness(Progress()))
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:

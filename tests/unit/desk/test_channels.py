@@ -194,6 +194,26 @@ async def test_another_account_s_channels_are_not_there(control: Control) -> Non
     assert refusal(await control.send("POST", "/v1/channels", ENGAGELAB))[:2] == (403, "not_allowed")
 
 
+async def test_who_sees_one_account_learns_nothing_of_another_s_channels(control: Control) -> None:
+    control.token = control.ingress.token(Role.ADMIN, account="other")
+    mine: Json = {**ENGAGELAB, "account": "other"}
+    # Whether "desk" is there, in another account, makes no difference.
+    answers = [
+        await control.send("POST", "/v1/channels?check=false", {**mine, "id": id}) for id in ("desk", "nobody-s")
+    ]
+    assert answers[0] == answers[1]
+    assert refusal(answers[0]) == (422, "invalid_settings", ["id"])
+    named = {name: value for name, value in mine.items() if name != "id"}
+    _, taken = await control.send("POST", "/v1/channels?check=false", {**named, "phone_number": "+34611000111"})
+    assert "desk" not in str(taken["errors"])
+    status, created = await control.send("POST", "/v1/channels?check=false", named)
+    assert status == 201
+    channel = created["channel"]
+    assert isinstance(channel, dict)
+    assert (await control.send("GET", f"/v1/channels/{channel['id']}"))[0] == 200
+    assert (await control.send("PATCH", f"/v1/channels/{channel['id']}/settings", {"name": "Mine"}))[0] == 200
+
+
 async def test_what_is_done_to_channels_and_agents_is_in_the_audit_without_secrets(control: Control) -> None:
     control.ingress.forget()
     await control.send("PATCH", "/v1/channels/desk/settings", {"name": "Front", "dev_secret": "s-newest"})

@@ -1,12 +1,14 @@
 """Reading over HTTP: what is listed, found and shown, to whom, and by pages. On SQLite."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from desk.view.applier import Applier
+from desk import freshness
+from desk.view.applier import Applier, Place, Read
 from desk.view.database import Database, database_url, sqlite_url
 from desk.view.queries import Queries
 from schemas.event import Event
@@ -91,13 +93,18 @@ def log() -> list[Message]:
 
 
 @pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
     database = Database(database_url(sqlite_url(tmp_path / "desk.db").render_as_string()))
     await database.migrate()
     await write(Applier(database), log())
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def control(database: Database) -> AsyncIterator[Control]:
     async with running(queries=Queries(database)) as (ingress, client):
         yield Control(ingress, client)
-    await database.close()
 
 
 async def ids(control: Control, path: str, name: str = "id") -> list[object]:
@@ -200,6 +207,31 @@ async def test_why_a_command_was_refused_can_be_asked_later(control: Control) ->
     item = shown["item"]
     assert isinstance(item, dict)
     assert (status, item["code"]) == (200, "muted")
+
+
+async def test_a_query_waits_for_what_its_caller_wrote(
+    control: Control, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freshness, "WAIT_S", 0.1)
+    ingress, place = control.ingress, Place("account-inbox.v1", 1)
+    agent = "/v1/accounts/main/agents/irene/presence"
+    url, headers = ingress.control_url + agent, {"Authorization": f"Bearer {control.token}"}
+    ingress.ends[place] = 7
+    async with control.client.put(url, json={"state": "online"}, headers=headers) as answer:
+        position = answer.headers["View-Position"]
+        assert (answer.status, position) == (202, "account-inbox.v1/1:7")
+    waits = {"View-Position": position}
+    assert refusal(await control.send("GET", ALL, None, **waits))[:2] == (503, "not_read_yet")
+    assert (await control.send("GET", ALL))[0] == 200
+    monkeypatch.setattr(freshness, "WAIT_S", 10.0)
+    asked = asyncio.create_task(control.send("GET", ALL, None, **waits))
+    await Applier(database).advance({place: Read(7)}, {})
+    assert (await asked)[0] == 200
+    ingress.freshness.progress.set({place: 7})
+    async with control.client.put(url, json={"state": "online"}, headers=headers) as answer:
+        assert "View-Position" not in answer.headers
+    for wrong in ("x", "a/1", "a/1:2,", "a/-1:2"):
+        assert refusal(await control.send("GET", ALL, None, **{"View-Position": wrong}))[:2] == (400, "bad_position")
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ async def test_tokens_and_users_of_others_are_not_there(admins: Admins) -> None:
             assert await other.call(method, path, body) == missing
         tokens = (await other.call("GET", "/v1/tokens"))[1]["tokens"]
         assert token not in {one["id"] for one in tokens}
-        assert (await other.call("GET", "/v1/users"))[1] == {"users": []}
+        assert (await other.call("GET", "/v1/users"))[1] == {"users": [], "cursor": None}
     # The same of who has more: an administrator of everything is no business of an account's.
     assert (await admins.main.call("DELETE", "/v1/tokens/t0"))[0] == 404
 
@@ -291,3 +291,28 @@ async def test_what_kafka_does_not_take_is_not_done(admins: Admins) -> None:
     status, answer = await admins.main.call("POST", "/v1/tokens", {"name": "x", "grant": IRENE})
     assert (status, answer["code"]) == (503, "not_durable")
     assert len((await admins.main.call("GET", "/v1/tokens"))[1]["tokens"]) == 2
+
+
+@pytest.mark.parametrize("what", ["users", "tokens"])
+async def test_a_list_comes_by_pages_of_what_the_caller_may_see(admins: Admins, what: str) -> None:
+    for number in range(5):
+        if what == "users":
+            assert (await admins.main.call("POST", "/v1/users", user(f"u{number}@example.com")))[0] == 201
+        else:
+            assert (await admins.main.call("POST", "/v1/tokens", {"name": f"n{number}", "grant": IRENE}))[0] == 201
+    everything = (await admins.main.call("GET", f"/v1/{what}"))[1]
+    found: list[JsonValue] = []
+    cursor = ""
+    while True:
+        _, page = await admins.main.call("GET", f"/v1/{what}?limit=2{cursor}")
+        assert len(page[what]) <= 2
+        found += page[what]
+        if page["cursor"] is None:
+            break
+        cursor = f"&cursor={page['cursor']}"
+    assert found == everything[what]
+    assert len(found) >= 5
+    for wrong, code in (("limit=0", "not_valid"), ("limit=201", "not_valid"), ("cursor=_w==", "bad_cursor")):
+        status, answer = await admins.main.call("GET", f"/v1/{what}?{wrong}")
+        assert (status, answer["code"]) == (422, code)
+    assert (await admins.other.call("GET", "/v1/users"))[1] == {"users": [], "cursor": None}

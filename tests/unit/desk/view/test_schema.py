@@ -7,9 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
+from desk.access.tables import SESSION
 from desk.view.database import Database, InvalidDatabase
-from desk.view.schema import METADATA, VIEW, topic_of
+from desk.view.schema import VIEW, topic_of
 
+METADATA = SESSION.metadata
+"""With the tables of who signs in."""
 SEARCH = ("texts_index", "conversations_index")
 """What each database has for searching in its own way: the migrations alone make it."""
 
