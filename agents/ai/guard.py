@@ -13,7 +13,7 @@ _MARK: Final = re.compile(r"[ \t]*[\[【](\d{1,3}(?:[ ,;]+\d{1,3})*)(?:†[^\]�
 _MAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _DOMAIN: Final = re.compile(
     r"(?<![\w@./-])(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+"
-    r"(?:(?:(?i:com|net|org|info|biz|app|dev|shop|store|online|site|example|test)|[a-z]{2}|[A-Z]{2})(?![\w-])"
+    r"(?:(?:(?i:com|net|org|info|biz|app|dev|shop|store|online|site|example|test)|(?!js|ts)[a-z]{2}|[A-Z]{2})(?![\w-])"
     r"(?:/[^\s<>\"`\[\]]*)?|[A-Za-z]{2,24}/[^\s<>\"`\[\]]*)"
 )
 """An address without https://: WhatsApp makes a link of it all the same."""
@@ -21,7 +21,7 @@ _DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{4}")
 _NUMBER: Final = re.compile(r"(?<![\w.])(?:\+|00)?[(]?\d(?:[ \u00a0\u202f().\-–/]{0,3}\d){5,20}(?![\w])")
 _LEAST_DIGITS: Final = 7
 """Of a phone number: shorter ones are prices and amounts."""
-_SENTENCE: Final = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
+_SENTENCE: Final = re.compile(r"((?<=[.!?…])\s+|(?<=[.!?…][*_~\"'”’»)])\s+|(?<=[。！？]))")
 
 
 def citations(text: str, sources: int) -> tuple[str, list[int]]:
@@ -63,9 +63,11 @@ def without_unknown(text: str, known: Known) -> str:
     """The text without the sentences that hold an unknown link or number."""
     lines: list[str] = []
     for line in text.split("\n"):
-        kept = [part for part in _SENTENCE.split(line) if not known.unknown(part)]
+        parts = [*_SENTENCE.split(line), ""]
+        sentences = zip(parts[::2], parts[1::2], strict=True)
+        kept = "".join(f"{sentence}{blank}" for sentence, blank in sentences if not known.unknown(sentence)).rstrip()
         if kept or not line.strip():
-            lines.append(" ".join(kept))
+            lines.append(kept)
     cleaned = "\n".join(lines).strip()
     # What was cut may have stood between two halves of a number.
     return "" if known.unknown(cleaned) else cleaned
@@ -79,14 +81,14 @@ def _folded(text: str) -> str:
 def _links(text: str) -> Iterator[tuple[str, str]]:
     """Links and mail addresses: as they stand in the text, and as they are compared."""
     for found in LINK.finditer(text):
-        span = found[0][: link_end(found[0])]
+        span = found[0][: link_end(found)]
         yield span, _compared(span)
     rest = LINK.sub(" ", text)
     for found in _MAIL.finditer(rest):
         span = found[0].rstrip(".")
         yield span, span.casefold()
     for found in _DOMAIN.finditer(_MAIL.sub(" ", rest)):
-        span = found[0][: link_end(found[0])]
+        span = found[0][: link_end(found)]
         yield span, _compared(span)
 
 

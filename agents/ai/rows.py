@@ -1,7 +1,9 @@
 """The rows of GPT agents: the talk with a customer, and the question that is being answered."""
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, cast
+
+import orjson
 
 from agents.queue import SEEN
 from agents.retention import Aged
@@ -17,6 +19,7 @@ KEPT: Final = (SEEN, SAID, TALK)
 """Prefixes of the rows that go when they are old."""
 MAX_BYTES: Final = 6_000
 """Of a text in a row."""
+_CUT: Final = "…"
 
 Speaker = Literal["customer", "ai", "human", "business", "released", "returned", "resolved"]
 
@@ -117,6 +120,17 @@ class Rejected(Row):
 
 
 def cut(text: str, limit: int = MAX_BYTES) -> str:
-    """The text, or its beginning of so many bytes."""
-    data = text.encode(errors="replace")
-    return text if len(data) <= limit else f"{data[: limit - 4].decode(errors='ignore')}…"
+    """The text, or its beginning that takes so many bytes in a row, in which a line's end takes two."""
+    data = orjson.dumps(text)[1:-1]
+    if len(data) <= limit:
+        return text
+    data = data[: limit - len(_CUT.encode())]
+    # Not within a character, nor within the escape that stands for one.
+    return next(read for length in range(len(data), 0, -1) if (read := _read(data[:length])) is not None) + _CUT
+
+
+def _read(data: bytes) -> str | None:
+    try:
+        return cast("str", orjson.loads(b'"%b"' % data))
+    except orjson.JSONDecodeError:
+        return None

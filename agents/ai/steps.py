@@ -5,7 +5,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from agents.ai import ends, tools
-from agents.ai.rows import MAX_BYTES, Run, Step, cut
+from agents.ai.rows import Run, Step, cut
 from agents.ai.times import propose_times
 from agents.ai.work import Work
 from schemas.effects import GptCall, ToolRequest, ToolResult
@@ -14,6 +14,8 @@ from schemas.settings.ai import GptAgent, Tool
 
 MAX_STEPS: Final = 20
 """Calls of tools for one question."""
+MAX_OUTPUT: Final = 4_500
+"""Bytes. A step's arguments stand in the same row."""
 MAX_LABELS: Final = 10
 MAX_LABEL: Final = 64
 MAX_NOTES: Final = 4
@@ -97,7 +99,7 @@ def end_step(work: Work, step: Step, result: ToolResult | None, *, tried: bool) 
 
 
 def _done(step: Step, output: str, outcome: str = "done", *, is_source: bool = False) -> Step:
-    update = {"outcome": outcome, "output": cut(output, MAX_BYTES - tools.MAX_ARGUMENTS), "is_source": is_source}
+    update = {"outcome": outcome, "output": cut(output, MAX_OUTPUT), "is_source": is_source}
     return step.model_copy(update=update)
 
 

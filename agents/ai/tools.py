@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from schemas.settings.ai import GptAgent, HandOverRules, Tool
 
-MAX_ARGUMENTS: Final = 2_000
+MAX_ARGUMENTS: Final = 1_500
 """Bytes."""
 HAND_OVER: Final = "hand_over"
 LABEL: Final = "label"

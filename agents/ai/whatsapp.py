@@ -16,7 +16,7 @@ LINK: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)[^\s<>\"`\[\]\ue000-\uf
 _AFTER: Final = ".,;:!?…*~'’”)_。，！？、）"
 _HEADING: Final = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
 _RULE: Final = re.compile(r"^[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$\n?", re.MULTILINE)
-_TABLE_RULE: Final = re.compile(r"^[ \t|]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)+\|?[ \t]*$\n?", re.MULTILINE)
+_TABLE_RULE: Final = re.compile(r"^[ \t|]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+\|?[ \t]*$\n?", re.MULTILINE)
 _BULLET: Final = re.compile(r"^([ \t]*)[*+][ \t]+(?=\S)", re.MULTILINE)
 _BOLD: Final = re.compile(r"(?<![A-Za-z0-9*])\*\*\*?(?=[^\s*])(.+?)(?<=[^\s*])\*?\*\*(?![A-Za-z0-9*])")
 _UNDERLINED: Final = re.compile(r"(?<![\w])__(?=\S)(.+?)(?<=\S)__(?![\w])")
@@ -54,20 +54,21 @@ def to_whatsapp(text: str) -> str:
     return _KEPT.sub(lambda found: kept[ord(found[0]) - _FIRST], text).strip()
 
 
-def link_end(link: str) -> int:
-    """Where a link ends that was found in a text: what closes the sentence or a bracket around it is not its own."""
+def link_end(found: re.Match[str]) -> int:
+    """How long a link is that was found in a text: what closes the sentence or a bracket around it is not its own."""
+    link, is_italic = found[0], found.string[: found.start()].endswith("_")
     end = len(link)
     while end and link[end - 1] in _AFTER:
         if link[end - 1] == ")" and link.count("(", 0, end) >= link.count(")", 0, end):
             break
-        if link[end - 1] == "_" and not link[:end].endswith("__"):
+        if link[end - 1] == "_" and not is_italic and not link[:end].endswith("__"):
             break
         end -= 1
     return end
 
 
 def _bare(found: re.Match[str], keep: Callable[[str], str]) -> str:
-    end = link_end(found[0])
+    end = link_end(found)
     return keep(found[0][:end]) + found[0][end:]
 
 

@@ -63,9 +63,7 @@ class Bench:
     def take(self, event: Event) -> list[Event]:
         """What the stage wrote about the event."""
         self.records += 1
-        return self._commit(
-            step(AI, self.state, Record(f"r{self.records}", "/test", self.now, KEY, event), no_agents)
-        )
+        return self._commit(step(AI, self.state, Record(f"r{self.records}", "/test", self.now, KEY, event), no_agents))
 
     def end(self, answer: Answer) -> list[Event]:
         """End the attempt in flight."""
