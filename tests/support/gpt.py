@@ -203,7 +203,7 @@ class GptBench:
     def rows(self, prefix: str = "gpt/") -> list[str]:
         return [name for name in self.state.names(KEY, prefix) if name]
 
-    def _lookup(self, channel: str, revision: int) -> ChannelSettings:  # noqa: ARG002
+    def _lookup(self, channel: str, revision: int) -> ChannelSettings:
         return self.settings
 
     def _commit(self, made: Step) -> list[Event]:

@@ -65,6 +65,7 @@ class Story:
         )
         self.bench = GptBench(gpt_channel(agent))
         self.held: str | None = None
+        self.agent = "robot"
         self.open: set[str] = set()
         self.count = 0
         self.tokens = 0

@@ -63,8 +63,8 @@ def test_it_is_told_what_a_customer_writes_while_it_has_it_not() -> None:
 
 def test_it_is_told_what_others_say() -> None:
     bench = served()
-    assert told(bench.sent("o1", "ai")) == [("said", "ai", None)]
-    assert told(bench.sent("g1", "greeting")) == [("said", "business", None)]
+    assert told(bench.sent("o1", "ai")) == [("said", "ai", "Hallo")]
+    assert told(bench.sent("g1", "greeting")) == [("said", "business", "Hallo")]
     assert told(bench.reply("r1", text="I am here.")) == [("released", None, None), ("said", "human", "I am here.")]
     assert told(bench.sent("r1", "reply")) == []
     echo = MessageEchoed(message_id="e1", kind="text", text="From my phone")
@@ -128,7 +128,9 @@ def test_citations_go_with_the_message_and_come_back_when_it_is_sent() -> None:
     bench = served()
     cited = (Citation(id="faq/a/0", title="A"),)
     request = asked(bench)
-    end = AiAnswered(request_id=request.request_id, conversation_id=request.conversation_id, text="Yes", citations=cited)
+    end = AiAnswered(
+        request_id=request.request_id, conversation_id=request.conversation_id, text="Yes", citations=cited
+    )
     message = the(SendMessage, bench.feed(end))
     assert message.citations == cited
     sent = DeliverySent(
