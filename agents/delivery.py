@@ -336,6 +336,7 @@ def _sent(builder: _DecisionBuilder, head: Head, provider_id: str) -> None:
         via=head.via,
         repeat=head.repeat,
         content=command.content if head.via == "session" else None,
+        citations=command.citations,
     )
     builder.emit(INBOX, sent)
     if _provider(builder).settling is not None:

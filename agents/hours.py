@@ -133,7 +133,7 @@ def _status_changed(rows: Rows, event: ConversationStatusChanged, ctx: Context) 
     status = event.header.status
     if status not in LIVE:
         return Decision(writes={_judged_name(event.header): None}, emit=(gated,))
-    left_by_ai = status is Status.OPEN and event.reason in HANDED_OVER
+    left_by_ai = status is Status.OPEN and event.reason in HANDED_OVER and not event.told
     return _send_unavailable(gated, rows, event.header, (ctx.now,) if left_by_ai and not verdict else (), ctx)
 
 

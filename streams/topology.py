@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agents.ai import AI
+from agents.ai.decide import AI
 from agents.assignment.decide import ASSIGNMENT
 from agents.conversations.decide import CONVERSATIONS
 from agents.csat import CSAT

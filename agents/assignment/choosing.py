@@ -138,10 +138,14 @@ def _who_takes(question: Question, to: Target) -> Assignee | str:
 
 def _by_ai(question: Question) -> Choice | None:
     agents = question.settings.ai.agents
-    why = _why_not_ai(question, agents[0].id) if agents else "no_agents"
+    first = next((agent for agent in agents if agent.enabled), agents[0] if agents else None)
+    if first is None:
+        question.explanation["ai"] = {"why": "no_agents"}
+        return None
+    why = _why_not_ai(question, first.id) or (None if first.enabled else "disabled")
     if why is None:
-        return question.choice(Assignee(kind="ai", id=agents[0].id), "ai", "first_ai_agent")
-    question.explanation["ai"] = {"agent": agents[0].id, "why": why} if agents else {"why": why}
+        return question.choice(Assignee(kind="ai", id=first.id), "ai", "first_ai_agent")
+    question.explanation["ai"] = {"agent": first.id, "why": why}
     return None
 
 

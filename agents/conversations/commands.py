@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
+from agents.conversations.asking import tell
 from agents.conversations.draft import Draft, human, is_ai, was_seen
+from agents.conversations.labels import MAX_LABEL, MAX_LABELS, relabelled, set_labels, stripped
 from agents.conversations.moves import (
     TRANSITIONS,
     add_note,
@@ -33,7 +35,6 @@ from schemas.events.conversation import (
     ConversationAssigned,
     ConversationBlockChanged,
     ConversationCommandRefused,
-    ConversationLabelled,
     ConversationMuted,
     Status,
 )
@@ -59,9 +60,6 @@ from schemas.ids import derived_id
 from schemas.record import format_time
 from schemas.topics import INBOX
 
-MAX_LABELS: Final = 20
-MAX_LABEL: Final = 64
-"""Characters. Both keep a conversation's row under 8 KiB."""
 Refusal = tuple[str, str]
 """Code and reason, in words."""
 
@@ -170,12 +168,12 @@ def _why_no_move(row: Conversation, to: Status) -> Refusal | None:
 
 
 def _why_no_label(row: Conversation, event: Label) -> Refusal | None:
-    add, remove = _labels(event.add), _labels(event.remove)
+    add, remove = stripped(event.add), stripped(event.remove)
     if not add and not remove:
         return "invalid_settings", "there is no label to add or remove"
     if any(len(label) > MAX_LABEL for label in add):
         return "invalid_settings", f"a label has at most {MAX_LABEL} characters"
-    if len(_relabelled(row, event)) > MAX_LABELS:
+    if len(relabelled(row.labels, event.add, event.remove)) > MAX_LABELS:
         return "invalid_settings", f"a conversation has at most {MAX_LABELS} labels"
     return None
 
@@ -212,7 +210,8 @@ def _carry_out(draft: Draft, event: Command) -> Draft:
         case HandOver():
             return hand_over(draft, "handed_over", "handed_over", by=event.by)
         case Label():
-            return _label(draft, event)
+            labels = relabelled(draft.current.labels, event.add, event.remove)
+            return set_labels(draft, labels, by=event.by)
         case Block() | Unblock():
             return _block(draft, event)
         case Seen():
@@ -230,6 +229,8 @@ def _reply(draft: Draft, event: Reply) -> Draft:
     elif draft.current.status is Status.AI_REPLYING:
         after = draft.current.model_copy(update={"status": Status.OPEN, "assignee": human(event.by)})
         draft = draft.change(after, reason="taken_over", by=event.by)
+    kind = "text" if event.template is None else "template"
+    draft = tell(draft, "human", event.command_id, draft.now, text=event.text, kind=kind)
     return _send(mark_answered(draft).mark_read(), event, "reply")
 
 
@@ -327,27 +328,6 @@ def _assign(draft: Draft, event: Assign) -> Draft:
     if to.kind == "team" and status is Status.OPEN:
         return request_assignee(draft, "team", former=row.assignee, team=to.id)
     return draft
-
-
-def _label(draft: Draft, event: Label) -> Draft:
-    row = draft.current
-    labels = _relabelled(row, event)
-    if labels == row.labels:
-        return draft
-    draft = draft.store(row.model_copy(update={"labels": labels}))
-    added = tuple(label for label in labels if label not in row.labels)
-    removed = tuple(label for label in row.labels if label not in labels)
-    return draft.publish(ConversationLabelled(header=draft.header, added=added, removed=removed, by=event.by))
-
-
-def _relabelled(row: Conversation, event: Label) -> tuple[str, ...]:
-    removed = _labels(event.remove)
-    both = dict.fromkeys((*row.labels, *_labels(event.add)))
-    return tuple(label for label in both if label not in removed)
-
-
-def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(label.strip() for label in labels if label.strip())
 
 
 def _block(draft: Draft, event: Block | Unblock) -> Draft:

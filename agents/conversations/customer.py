@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from agents.conversations.asking import ask_ai, tell
 from agents.conversations.draft import Draft, was_seen
 from agents.conversations.moves import (
     ai_serves,
@@ -78,8 +79,9 @@ def _join(draft: Draft, event: MessageReceived, at: datetime) -> Draft:
     draft, message = draft.receive(event, at), held_message(event, at)
     if draft.current.status is Status.AI_REPLYING:
         if ai_serves(draft, draft.current.assignee):
-            return draft.ask_ai(message)
+            return ask_ai(draft, message)
         return hand_over(draft, "ai_failed", "ai_failed", note=AI_SWITCHED_OFF)
+    draft = tell(draft, "customer", event.message_id, at, text=event.text, kind=event.kind)
     return draft if draft.current.routed else draft.write(f"{HELD}{draft.current.messages_in:08d}", message)
 
 

@@ -1,8 +1,9 @@
 """What became of a message: delivery's reports, and echoes of what the business wrote in WhatsApp's own app."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
+from agents.conversations.asking import tell
 from agents.conversations.customer import know_names
 from agents.conversations.draft import Draft, was_seen
 from agents.conversations.moves import (
@@ -49,6 +50,9 @@ def record_sent(draft: Draft, event: DeliverySent) -> Draft:
         case _:
             update = {"messages_automatic": row.messages_automatic + 1}
     draft = draft.about(row).store(row.model_copy(update=update))
+    if event.kind not in ("reply", "reaction"):
+        by: Literal["ai", "business"] = "ai" if event.kind == "ai" else "business"
+        draft = tell(draft, by, event.message_id, draft.now, text=event.text)
     if is_earlier_part(event.message_id):
         return draft
     whole = draft.get(f"{WHOLE}{event.message_id}", Whole)
@@ -64,6 +68,7 @@ def record_sent(draft: Draft, event: DeliverySent) -> Draft:
         via=event.via,
         repeat=event.repeat,
         content=event.content,
+        citations=event.citations,
     )
     draft = draft.publish(sent)
     return survey_sent(draft, event) if event.kind == "survey" else draft
@@ -85,6 +90,7 @@ def record_echo(draft: Draft, event: MessageEchoed) -> Draft:
         draft = hand_over(draft, "taken_over", "handed_over")
     draft = mark_answered(draft)
     at = draft.now if event.sent_at is None else min(event.sent_at, draft.now)
+    draft = tell(draft, "human", event.message_id, at, text=event.text, kind=event.kind)
     draft = draft.store(draft.current.model_copy(update={"last_human_at": at}))
     sent = ConversationMessageSent(
         header=draft.header,

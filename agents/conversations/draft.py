@@ -29,7 +29,7 @@ from agents.retention import Aged, sweep_timer
 from agents.stage import Context, Decision, Emit, Row, Rows, RowT
 from schemas.contact import address
 from schemas.event import Event
-from schemas.events.ai import AiRequested
+from schemas.events.ai import AiRequested, AiTold
 from schemas.events.assignment import ConversationChanged
 from schemas.events.conversation import (
     LIVE,
@@ -48,6 +48,7 @@ from schemas.events.inbox import Command, CommandForwarded, MessageReceived
 from schemas.events.media import MediaRequested
 from schemas.events.sending import MarkRead, SendMessage
 from schemas.ids import channel_of, contact_of, conversation_key
+from schemas.settings.ai import GptAgent
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import ACCOUNT_INBOX, AI_REQUESTS, CONVERSATIONS, INBOX, MEDIA_REQUESTS, OUTBOUND
 
@@ -104,6 +105,12 @@ class Draft(NamedTuple):
     def settings(self) -> ChannelSettings:
         """The channel's settings."""
         return self.ctx.settings(self.channel)
+
+    @property
+    def has_gpt(self) -> bool:
+        """Whether a GPT agent is switched on, which is told what is said."""
+        settings = self.settings
+        return settings.ai.enabled and any(isinstance(agent, GptAgent) for agent in settings.ai_agents)
 
     @property
     def current(self) -> Conversation:
@@ -226,6 +233,10 @@ class Draft(NamedTuple):
         draft = self.store_contact(contact.model_copy(update={"unmarked": None}))
         return draft._emit(Emit(OUTBOUND, self.ctx.key, marked, self.channel))
 
+    def inform_ai(self, event: AiRequested | AiTold) -> "Draft":
+        """Ask or tell the AI agent."""
+        return self._emit(Emit(AI_REQUESTS, self.ctx.key, event, self.channel))
+
     def forward(self, command: Command, contact: str) -> "Draft":
         """Hand a command to the contact that this one is another name of."""
         forwarded = CommandForwarded(command=command.type, data=command.model_dump(mode="json"))
@@ -277,13 +288,15 @@ class Draft(NamedTuple):
         reason: str,
         by: str | None = None,
         explanation: Mapping[str, JsonValue] | None = None,
+        why: str | None = None,
+        told: bool = False,
     ) -> "Draft":
         """Change status or assignee, the only way they ever do: a new revision, published and reported."""
         before = self.current
         draft = self._move(after, by) if after.status is not before.status else self.about(after)
         if before.status is Status.AI_REPLYING:
             # The AI agent no longer holds the conversation: what it still answers is dropped.
-            draft = draft.drop_all(ASKED, Asked)
+            draft = draft.drop_all(ASKED, Asked)._release_ai(before)
         update: dict[str, object] = {"revision": before.revision + 1, "chosen": False}
         if after.assignee != before.assignee:
             update |= {"automatic": by is None and is_human(after.assignee), "turn_began": self.now}
@@ -295,9 +308,19 @@ class Draft(NamedTuple):
                 )
             )
         if after.status is not before.status:
-            changed = ConversationStatusChanged(header=draft.header, previous=before.status, by=by, reason=reason)
+            changed = ConversationStatusChanged(
+                header=draft.header, previous=before.status, by=by, reason=reason, why=why, told=told
+            )
             draft = draft.publish(changed)
+        if after.status is Status.RESOLVED and after.status is not before.status and draft.has_gpt:
+            draft = draft.inform_ai(AiTold(conversation_id=after.id, what="resolved", at=self.now))
         return draft.report_change()
+
+    def _release_ai(self, before: Conversation) -> "Draft":
+        """A GPT agent drops at once what it is doing."""
+        if before.assignee is None or not isinstance(self.settings.ai_agent(before.assignee.id), GptAgent):
+            return self
+        return self.inform_ai(AiTold(conversation_id=before.id, what="released", at=self.now))
 
     def _move(self, after: Conversation, by: str | None) -> "Draft":
         """What a new status brings with it."""
@@ -341,23 +364,6 @@ class Draft(NamedTuple):
             automatic=row.automatic,
         )
         return self.notify_assignment(changed)
-
-    def ask_ai(self, message: HeldMessage) -> "Draft":
-        """Ask the AI agent that holds the conversation about a customer's message."""
-        row = self.current
-        if row.assignee is None:
-            raise LookupError("nobody to ask")
-        request = AiRequested(
-            request_id=self.ctx.new_id(f"ask about {message.message_id}"),
-            conversation_id=row.id,
-            agent=row.assignee.id,
-            message_id=message.message_id,
-            kind=message.kind,
-            text=message.text,
-            at=message.at,
-        )
-        draft = self.mark_read(typing=True).write(f"{ASKED}{request.request_id}", Asked())
-        return draft._emit(Emit(AI_REQUESTS, self.ctx.key, request, self.channel))
 
     def store_survey(self, survey: Survey) -> "Draft":
         """Write the survey, which ends at its ends_at."""

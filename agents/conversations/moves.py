@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from pydantic import JsonValue
 
+from agents.conversations.asking import ask_ai
 from agents.conversations.draft import Draft, is_ai
 from agents.conversations.rows import (
     HELD,
@@ -48,18 +49,21 @@ def hand_over(
     request: Literal["handed_over", "ai_failed"],
     by: str | None = None,
     note: str | None = None,
+    why: str | None = None,
+    told: bool = False,
 ) -> Draft:
-    """From the AI agent to humans."""
+    """From the AI agent to humans. why, told: as in conversation.status_changed."""
     former = draft.current.assignee
     after = draft.current.model_copy(update={"status": Status.OPEN, "assignee": None})
-    draft = draft.change(after, reason=reason, by=by)
+    draft = draft.change(after, reason=reason, by=by, why=why, told=told)
     if note is not None:
         draft = add_note(draft, note, reason)
     return request_assignee(draft, request, former=former)
 
 
-def add_note(draft: Draft, text: str, reason: str, by: str | None = None) -> Draft:
-    note_id = draft.ctx.new_id("note")
+def add_note(draft: Draft, text: str, reason: str, by: str | None = None, *, number: int = 1) -> Draft:
+    """A note for the agents. number: of those that one decision adds."""
+    note_id = draft.ctx.new_id("note" if number == 1 else f"note/{number}")
     return draft.publish(ConversationNoteAdded(header=draft.header, note_id=note_id, text=text, reason=reason, by=by))
 
 
@@ -115,7 +119,7 @@ def mark_routed(draft: Draft, explanation: Mapping[str, JsonValue], *, first: bo
     draft = draft.drop_all(HELD, HeldMessage)
     if draft.current.status is Status.AI_REPLYING:
         for message in held:
-            draft = draft.ask_ai(message)
+            draft = ask_ai(draft, message)
     return draft
 
 

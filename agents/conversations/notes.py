@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from providers.provider import ErrorClass
-from schemas.events.inbox import DeliveryFailed, DeliveryUnsent
+from schemas.events.inbox import AiFailed, AiHandedOver, DeliveryFailed, DeliveryUnsent
 
 _WHAT: Final[Mapping[str, str]] = {
     "reply": "The reply",
@@ -66,6 +66,35 @@ def _code(event: DeliveryUnsent | DeliveryFailed) -> str:
 def comment_note(rating: int, comment: str) -> str:
     """Why the customer rated so, in their words."""
     return f"The customer rated {rating} and commented: {comment}"
+
+
+def ai_note(event: AiHandedOver | AiFailed) -> str:
+    """Why a GPT agent let go, and what it says of the conversation."""
+    why = _AI_REASONS.get(event.reason or "", "no reason is known")
+    summary = event.summary if isinstance(event, AiHandedOver) else None
+    said = AI_HANDED_OVER if isinstance(event, AiHandedOver) else AI_FAILED
+    return f"{said} Why: {why}." + (f" Summary: {summary}" if summary else "")
+
+
+_AI_REASONS: Final[Mapping[str, str]] = {
+    "asked_for_person": "the customer asked for a person",
+    "low_confidence": "it was not sure of the answer",
+    "anger": "the customer is angry",
+    "topic": "the topic is one for people",
+    "cannot_help": "it can't help",
+    "phrase": "the customer wrote one of the phrases that lead to a person",
+    "answers": "so many answers did not solve it",
+    "limit": "it may give no more answers in this conversation",
+    "budget": "what it may spend today is used up",
+    "media": "it can't see or hear what the customer sent",
+    "ungrounded": "no source says what it was going to say",
+    "loop": "another machine seems to answer it",
+    "tools": "it went on calling tools",
+    "no_answer": "its service gave no answer in time",
+    "failed": "its service refuses to answer",
+    "empty": "its model said nothing",
+    "switched_off": "it is not an agent of the channel any longer",
+}
 
 
 AI_HANDED_OVER: Final = "The AI agent asked for a human to take over."

@@ -7,7 +7,10 @@ from schemas.event import Event
 
 
 class AiRequested(Event):
-    """A customer's message that the AI agent is to answer. Written by conversations. at: the message's own time."""
+    """A customer's message that the AI agent is to answer. Written by conversations.
+
+    at: the message's own time. name: the contact's, for a GPT agent.
+    """
 
     type: ClassVar[str] = "ai.requested"
 
@@ -18,6 +21,7 @@ class AiRequested(Event):
     kind: str
     text: str | None = None
     at: datetime
+    name: str | None = None
 
 
 class AiTold(Event):

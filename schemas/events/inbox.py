@@ -239,9 +239,16 @@ class AiHandedOver(AiEnd):
 
 
 class AiFailed(AiEnd):
-    """The AI agent could not be asked, or gave no answer."""
+    """The AI agent could not be asked, or gave no answer.
+
+    reason: of a GPT agent: no_answer (none in several tries, or none soon), failed (the service refuses), empty,
+    switched_off. text: what the customer is told.
+    """
 
     type: ClassVar[str] = "ai.failed"
+
+    reason: str | None = None
+    text: str | None = None
 
 
 class MediaEnd(Event):
@@ -287,6 +294,7 @@ class DeliverySent(Event):
     via: Literal["session", "template"]
     repeat: bool = False
     content: Outgoing | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 class DeliveryFailed(Event):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import JsonValue
 
 from schemas.event import Event
-from schemas.events.content import Outgoing
+from schemas.events.content import Citation, Outgoing
 from schemas.events.template import Template
 
 
@@ -15,7 +15,7 @@ class SendCommand(Event):
 
     not_after: the end of the 24-hour session window; from then on only the template may go. None: the window is shut.
     to: the number (digits) or user id that it goes to, where that is not the key's contact. no_marketing: the contact
-    wants none: a template that turns out to be marketing does not go.
+    wants none: a template that turns out to be marketing does not go. citations: of an AI agent's answer.
     """
 
     message_id: str
@@ -28,6 +28,7 @@ class SendCommand(Event):
     content: Outgoing | None = None
     to: str | None = None
     no_marketing: bool = False
+    citations: tuple[Citation, ...] = ()
 
 
 class SendMessage(SendCommand):

@@ -44,10 +44,11 @@ class AiLimits(SettingsModel):
     """What an agent may spend; where it is used up, a human takes over.
 
     answers: in one conversation. tokens_a_day, cost_a_day (in the currency of the prices): of all its conversations, a
-    UTC day; None: no limit.
+    UTC day; None: no limit. machine_answers: to messages in a row that seem to be another machine's.
     """
 
     answers: PositiveCount = 30
+    machine_answers: PositiveCount = 3
     tokens_a_day: PositiveCount | None = None
     cost_a_day: Price | None = None
 

@@ -92,7 +92,8 @@ class HoursBench:
         self.set(status=status, routed=True)
         return self.notified(ConversationRouted(header=self.header, first=first))
 
-    def status(self, status: Status, reason: str) -> list[SendUnavailable]:
+    def status(self, status: Status, reason: str, *, told: bool = False) -> list[SendUnavailable]:
         previous = self.header.status
         self.set(status=status)
-        return self.notified(ConversationStatusChanged(header=self.header, previous=previous, reason=reason))
+        changed = ConversationStatusChanged(header=self.header, previous=previous, reason=reason, told=told)
+        return self.notified(changed)

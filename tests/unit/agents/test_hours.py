@@ -248,6 +248,12 @@ def test_leaving_the_ai_agent_while_closed_is_notified_once_that_day(reason: str
     assert bench.status(Status.OPEN, reason) == []
 
 
+def test_who_was_told_by_the_ai_agent_is_not_told_again() -> None:
+    bench = HoursBench(channel())
+    bench.set(status=Status.AI_REPLYING)
+    assert bench.status(Status.OPEN, "ai_handed_over", told=True) == []
+
+
 @pytest.mark.parametrize("reason", ["taken_over", "assigned", "woken", "reopened", "customer_message"])
 def test_other_ways_to_become_open_tell_nothing(reason: str) -> None:
     bench = HoursBench(channel())

@@ -173,6 +173,15 @@ def test_a_rule_may_name_an_ai_agent_that_is_not_the_first() -> None:
     assert account.talks["c2"].status is Status.AI_REPLYING
 
 
+def test_the_first_ai_agent_that_is_switched_on_takes_new_conversations() -> None:
+    first, other = AI["agents"]
+    account = bench("ana", ai={**AI, "agents": [{**first, "enabled": False}, other]})
+    assert account.route("c1") == other["id"]
+    account = bench("ana", ai={**AI, "agents": [{**first, "enabled": False}, {**other, "enabled": False}]})
+    assert account.route("c2") == "ana"
+    assert account.explanation()["ai"] == {"agent": first["id"], "why": "disabled"}
+
+
 @pytest.mark.parametrize("reason", ["handed_over", "ai_failed", "unassigned"])
 def test_rules_and_ai_agents_are_for_new_and_reopened_conversations_only(reason: Any) -> None:
     account = bench("ana", "bob", ai=AI, assignment={**SEQUENTIAL, "rules": [rule("human:bob", about("bob"))]})

@@ -1,19 +1,19 @@
-"""AI: asks the AI agent about one customer's message at a time, in order; conversations decides what to do with it."""
+"""An AI agent that the account runs itself: it is asked about one customer's message at a time, in order."""
 
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from agents.queue import EMPTY, KEEP, SEEN, Seen, Tail, append, waiting, was_seen
-from agents.retention import SWEEP, sweep, sweep_timer
-from agents.stage import NOTHING, Context, Decision, Effect, Emit, Row, Rows, Stage, TimerFired
+from agents.ai.rows import KEPT
+from agents.queue import EMPTY, KEEP, SEEN, Seen, append, waiting, was_seen
+from agents.retention import sweep_timer
+from agents.stage import NOTHING, Context, Decision, Effect, Emit, Row, Rows
 from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult
-from schemas.event import Event
 from schemas.events.ai import AiRequested
 from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.sending import EffectEnded
 from schemas.ids import channel_of
-from schemas.topics import AI_CALLS, AI_REQUESTS, INBOX
+from schemas.topics import INBOX
 
 ATTEMPTS: Final = 3
 """Asking has no effect on the customer, so that it may be repeated; but the customer waits meanwhile."""
@@ -21,7 +21,6 @@ BACKOFF: Final = timedelta(seconds=2)
 """Before the second attempt; doubled before each further one."""
 
 _RETRY: Final = "retry"
-_KEPT: Final = (SEEN,)
 
 
 class Head(Row):
@@ -38,30 +37,43 @@ class Queued(Row):
     request: AiRequested
 
 
-def decide(rows: Rows, event: Event | TimerFired, ctx: Context) -> Decision:
-    """What to ask next, and what came of a question. Key: conversation key."""
-    if event == TimerFired(SWEEP):
-        return sweep(rows, _KEPT, ctx.now, KEEP)
-    head = rows.get("head", Head)
-    match event:
-        case AiRequested():
-            return _requested(rows, head, event, ctx)
-        case EffectEnded() if head is not None and head.effect == event.effect_id:
-            return _ended(rows, head, event, ctx)
-        case TimerFired() if head is not None:
-            return _ask(head, ctx)
-    return NOTHING
-
-
-def _requested(rows: Rows, head: Head | None, request: AiRequested, ctx: Context) -> Decision:
+def requested(rows: Rows, request: AiRequested, ctx: Context, *, busy: bool) -> Decision:
+    """Ask, or let it wait for its turn. busy: a call for a GPT agent is in flight, as there is one for a key."""
     if was_seen(rows, request.request_id):
         return NOTHING
-    taken = _ask(Head(request=request), ctx) if head is None else Decision(append(rows, Queued(request=request)))
+    waits = busy or rows.get("head", Head) is not None
+    taken = Decision(append(rows, Queued(request=request))) if waits else _ask(Head(request=request), ctx)
     return replace(
         taken,
         writes={**taken.writes, f"{SEEN}{request.request_id}": Seen(since=ctx.now)},
-        timers=sweep_timer(rows, _KEPT, ctx.now, KEEP),
+        timers=sweep_timer(rows, KEPT, ctx.now, KEEP),
     )
+
+
+def ended(rows: Rows, event: EffectEnded, ctx: Context) -> Decision:
+    """What came of a question."""
+    head = rows.get("head", Head)
+    if head is None or head.effect != event.effect_id:
+        return NOTHING
+    if event.outcome == "done":
+        return _settle(rows, _verdict(head.request, AiResult.model_validate(event.result)), ctx)
+    if head.attempts < ATTEMPTS:
+        again_at = ctx.now + BACKOFF * 2 ** (head.attempts - 1)
+        return Decision({"head": head.model_copy(update={"effect": None})}, timers={_RETRY: again_at})
+    return _settle(rows, _failed(head.request), ctx)
+
+
+def again(rows: Rows, ctx: Context) -> Decision:
+    """Time to ask once more, or to ask what waited while a call for a GPT agent was in flight."""
+    head = rows.get("head", Head)
+    if head is not None:
+        return _ask(head, ctx)
+    following = next(waiting(rows, Queued), None)
+    if following is None:
+        return NOTHING
+    name, queued = following
+    asked = _ask(Head(request=queued.request), ctx)
+    return replace(asked, writes={name: None, **asked.writes})
 
 
 def _ask(head: Head, ctx: Context) -> Decision:
@@ -76,15 +88,6 @@ def _ask(head: Head, ctx: Context) -> Decision:
     request = AiRequest(effect_id=ctx.new_id(f"attempt of {asked.request_id}"), question=question)
     in_flight = head.model_copy(update={"effect": request.effect_id, "attempts": head.attempts + 1})
     return Decision({"head": in_flight}, effects=(Effect(request.effect_id, request),))
-
-
-def _ended(rows: Rows, head: Head, event: EffectEnded, ctx: Context) -> Decision:
-    if event.outcome == "done":
-        return _settle(rows, _verdict(head.request, AiResult.model_validate(event.result)), ctx)
-    if head.attempts < ATTEMPTS:
-        again_at = ctx.now + BACKOFF * 2 ** (head.attempts - 1)
-        return Decision({"head": head.model_copy(update={"effect": None})}, timers={_RETRY: again_at})
-    return _settle(rows, _failed(head.request), ctx)
 
 
 def _verdict(request: AiRequested, result: AiResult) -> AiEnd:
@@ -116,13 +119,3 @@ def _settle(rows: Rows, end: AiEnd, ctx: Context) -> Decision:
     name, queued = following
     asked = _ask(Head(request=queued.request), ctx)
     return replace(asked, writes={**gone, name: None, **asked.writes}, emit=report)
-
-
-AI = Stage(
-    "ai",
-    input=AI_REQUESTS,
-    outputs=(INBOX, AI_CALLS),
-    decide=decide,
-    state=(Head, Queued, Tail, Seen),
-    effects=(AiRequest,),
-)

@@ -1,4 +1,4 @@
-"""The stage that asks the AI agent."""
+"""The stage, with an AI agent that the account runs itself."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.ai import AI, ATTEMPTS
+from agents.ai.decide import AI
+from agents.ai.http import ATTEMPTS
 from agents.queue import KEEP
 from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult
 from schemas.event import Event
@@ -27,8 +28,9 @@ HANDOFF, ERROR = AiResult(answer="handoff"), AiResult(answer="error")
 Answer = AiResult | Literal["unknown", "postponed"]
 
 
-def no_settings(channel: str, revision: int) -> ChannelSettings:
-    raise LookupError(channel)
+def no_agents(channel: str, revision: int) -> ChannelSettings:
+    """A channel that lists no agent of the account."""
+    return ChannelSettings(id=channel, phone_number="+4930901820")
 
 
 def requested(number: int, conversation: str = "c1") -> AiRequested:
@@ -61,9 +63,7 @@ class Bench:
     def take(self, event: Event) -> list[Event]:
         """What the stage wrote about the event."""
         self.records += 1
-        return self._commit(
-            step(AI, self.state, Record(f"r{self.records}", "/test", self.now, KEY, event), no_settings)
-        )
+        return self._commit(step(AI, self.state, Record(f"r{self.records}", "/test", self.now, KEY, event), no_agents))
 
     def end(self, answer: Answer) -> list[Event]:
         """End the attempt in flight."""
@@ -76,7 +76,7 @@ class Bench:
     def wait(self, time: timedelta) -> list[Event]:
         """Let time pass: due timers fire."""
         self.now += time
-        return self._commit(step(AI, self.state, Due(KEY, self.now), no_settings))
+        return self._commit(step(AI, self.state, Due(KEY, self.now), no_agents))
 
     def _commit(self, made: Step) -> list[Event]:
         assert made.failure is None
