@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
@@ -12,13 +13,23 @@ Apply = Callable[[bytes, bytes | None], None]
 
 
 class TopicFollower:
-    """Applies every committed record of a topic, from the beginning or from now on, in order within a partition.
+    """Applies every committed record of a topic, in order within a partition: from the beginning, or from now on.
 
-    caught_up() returns when everything written before the call has been applied.
+    since: or from an instant on, known when it starts. caught_up() returns when everything written before the call has
+    been applied.
     """
 
-    def __init__(self, connection: KafkaConnection, topic: str, apply: Apply, *, from_now: bool = False) -> None:
-        self._connection, self._topic, self._apply, self._from_now = connection, topic, apply, from_now
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topic: str,
+        apply: Apply,
+        *,
+        from_now: bool = False,
+        since: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._connection, self._topic, self._apply = connection, topic, apply
+        self._from_now, self._since = from_now, since
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
         self._applied = asyncio.Event()
@@ -35,6 +46,8 @@ class TopicFollower:
         )
         try:
             await consumer.start()
+            if self._since is not None:
+                await _seek(consumer, self._since())
         except UnknownTopicOrPartitionError:
             await consumer.stop()
             raise LookupError(f"topic {self._topic} does not exist: run `livedesk topics apply`") from None
@@ -101,3 +114,10 @@ class TopicFollower:
                 self._applied.set()
         finally:
             self._applied.set()
+
+
+async def _seek(consumer: AIOKafkaConsumer, since: datetime) -> None:
+    found = await consumer.offsets_for_times(dict.fromkeys(consumer.assignment(), round(since.timestamp() * 1000)))
+    ends = await consumer.end_offsets(list(found))
+    for partition, first in found.items():
+        consumer.seek(partition, ends[partition] if first is None else first.offset)

@@ -1,6 +1,7 @@
 """Settings of a process, from the environment. Read once by the command line and passed on."""
 
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -146,6 +147,11 @@ class Settings(BaseSettings):
         description="The AI agent, which is asked at {url}/v1/answers, or the sandbox's: {sandbox}/ai. "
         "Without it a conversation that would be the AI agent's goes to a human.",
     )
+    tool_urls: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(),
+        description="Addresses of your own network that AI agents' tools may call, with their ports and a comma "
+        "between: http://orders.internal:8080. Public ones may be called always.",
+    )
     database_url: SecretStr | None = Field(
         default=None,
         description="Where the desk keeps what people query: postgresql://user:password@host/name. "
@@ -210,6 +216,14 @@ class Settings(BaseSettings):
     @classmethod
     def _listed(cls, domains: object) -> object:
         return [one.strip().lower() for one in domains.split(",")] if isinstance(domains, str) else domains
+
+    @field_validator("tool_urls", mode="before")
+    @classmethod
+    def _are_urls(cls, urls: object) -> object:
+        listed = [one.strip() for one in urls.split(",")] if isinstance(urls, str) else urls
+        if isinstance(listed, list) and not all(re.fullmatch(r"https?://[^/\s]+/?", one) for one in listed):
+            raise ValueError("must be addresses such as http://orders.internal:8080, with a comma between")
+        return listed
 
     @field_validator("oidc_grants", mode="before")
     @classmethod

@@ -112,11 +112,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The whole answer to a call. retry_after: that header, empty where it is missing."""
+    """The answer to a call. retry_after, content_type (without parameters): headers, empty where they are missing."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
     retry_after: str = ""
+    content_type: str = ""
 
 
 SetUpProblem: TypeAlias = Literal["wrong_credentials", "wrong_number", "not_permitted", "inactive", "unreadable"]

@@ -7,6 +7,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final, TypeAlias
 
 import orjson
@@ -120,10 +122,20 @@ def word(part: Json, field: str) -> str:
     return (string(part.get(field)) or "").upper()
 
 
-def retry_seconds(retry_after: str) -> float | None:
-    """The seconds that a Retry-After header asks for, an hour at most."""
+def retry_seconds(retry_after: str, now: datetime | None = None) -> float | None:
+    """The seconds that a Retry-After header asks for, an hour at most. now: what an instant in it is compared with."""
     value = retry_after.strip()
-    return float(min(int(value), _MAX_RETRY_AFTER_S)) if value.isascii() and value.isdigit() else None
+    if value.isascii() and value.isdigit():
+        return float(min(int(value), _MAX_RETRY_AFTER_S))
+    if now is None:
+        return None
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    # An instant without a zone is in UTC (RFC 9110).
+    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    return min(max(wait.total_seconds(), 0.0), float(_MAX_RETRY_AFTER_S))
 
 
 def error_result(meaning: ErrorClass, code: int, message: object, answer: Answer) -> SendResult:

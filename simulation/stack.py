@@ -24,7 +24,7 @@ from providers.registry import base_urls
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.credentials import Credentials
-from simulation.sandbox.app import AI_PATH
+from simulation.sandbox.gpt.stand_in import AI_PATH
 from streams.runtime.dead_letters import dead_letters_by_stage
 from streams.topology import all_topics
 
@@ -182,6 +182,7 @@ class Stack:
             "LIVEDESK_PUBLIC_URL": self.ingress_url,
             **provider_variables(self.sandbox_url),
             "LIVEDESK_AI_URL": self.sandbox_url + AI_PATH,
+            "LIVEDESK_TOOL_URLS": self.sandbox_url,
             # The rest of the Kafka connection (SASL, TLS) came from the environment, which children inherit.
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         }

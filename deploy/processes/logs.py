@@ -88,6 +88,6 @@ def quiet_expected_states() -> None:
 def configure_logging(level: int = logging.INFO, file: Path | None = None) -> None:
     """Log from `level` on, to standard error or to the file; the libraries only from WARNING on."""
     logging.basicConfig(level=level, format=FORMAT, filename=file)
-    for noisy in ("aiokafka", "faust", "mode", "asyncio", "aiohttp"):
+    for noisy in ("aiokafka", "faust", "mode", "asyncio", "aiohttp", "httpcore2", "httpx2", "openai"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     quiet_expected_states()

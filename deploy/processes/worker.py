@@ -18,7 +18,16 @@ from deploy.media import delete_old_files, open_store
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from schemas.effects import AiRequest, ListRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
+from schemas.effects import (
+    AiRequest,
+    GptRequest,
+    ListRequest,
+    MediaRequest,
+    SendRequest,
+    SettleRequest,
+    SignalRequest,
+    ToolRequest,
+)
 from schemas.events.content import Attachment
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
@@ -26,9 +35,13 @@ from streams.effects.ai import AiClient
 from streams.effects.attachments import Attachments
 from streams.effects.breaker import Breaker
 from streams.effects.contract import Performers
+from streams.effects.gpt import GptClient, model_connections
 from streams.effects.http import HttpTransport
-from streams.effects.media import MediaFetcher, Outside, media_session
+from streams.effects.media import MediaFetcher, media_session
+from streams.effects.outside import Outside, outside_session
 from streams.effects.sending import TOTAL_S, Sender
+from streams.effects.spending import Spending
+from streams.effects.tools import MAX_TEXT, ToolClient
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings_store import SettingsStore
 from streams.runtime.shared import Environment
@@ -37,7 +50,7 @@ from streams.runtime.worker import Worker
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 200
-"""Calls that may be under way at once in this process, to the provider and to the AI agent each."""
+"""Calls that may be under way at once in this process: to providers, AI agents, models and tools each."""
 
 
 @asynccontextmanager
@@ -47,6 +60,9 @@ async def open_environment(
     """What the tasks share, for as long as the block runs. send_seconds: until a send counts as unknown."""
     store, metrics = SettingsStore(secrets.decrypt), Metrics()
 
+    def now() -> float:
+        return time.monotonic() if clock is wall_clock else clock().timestamp()
+
     def webhook_url(channel: ChannelSettings) -> str | None:
         return None if settings.public_url is None else secrets.webhook_url(settings.public_url, channel)
 
@@ -55,8 +71,15 @@ async def open_environment(
             return None
         return settings.public_url.rstrip("/") + links.path(attachment.file, attachment.filename, clock())
 
-    files, links, outside = open_store(settings), secrets.media_links, Outside(settings.provider_urls)
-    async with _session() as session, _session() as ai_session, media_session(outside) as file_session:
+    files, links, outside = open_store(settings), secrets.media_links, Outside(settings.provider_urls.values())
+    tools_outside = Outside(settings.tool_urls)
+    async with (
+        _session() as session,
+        _session() as ai_session,
+        media_session(outside) as file_session,
+        outside_session(tools_outside, CONNECTIONS) as tool_session,
+        model_connections(CONNECTIONS) as models,
+    ):
         transport = HttpTransport(session)
         sender = Sender(
             transport,
@@ -67,9 +90,14 @@ async def open_environment(
             attachments=Attachments(transport, files, media_link),
             total_s=send_seconds,
         )
-        breaker = Breaker(sender.perform, time.monotonic if clock is wall_clock else lambda: clock().timestamp())
-        metrics.watch_paused(lambda: breaker.open)
-        ai = AiClient(HttpTransport(ai_session), settings.ai_url)
+        breaker = Breaker(sender.perform, now)
+        ai = AiClient(HttpTransport(ai_session), store.newest, settings.ai_url)
+        spending = Spending(clock)
+        gpt = GptClient(models, store, spending, clock, now, count=metrics.count_ai_call)
+        tools = ToolClient(
+            HttpTransport(tool_session, tools_outside, MAX_TEXT + 1), store.newest, now, count=metrics.count_ai_call
+        )
+        metrics.watch_paused(lambda: breaker.open, lambda: gpt.paused)
         fetcher = MediaFetcher(
             file_session,
             outside,
@@ -84,10 +112,12 @@ async def open_environment(
             ListRequest: sender.list_messages,
             SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: ai.perform,
+            GptRequest: gpt.perform,
+            ToolRequest: tools.perform,
             MediaRequest: fetcher.perform,
         }
         notices = sender.templates.apply
-        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers, notices)
+        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers, notices, spending)
 
 
 def _session() -> ClientSession:

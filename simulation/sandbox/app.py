@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: each provider's API, /ai/ for the AI agent, /sandbox/ to steer them, and callbacks."""
+"""The sandbox over HTTP: each provider's API, /ai/ for AI agents, /sandbox/ to steer them, and callbacks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from deploy.ports import listen
 from simulation.sandbox.ai import AiStandIn
 from simulation.sandbox.calls import Request
 from simulation.sandbox.control import MAX_FILE, ControlApi, control_errors, json_response
+from simulation.sandbox.gpt.stand_in import AI_PATH, GptStandIn
 from simulation.sandbox.player import Player
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.sender import CallbackSender
 
 SENDER = web.AppKey("sender", CallbackSender)
 PLAYER = web.AppKey("player", Player)
-
-AI_PATH = "/ai"
-"""What is added to the sandbox's URL to give the AI agent's."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,25 +29,26 @@ def build_app(
     clock: Callable[[], datetime],
     *,
     ai: AiStandIn | None = None,
+    gpt: GptStandIn | None = None,
     redeliver_on_failure: bool = False,
     callback_timeout: float | None = None,
     hold_seconds: float = 60.0,
 ) -> web.Application:
     """The sandbox as an application.
 
-    ai: in the AI agent's place; left out, one that gives the canned text. hold_seconds: how long a call that is to time
-    out hangs before its connection is dropped. The rest: CallbackSender.
+    ai, gpt: in the place of AI agents and their models; left out, ones that give the canned text. hold_seconds: how
+    long a call that is to time out hangs before its connection is dropped. The rest: CallbackSender.
     """
     sender = CallbackSender(
         providers.state.accounts, clock, redeliver_on_failure=redeliver_on_failure, timeout=callback_timeout
     )
     player = Player(providers, sender, clock)
-    ai = ai or AiStandIn()
+    ai, gpt = ai or AiStandIn(), gpt or GptStandIn()
     app = web.Application(middlewares=[control_errors], client_max_size=MAX_FILE)
     app[SENDER] = sender
     app[PLAYER] = player
-    apis = _ProviderApis(providers, sender, clock, hold_seconds)
-    app.add_routes(ControlApi(providers, sender, player, ai, clock).routes())
+    apis = _Apis(providers, gpt, sender, clock, hold_seconds)
+    app.add_routes(ControlApi(providers, sender, player, ai, gpt, clock).routes())
     app.add_routes([web.post(f"{AI_PATH}/v1/answers", _answering(ai)), web.get("/healthz", _healthz)])
     app.add_routes([web.route("*", "/{path:.*}", apis.answer)])
     app.on_shutdown.append(apis.close)
@@ -69,13 +68,19 @@ async def serve(app: web.Application, host: str = "127.0.0.1", port: int = 0) ->
         await runner.cleanup()
 
 
-class _ProviderApis:
-    """Every provider's API."""
+class _Apis:
+    """Every provider's API, and those of GPT agents' models and tools."""
 
     def __init__(
-        self, providers: Providers, sender: CallbackSender, clock: Callable[[], datetime], hold_seconds: float
+        self,
+        providers: Providers,
+        gpt: GptStandIn,
+        sender: CallbackSender,
+        clock: Callable[[], datetime],
+        hold_seconds: float,
     ) -> None:
         self._providers = providers
+        self._gpt = gpt
         self._sender = sender
         self._clock = clock
         self._hold_seconds = hold_seconds
@@ -91,13 +96,13 @@ class _ProviderApis:
         called = Request(
             request.method, request.path, dict(request.query), headers, await request.read(), str(request.url.origin())
         )
-        reply = self._providers.handle(called, self._clock())
+        reply = self._gpt.handle(called, self._clock()) or self._providers.handle(called, self._clock())
         if reply is None:
             return json_response({"error": "the sandbox has no such route"}, 404)
         self._sender.schedule(reply.callbacks)
+        if reply.hangs or reply.delay_s:
+            await self._hold(self._hold_seconds if reply.hangs else reply.delay_s)
         if reply.status is None:
-            if reply.hangs:
-                await self._hang()
             return _drop(request)
         headers = {**reply.headers, "Content-Type": reply.content_type}
         if not reply.padding:
@@ -110,9 +115,9 @@ class _ProviderApis:
                 await response.write(_ZEROS)
         return response
 
-    async def _hang(self) -> None:
+    async def _hold(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._hold_seconds):
+            async with asyncio.timeout(seconds):
                 await self._closing.wait()
 
 

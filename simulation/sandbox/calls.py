@@ -58,7 +58,7 @@ class Request:
 class Reply:
     """The answer. status None: none; the connection is cut, where it hangs after the caller's patience.
 
-    padding: so many zeros follow the body. callbacks: what follows.
+    padding: so many zeros follow the body. delay_s: seconds until it comes. callbacks: what follows.
     """
 
     status: int | None = 200
@@ -67,6 +67,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     hangs: bool = False
     padding: int = 0
+    delay_s: float = 0.0
     callbacks: tuple[ScheduledCallback, ...] = ()
 
 

@@ -14,6 +14,8 @@ from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.calls import Json
 from simulation.sandbox.customers import CustomerMessage, script
+from simulation.sandbox.gpt.script import GptScript, ToolScript
+from simulation.sandbox.gpt.stand_in import GptStandIn
 from simulation.sandbox.media import FileFault
 from simulation.sandbox.player import Player
 from simulation.sandbox.providers import Providers
@@ -43,12 +45,19 @@ class ControlApi:
     """Handlers of /sandbox/. Bad input is answered with 400 and {"error": …}."""
 
     def __init__(
-        self, providers: Providers, sender: CallbackSender, player: Player, ai: AiStandIn, clock: Callable[[], datetime]
+        self,
+        providers: Providers,
+        sender: CallbackSender,
+        player: Player,
+        ai: AiStandIn,
+        gpt: GptStandIn,
+        clock: Callable[[], datetime],
     ) -> None:
         self._providers = providers
         self._sender = sender
         self._player = player
         self._ai = ai
+        self._gpt = gpt
         self._clock = clock
 
     def routes(self) -> list[web.RouteDef]:
@@ -63,6 +72,10 @@ class ControlApi:
             web.post("/sandbox/accounts", self.put_account),
             web.post("/sandbox/behaviour", self.set_behaviour),
             web.post("/sandbox/ai", self.set_ai),
+            web.get("/sandbox/gpt", self.gpt_calls),
+            web.post("/sandbox/gpt", self.set_gpt),
+            web.get("/sandbox/tools", self.tool_calls),
+            web.post("/sandbox/tools", self.set_tool),
             web.post("/sandbox/customers/write", self.write),
             web.post("/sandbox/customers/script", self.play),
         ]
@@ -127,6 +140,27 @@ class ControlApi:
         behaviour = AiBehaviour.model_validate(await _object(request))
         self._ai.set_behaviour(behaviour)
         return json_response(behaviour.model_dump())
+
+    async def gpt_calls(self, _request: web.Request) -> web.Response:
+        """Chat completions that were asked for, oldest first, with tokens and cost, and the last bodies."""
+        service = self._gpt.service
+        return json_response({"calls": list(service.log), "requests": list(service.requests)})
+
+    async def set_gpt(self, request: web.Request) -> web.Response:
+        """What a model does from now on: a GptScript."""
+        script = GptScript.model_validate(await _object(request))
+        self._gpt.service.set_script(script)
+        return json_response(script.model_dump(mode="json", exclude_unset=True))
+
+    async def tool_calls(self, _request: web.Request) -> web.Response:
+        """Calls of GPT agents' tools, oldest first."""
+        return json_response(list(self._gpt.tools.log))
+
+    async def set_tool(self, request: web.Request) -> web.Response:
+        """What an agent's tool answers from now on: a ToolScript."""
+        script = ToolScript.model_validate(await _object(request))
+        self._gpt.tools.set_script(script)
+        return json_response(script.model_dump(mode="json", exclude_unset=True, by_alias=True))
 
     async def write(self, request: web.Request) -> web.Response:
         """A customer's message, or an array of them at once. ?copies=2: delivered twice; ?account=.

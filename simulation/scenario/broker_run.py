@@ -35,8 +35,10 @@ from schemas.settings.errors import FieldError
 from schemas.topics import AUDIT, TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
-from simulation.sandbox.app import AI_PATH, build_app, serve
+from simulation.sandbox.app import build_app, serve
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.gpt.script import GptScript, ToolScript
+from simulation.sandbox.gpt.stand_in import AI_PATH, GptStandIn
 from simulation.sandbox.happenings import Written
 from simulation.sandbox.in_memory import store_at_once
 from simulation.sandbox.providers import LogEntry, Providers
@@ -70,6 +72,7 @@ class Bench:
     clock: ManualClock
     provider: Providers
     ai: AiStandIn
+    gpt: GptStandIn
     ingress: IngressServer
     control: ControlServer
     worker: Worker
@@ -129,14 +132,15 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
     """The whole system in this process, beside the Kafka of the settings, on topics of its own."""
     prefix = f"{settings.topic_prefix}scenario-{uuid.uuid4().hex[:8]}."
     clock = ManualClock(datetime.now(UTC))
-    provider, ai = Providers(auto_receipts=False), AiStandIn()
+    provider, ai, gpt = Providers(auto_receipts=False), AiStandIn(), GptStandIn()
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai)))
+        url = await stack.enter_async_context(serve(build_app(provider, clock, ai=ai, gpt=gpt)))
         # A folder of its own, which ends with it: ingress keeps a spool.
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="livedesk-scenario-")))
         key = SecretStr(load_secrets(settings).key)
         own = {"topic_prefix": prefix, "partitions": 2, "data_dir": folder, "secret_key": key}
         own |= {"public_url": PUBLIC_URL, "ai_url": url + AI_PATH, "provider_urls": dict.fromkeys(base_urls(), url)}
+        own |= {"tool_urls": frozenset({url})}
         settings = settings.model_copy(update=own)
         await apply(settings.kafka, prefix, all_topics(), partitions=2, replication_factor=settings.replication_factor)
         secrets = load_secrets(settings)
@@ -157,7 +161,7 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         await tail.start()
         stack.push_async_callback(tail.stop)
         http = await stack.enter_async_context(ClientSession())
-        bench = Bench(clock, provider, ai, ingress, control, worker, env, held, http, tail)
+        bench = Bench(clock, provider, ai, gpt, ingress, control, worker, env, held, http, tail)
         async with asyncio.timeout(QUIET_SECONDS):
             while not worker.ready:  # noqa: ASYNC110 - readiness is a condition, not an event
                 await asyncio.sleep(POLL_SECONDS)
@@ -255,6 +259,12 @@ class BrokerWorld:
 
     async def set_ai(self, channel: str, answer: str) -> None:
         self._bench.ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))
+
+    async def set_gpt(self, script: GptScript) -> None:
+        self._bench.gpt.service.set_script(script)
+
+    async def set_tool(self, script: ToolScript) -> None:
+        self._bench.gpt.tools.set_script(script)
 
     async def settings(self, channel: str) -> ChannelSettings:
         return self._newest(channel)

@@ -1,9 +1,13 @@
 """The world in memory: the driver with ingress' own code before it and the sandbox behind it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
+
+import httpx2
 
 from desk.channel_writer import ChannelWriter
 from desk.commands import parse_command, unknown_agents
@@ -17,11 +21,13 @@ from schemas.codec import INGRESS, Headers, from_kafka
 from schemas.effects import (
     AiRequest,
     EffectRequest,
+    GptRequest,
     ListRequest,
     MediaRequest,
     SendRequest,
     SettleRequest,
     SignalRequest,
+    ToolRequest,
 )
 from schemas.events.callbacks import WebhookReceived
 from schemas.ids import conversation_key
@@ -33,6 +39,8 @@ from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, RECONCILIA
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.gpt.script import GptScript, ToolScript
+from simulation.sandbox.gpt.stand_in import GptStandIn, ModelsInMemory, ToolsInMemory
 from simulation.sandbox.happenings import Written
 from simulation.sandbox.in_memory import InMemory, store_at_once
 from simulation.sandbox.providers import Providers
@@ -44,7 +52,10 @@ from streams.driver import Driver
 from streams.effects.ai import AiClient
 from streams.effects.breaker import Breaker
 from streams.effects.contract import Outcome, Performers
+from streams.effects.gpt import GptClient
 from streams.effects.sending import Sender
+from streams.effects.spending import Spending
+from streams.effects.tools import ToolClient
 from streams.runtime.settings_store import SettingsStore
 
 _WRITTEN_BY_INGRESS: Final = {
@@ -60,26 +71,31 @@ class DriverWorld:
     def __init__(self, scenario: Scenario) -> None:
         vault = _Vault()
         self._provider = Providers([one.provider_account for one in scenario.channels], auto_receipts=False)
-        self._ai = AiStandIn()
+        self._ai, self._gpt = AiStandIn(), GptStandIn()
         self._store = SettingsStore(vault.decrypt)
         self._directory = DeskDirectory(vault.decrypt)
         self._at = scenario.steps[0].at
         self._ids = StepIds(scenario.channels[0].id)
-        sandbox = InMemory(self._provider, self._ai, lambda: self._driver.now)
+        sandbox = InMemory(self._provider, self._ai, self._clock)
         sender = Sender(
             sandbox,
             self._store.newest,
-            lambda: self._driver.now,
+            self._clock,
             dict.fromkeys(base_urls(), ""),
             webhook_url=lambda settings: self.webhook_url(settings.id),
         )
-        breaker = Breaker(sender.perform, lambda: self._driver.now.timestamp())
+        breaker = Breaker(sender.perform, self._seconds)
+        models = httpx2.AsyncClient(transport=ModelsInMemory(self._gpt, self._clock))
+        self._gpt_client = GptClient(models, self._store, Spending(self._clock), self._clock, self._seconds)
+        tools = ToolClient(ToolsInMemory(self._gpt, self._clock), self._store.newest, self._seconds)
         self._performers: Performers = {
             SendRequest: breaker.perform,
             SettleRequest: sender.settle,
             ListRequest: sender.list_messages,
             SignalRequest: breaker.unless_held(sender.signal),
-            AiRequest: AiClient(sandbox, "").perform,
+            AiRequest: AiClient(sandbox, self._store.newest, "").perform,
+            GptRequest: self._call_model,
+            ToolRequest: tools.perform,
             MediaRequest: store_at_once,
         }
         self._driver = Driver(self._store, self._perform, self._at)
@@ -162,6 +178,12 @@ class DriverWorld:
     async def set_ai(self, channel: str, answer: str) -> None:
         self._ai.set_behaviour(AiBehaviour(answer=answer, channel=channel))
 
+    async def set_gpt(self, script: GptScript) -> None:
+        self._gpt.service.set_script(script)
+
+    async def set_tool(self, script: ToolScript) -> None:
+        self._gpt.tools.set_script(script)
+
     async def settings(self, channel: str) -> ChannelSettings:
         return self._store.newest(channel)
 
@@ -177,6 +199,15 @@ class DriverWorld:
             self._store.apply(key, value)
         elif topic is DIRECTORY:
             self._directory.apply_person(key, value)
+
+    def _clock(self) -> datetime:
+        return self._driver.now
+
+    def _seconds(self) -> float:
+        return self._driver.now.timestamp()
+
+    async def _call_model(self, request: GptRequest) -> Outcome:
+        return meanwhile(self._gpt_client.perform(request))
 
     def _perform(self, request: EffectRequest, _now: datetime) -> Outcome:
         return at_once(self._performers[type(request)](request))
@@ -232,3 +263,9 @@ def at_once(coroutine: Awaitable[_T]) -> _T:
         result: _T = stopped.value
         return result
     raise RuntimeError("it waits")
+
+
+def meanwhile(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """The result of a coroutine that does wait, on a loop of its own: the official client looks its platform up."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()

@@ -11,6 +11,7 @@ from schemas.settings.credentials import ENCRYPTED, Credentials
 from schemas.settings.routing import Condition, RoutingRule
 from schemas.settings.types import SettingsModel
 from schemas.topics import Topic
+from simulation.sandbox.gpt.script import GptScript, ToolScript
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario, ScenarioChannel
 from simulation.scenario.result import Result
@@ -103,7 +104,7 @@ def _own(action: SettingsModel | SettingsChange, prefix: str) -> SettingsModel |
             update["by"] = prefix + by
             if to is not None:
                 update["to"] = to.model_copy(update={"id": prefix + to.id})
-        case Presence(agent=agent):
+        case Presence(agent=str(agent)) | GptScript(agent=str(agent)) | ToolScript(agent=str(agent)):
             update["agent"] = prefix + agent
         case Inbound(quotes=reference) if isinstance(reference, SettingsModel):
             update["quotes"] = _own(reference, prefix)

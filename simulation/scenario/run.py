@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from agents.opening import is_open, next_opening
 from desk.people import PresenceRequest
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.gpt.script import GptScript, ToolScript
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.collection import collect, sent_messages
 from simulation.scenario.format import Scenario, in_words_of
@@ -107,6 +108,10 @@ class _Run:
             case AiAnswer(answer=says):
                 for one in scenario.channels:
                     await world.set_ai(one.id, says)
+            case GptScript() as script:
+                await world.set_gpt(script)
+            case ToolScript() as script:
+                await world.set_tool(script)
             case Probe(channel=probed):
                 await self._probe(step, scenario.channel(probed).id)
         return ()

@@ -23,6 +23,7 @@ from schemas.events.people import PresenceState
 from schemas.settings.types import Flag, Id, Instant, SettingsModel
 from simulation.sandbox.accounts import Answer, Behaviour
 from simulation.sandbox.contract import Refusal, StandIn
+from simulation.sandbox.gpt.script import GptScript, ToolScript
 
 _T = TypeVar("_T")
 
@@ -314,6 +315,8 @@ Action: TypeAlias = (
     | SettingsChange
     | ProviderAnswer
     | AiAnswer
+    | GptScript
+    | ToolScript
     | Probe
 )
 """What happens in a step; a text: the id of the message whose callback comes again."""
@@ -334,6 +337,8 @@ class Step(SettingsModel):
     settings: SettingsChange | None = None
     provider: ProviderAnswer | None = None
     ai: AiAnswer | None = None
+    gpt: GptScript | None = None
+    tool: ToolScript | None = None
     probe: Probe | None = None
 
     @model_validator(mode="after")

@@ -32,6 +32,7 @@ from schemas.events.operations import DeadLettered
 from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
 from schemas.events.sending import SendCommand
 from schemas.record import format_time
+from simulation.sandbox.gpt.script import GptScript, ToolScript
 from simulation.scenario.result import OpenResult, Result
 from simulation.scenario.run import Finished
 from simulation.scenario.steps import (
@@ -147,6 +148,10 @@ def said(step: Step) -> str:
         case AiAnswer(answer=answer):
             does = {"error": "fails", "handoff": "hands over"}.get(answer, f"answers {_quoted(answer)}")
             return f"the AI agent {does} from now on"
+        case GptScript(agent=agent, turns=turns):
+            return f"the model of {agent or 'every AI agent'} gets a script of {len(turns)}"
+        case ToolScript(agent=agent, tool=tool, turns=turns):
+            return f"the tool {tool} of {agent} gets a script of {len(turns)}"
         case Probe(channel=channel):
             return f"is {channel or 'the channel'} open?"
         case None:

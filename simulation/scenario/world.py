@@ -13,6 +13,7 @@ from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.gpt.script import GptScript, ToolScript
 from simulation.sandbox.happenings import Written
 from simulation.sandbox.providers import LogEntry
 
@@ -104,6 +105,12 @@ class World(Protocol):
 
     async def set_ai(self, channel: str, answer: str) -> None:
         """How the channel's AI agent answers from now on: error, handoff, or a text."""
+
+    async def set_gpt(self, script: GptScript) -> None:
+        """What a GPT agent's model does from now on."""
+
+    async def set_tool(self, script: ToolScript) -> None:
+        """What a GPT agent's tool answers from now on."""
 
     async def settle(self, at: datetime) -> None:
         """Process until quiet, at that instant; no timer fires on its own account."""

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from schemas.effects import SendRequest, SendResult, SignalRequest
+from streams.effects.circuits import THRESHOLD, Circuits
 from streams.effects.contract import Done, Outcome, Perform, Postponed
 
 logger = logging.getLogger(__name__)
 
 Cause = Literal["credentials", "provider_down", "throttled"]
 Verdict = Literal["well", "credentials", "failing", "throttled"]
-
-THRESHOLD: Final = 5
-"""Failures in a row, over all keys of the channel, that mean that the provider is down."""
-PROBE_EVERY_S: Final = 60.0
 
 SLOWEST_S: Final = 60.0
 SLOW_S: Final = 1.0
@@ -28,13 +25,6 @@ IDLE_S: Final = 300.0
 """Seconds without a message after which it is no longer paced, either."""
 SPREAD_S: Final = 60.0
 """Seconds over which the messages that wait for a paced channel come back, at most: together they would be a storm."""
-
-
-@dataclass(slots=True)
-class _Channel:
-    failures: int = 0
-    cause: Cause | None = None
-    next_probe: float = 0.0
 
 
 @dataclass(slots=True)
@@ -66,15 +56,15 @@ class Breaker:
         *,
         threshold: int = THRESHOLD,
     ) -> None:
-        self._perform, self._now, self._threshold = perform, now, threshold
-        self._channels: dict[str, _Channel] = {}
+        self._perform, self._now = perform, now
+        self._circuits = Circuits[str, Cause](now, "channel {}: sending".format, "provider_down", threshold=threshold)
         self._paces: dict[str, _Pace] = {}
 
     @property
     def open(self) -> Mapping[str, Cause]:
         """The channels whose sending is paused or slowed down, and why."""
         causes: dict[str, Cause] = {id: "throttled" for id in tuple(self._paces) if self._pace(id) is not None}
-        return causes | {id: one.cause for id, one in self._channels.items() if one.cause is not None}
+        return causes | self._circuits.open
 
     def unless_held(self, perform: Perform[SignalRequest]) -> Perform[SignalRequest]:
         """The performer of a courtesy, which is left out while the channel's messages are held back."""
@@ -95,16 +85,14 @@ class Breaker:
         return outcome
 
     def _wait(self, request: SendRequest) -> Postponed | None:
-        now, channel, pace = self._now(), self._channels.get(request.channel), self._pace(request.channel)
+        now, pace = self._now(), self._pace(request.channel)
         if pace is not None and now < pace.next_at:
             pace.waiting += 1
             # By the message's id, so that a scenario is the same each time.
             share = zlib.crc32(request.message_id.encode()) / 2**32
             return Postponed(pace.next_at - now + share * min(SPREAD_S, pace.waiting * pace.every_s))
-        if channel is not None and channel.cause is not None:
-            if now < channel.next_probe:
-                return Postponed()
-            channel.next_probe = now + PROBE_EVERY_S
+        if self._circuits.wait_s(request.channel) is not None:
+            return Postponed()
         if pace is not None:
             pace.next_at = now + pace.every_s
             pace.waiting = max(0, pace.waiting - 1)
@@ -115,30 +103,16 @@ class Breaker:
         verdict = None if isinstance(outcome, Postponed) else "failing" if result is None else _judge(result)
         match verdict:
             case "well":
-                self._resume(id)
+                self._circuits.well(id)
                 self._speed_up(id, began)
             case "throttled":
                 # The provider answers; how fast the channel may go on is another matter.
-                self._resume(id)
+                self._circuits.well(id)
                 self._slow_down(id, began, 0.0 if result is None else result.retry_after_s or 0.0)
             case "credentials":
-                self._open(id, self._channels.setdefault(id, _Channel()), "credentials")
+                self._circuits.broken(id, "credentials")
             case "failing":
-                channel = self._channels.setdefault(id, _Channel())
-                channel.failures += 1
-                if channel.cause is None and channel.failures >= self._threshold:
-                    self._open(id, channel, "provider_down")
-
-    def _resume(self, id: str) -> None:
-        channel = self._channels.pop(id, None)
-        if channel is not None and channel.cause is not None:
-            logger.warning("channel %s: sending is resumed", id)
-
-    def _open(self, id: str, channel: _Channel, cause: Cause) -> None:
-        if channel.cause != cause:
-            logger.error("channel %s: sending is paused: %s", id, cause)
-            channel.cause = cause
-            channel.next_probe = self._now() + PROBE_EVERY_S
+                self._circuits.failed(id)
 
     def _pace(self, id: str) -> _Pace | None:
         pace = self._paces.get(id)

@@ -3,9 +3,18 @@
 from io import BytesIO
 from typing import Final, Protocol
 
-from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, ConnectionTimeoutError
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+)
+from yarl import URL
 
 from providers.provider import Answer, Call
+from streams.effects.outside import Outside
 
 CONNECT_S: Final = 3.0
 _LARGE: Final = 1 << 20
@@ -32,14 +41,17 @@ class HttpTransport:
     """Makes calls with aiohttp.
 
     session: as opened by `ClientSession()`; its idle connections are dropped after 15 s, before servers drop theirs (a
-    request on a connection that the server just closed has no answer).
+    request on a connection that the server just closed has no answer). outside: what the session was opened for by
+    outside_session. max_bytes: so much of an answer is read, and no more.
     """
 
-    def __init__(self, session: ClientSession) -> None:
-        self._session = session
+    def __init__(self, session: ClientSession, outside: Outside | None = None, max_bytes: int | None = None) -> None:
+        self._session, self._outside, self._max_bytes = session, outside, max_bytes
 
     async def __call__(self, base_url: str, call: Call, total_s: float) -> Answer:
-        """The whole answer. Raises NotSent, NoAnswer."""
+        """The whole answer. Raises NotSent, NoAnswer; ForbiddenAddress, where there is an outside."""
+        if self._outside is not None:
+            self._outside.check(URL(base_url))
         try:
             async with self._session.request(
                 call.method,
@@ -53,8 +65,19 @@ class HttpTransport:
                 # what a customer wrote goes nowhere but to the address that was configured.
                 allow_redirects=False,
             ) as response:
-                return Answer(response.status, await response.read(), response.headers.get("Retry-After", ""))
+                retry_after = response.headers.get("Retry-After", "")
+                return Answer(response.status, await self._read(response), retry_after, response.content_type)
         except (ClientConnectorError, ConnectionTimeoutError) as error:  # DNS, TCP, TLS
             raise NotSent(type(error).__name__) from error
         except (ClientError, TimeoutError) as error:
             raise NoAnswer(type(error).__name__) from error
+
+    async def _read(self, response: ClientResponse) -> bytes:
+        if self._max_bytes is None:
+            return await response.read()
+        body = b""
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) >= self._max_bytes:
+                break
+        return body[: self._max_bytes]

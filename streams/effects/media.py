@@ -2,24 +2,13 @@
 
 import asyncio
 import hashlib
-import ipaddress
 import logging
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import IO, Final
 
-from aiohttp import (
-    ClientError,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-    TCPConnector,
-    ThreadedResolver,
-)
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from yarl import URL
 
 from media.previews import PICTURES, preview_of
@@ -32,6 +21,7 @@ from schemas.effects import TRANSFER_S, MediaRequest, MediaResult
 from schemas.ids import derived_id
 from schemas.settings.channel import ChannelSettings
 from streams.effects.contract import Done, Outcome, Postponed
+from streams.effects.outside import ForbiddenAddress, Outside, outside_session
 
 logger = logging.getLogger(__name__)
 
@@ -54,57 +44,9 @@ WRONG_HASH: Final = MediaResult(answer="missing", reason="wrong_hash")
 STORE_FAILED: Final = MediaResult(answer="later", reason="store")
 
 
-class ForbiddenAddress(Exception):
-    """The address is not of the public internet, nor one that the operator set."""
-
-
-class Outside:
-    """Which addresses may be called: public ones, and the hosts and ports of URLs that the operator set."""
-
-    def __init__(self, trusted_urls: Mapping[str, str]) -> None:
-        self._trusted = {(url.host, url.port) for url in map(URL, trusted_urls.values())}
-
-    def check(self, url: URL) -> None:
-        """Refuse what needs no look-up to be refused. Raises ForbiddenAddress."""
-        if url.scheme not in ("http", "https") or url.host is None or url.user is not None:
-            raise ForbiddenAddress
-        try:
-            ipaddress.ip_address(url.host)
-        except ValueError:
-            return  # a name: the resolver sees to it
-        if not self.allows(url.host, url.port or 0, url.host):
-            raise ForbiddenAddress
-
-    def allows(self, host: str, port: int, address: str) -> bool:
-        """Whether a connection to the address may be made that the host's name led to."""
-        return not self._trusted.isdisjoint({(host, port), (address, port)}) or _is_public(address)
-
-
-class OutsideResolver(AbstractResolver):
-    """Looks names up, and leaves out what leads anywhere else but outside: what was checked is what is called."""
-
-    def __init__(self, outside: Outside, resolver: AbstractResolver) -> None:
-        self._outside, self._resolver = outside, resolver
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """The host's addresses. Raises ForbiddenAddress, OSError."""
-        found = await self._resolver.resolve(host, port, family)
-        allowed = [one for one in found if self._outside.allows(host, port, one["host"])]
-        if not allowed:
-            raise ForbiddenAddress
-        return allowed
-
-    async def close(self) -> None:
-        """Close the resolver that looks up."""
-        await self._resolver.close()
-
-
 def media_session(outside: Outside) -> ClientSession:
-    """A session for files, with connections, cookies and names of its own."""
-    connector = TCPConnector(limit=2 * AT_ONCE, resolver=OutsideResolver(outside, ThreadedResolver()))
-    return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), auto_decompress=False)
+    """A session for files, with connections of its own."""
+    return outside_session(outside, 2 * AT_ONCE, auto_decompress=False)
 
 
 class MediaFetcher:
@@ -245,10 +187,3 @@ def _url(text: str) -> URL:
     Raises ValueError, IndexError: it is none.
     """
     return URL(text, encoded=all("!" <= character <= "~" for character in text))
-
-
-def _is_public(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    one = mapped or address
-    return one.is_global and not one.is_multicast

@@ -23,10 +23,15 @@ DRAIN_S = 10.0
 """Less than a rebalance waits."""
 
 
+def end_id(stage: str, effect_id: str) -> str:
+    """The id of the record of an attempt's end: the cause of what the stage writes of it."""
+    return derived_id(stage, effect_id, "ended")
+
+
 def end_record(stage: str, key: str, end: EffectEnded, now: datetime, correlation_id: str | None) -> Record:
     """The end of an effect as a record for the stage's own input."""
     return Record(
-        id=derived_id(stage, end.effect_id, "ended"),
+        id=end_id(stage, end.effect_id),
         source=f"/livedesk/{stage}",
         time=now,
         subject=key,

@@ -12,6 +12,7 @@ from bus.follower import Apply
 from bus.transactional import transactional_producer
 from streams.clock import Clock
 from streams.effects.contract import Performers
+from streams.effects.spending import Spending
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings_store import SettingsStore
 
@@ -27,9 +28,9 @@ class Environment:
     """What the tasks of a worker share.
 
     performers: of every type of request that a stage of the worker makes. notices: takes the records of notifications,
-    from the start of the worker on. gate: while it is cleared no task begins
-    anything. collect: seconds for which an unhurried stage's task collects records before it begins. new_producer:
-    (connection, transactional id) -> one not started.
+    from the start of the worker on. spending: takes those of ai-calls, from the start of the day on. gate: while it is
+    cleared no task begins anything. collect: seconds for which an unhurried stage's task collects records before it
+    begins. new_producer: (connection, transactional id) -> one not started.
     """
 
     connection: KafkaConnection
@@ -39,6 +40,7 @@ class Environment:
     metrics: Metrics
     performers: Performers = field(default_factory=dict)
     notices: Apply | None = None
+    spending: Spending | None = None
     gate: asyncio.Event = field(default_factory=_opened)
     collect: float = 0.2
     new_producer: Callable[[KafkaConnection, str], AIOKafkaProducer] = transactional_producer

@@ -11,12 +11,15 @@ from pydantic import JsonValue
 
 from schemas.effects import AiMessage, AiQuestion, AiRequest
 from simulation.sandbox.ai import CANNED, AiBehaviour, AiStandIn
-from simulation.sandbox.app import AI_PATH, build_app, serve
+from simulation.sandbox.app import build_app, serve
+from simulation.sandbox.gpt.stand_in import AI_PATH
 from simulation.sandbox.providers import Providers
 from streams.effects.ai import AiClient, read_answer
 from streams.effects.contract import Done, Outcome
 from streams.effects.http import HttpTransport
+from tests.support.sandbox import channel_at
 
+CHANNEL = channel_at("engagelab")
 TEXT = Done({"answer": "text", "text": "Good evening."})
 HANDOFF = Done({"answer": "handoff"})
 ERROR = Done({"answer": "error"})
@@ -41,7 +44,7 @@ class Sandbox:
     http: ClientSession
 
     async def ask(self, channel: str = "kiosk") -> Outcome:
-        return await AiClient(HttpTransport(self.http), self.url + AI_PATH).perform(request(channel))
+        return await AiClient(HttpTransport(self.http), lambda _: CHANNEL, self.url + AI_PATH).perform(request(channel))
 
     async def post(self, path: str, body: JsonValue) -> tuple[int, JsonValue]:
         async with self.http.post(self.url + path, json=body) as response:

@@ -21,7 +21,8 @@ from simulation.sandbox.customers import CustomerMessage
 from simulation.sandbox.media import FileFault
 from simulation.sandbox.stand_in import STAND_INS
 from streams.effects.contract import Done
-from streams.effects.media import MediaFetcher, Outside, media_session
+from streams.effects.media import MediaFetcher, media_session
+from streams.effects.outside import Outside
 from tests.support.files import picture
 from tests.support.sandbox import CONTACT, NOW, Played
 
@@ -47,7 +48,7 @@ class Running:
         assert isinstance(row, InboundMessage)
         assert row.media is not None
         urls = dict.fromkeys(PROVIDERS, self.url)
-        outside = Outside(urls)
+        outside = Outside(urls.values())
         async with media_session(outside) as session:
             fetcher = MediaFetcher(
                 session, outside, lambda _: settings, self.store, urls, max_bytes=1 << 20, total_s=2, silence_s=0.2

@@ -11,6 +11,8 @@ from aiohttp import ClientSession, web
 from pydantic import JsonValue
 
 from schemas.effects import AiMessage, AiQuestion, AiRequest, AiResult
+from schemas.settings.ai import AiAgentSettings, GptAgent, HttpAgent
+from schemas.settings.channel import ChannelSettings, parse_channel
 from streams.effects.ai import AiClient
 from streams.effects.contract import Done, Outcome, Unknown
 from streams.effects.http import HttpTransport
@@ -27,6 +29,7 @@ REQUEST = AiRequest(
         message=AiMessage(id="m1", kind="text", text=SECRET_WORDS),
     ),
 )
+CHANNEL: ChannelSettings = parse_channel({"id": "kiosk", "phone_number": "+34600700001"})
 
 
 class Server:
@@ -35,10 +38,12 @@ class Server:
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[JsonValue] = []
+        self.keys: list[str | None] = []
         self.answer: Handler = answering(200, {"answer": "text", "text": "We will send another."})
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         assert request.content_type == "application/json"
+        self.keys.append(request.headers.get("Authorization"))
         self.asked.append(orjson.loads(await request.read()))
         return await self.answer(request)
 
@@ -58,9 +63,12 @@ async def server() -> AsyncIterator[Server]:
     await runner.cleanup()
 
 
-async def ask(url: str | None, *, total_s: float = 9.5) -> Outcome:
+async def ask(url: str | None, *, total_s: float = 9.5, agents: tuple[AiAgentSettings, ...] = ()) -> Outcome:
+    channel = CHANNEL.model_copy(update={"ai_agents": agents})
     async with ClientSession() as session:
-        return await AiClient(HttpTransport(session), url, total_s=total_s).perform(REQUEST)
+        return await AiClient(HttpTransport(session), {"kiosk": channel}.__getitem__, url, total_s=total_s).perform(
+            REQUEST
+        )
 
 
 def result(outcome: Outcome) -> AiResult:
@@ -152,6 +160,20 @@ async def test_a_connection_that_is_refused_is_unknown() -> None:
 
 async def test_without_an_ai_agent_every_question_goes_to_a_human() -> None:
     assert result(await ask(None)) == AiResult(answer="error")
+
+
+async def test_an_agent_with_settings_is_asked_at_its_own_address_with_its_own_key(server: Server) -> None:
+    agents = (HttpAgent.model_validate({"id": "robot", "url": server.url, "api_key": "planted"}),)
+    assert result(await ask("http://127.0.0.1:1", agents=agents)).text == "We will send another."
+    assert server.keys == ["Bearer planted"]
+    await ask(server.url, agents=(agents[0].model_copy(update={"id": "another"}),))
+    assert server.keys == ["Bearer planted", None]
+
+
+async def test_a_gpt_agent_is_asked_no_such_question(server: Server) -> None:
+    agents = (GptAgent(id="robot", model="m"),)
+    assert result(await ask(server.url, agents=agents)) == AiResult(answer="error")
+    assert not server.asked
 
 
 @pytest.mark.parametrize("answer", [answering(500, {}), answering(200, {"answer": "no"}), answering(400, {}), hang_up])

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from schemas.effects import SendRequest, SendResult
-from streams.effects.breaker import PROBE_EVERY_S, THRESHOLD, Breaker
+from streams.effects.breaker import Breaker
+from streams.effects.circuits import PROBE_EVERY_S, THRESHOLD
 from streams.effects.contract import Done, Outcome, Postponed, Unknown
 
 

@@ -23,7 +23,8 @@ from schemas.events.conversation import Media
 from schemas.settings.channel import ChannelSettings
 from streams.effects import runner
 from streams.effects.contract import Done, Postponed
-from streams.effects.media import ForbiddenAddress, MediaFetcher, Outside, OutsideResolver, media_session
+from streams.effects.media import MediaFetcher, media_session
+from streams.effects.outside import ForbiddenAddress, Outside, OutsideResolver
 from tests.support.files import HTML, OPUS, picture
 from tests.support.http import CLOSING, Handler, answering, answering_bytes, hang_up, never_answer
 
@@ -104,7 +105,7 @@ class Bench:
 
     def __init__(self, server: Server, store: MediaStore, *trusted: str, **options: Any) -> None:
         self.base_urls = dict.fromkeys(CHANNELS, server.url)
-        self.outside = Outside({**self.base_urls, **{f"more-{url}": url for url in trusted}})
+        self.outside = Outside([*self.base_urls.values(), *trusted])
         self.store, self.options = store, {"max_bytes": 1 << 20, **options}
 
     async def fetch(self, media: Media, provider: str = "engagelab") -> MediaResult:
@@ -422,7 +423,7 @@ PUBLIC = ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946")
     ],
 )
 async def test_a_name_is_judged_by_where_it_leads(addresses: tuple[str, ...], allowed: tuple[str, ...]) -> None:
-    resolver = OutsideResolver(Outside({"own": "http://sandbox:8900"}), Names(*addresses))
+    resolver = OutsideResolver(Outside(["http://sandbox:8900"]), Names(*addresses))
     if allowed:
         assert [one["host"] for one in await resolver.resolve("files.example", 443)] == list(allowed)
     else:
@@ -470,7 +471,7 @@ async def test_a_channel_whose_settings_are_not_known_yet_is_postponed(server: S
     def unknown(channel: str) -> ChannelSettings:
         raise LookupError(channel)
 
-    outside = Outside({})
+    outside = Outside([])
     async with media_session(outside) as session:
         fetcher = MediaFetcher(session, outside, unknown, store, {}, max_bytes=1)
         request = MediaRequest(effect_id="e", channel="shop", message_id="m", index=0, media=Media(id="9"))
