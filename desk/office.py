@@ -12,6 +12,7 @@ from desk.channel_writer import ChannelWriter
 from desk.credentials import Make
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
+from desk.knowledge import Documents
 from desk.people import People
 from desk.view.queries import Queries
 from schemas.settings.channel import ChannelSettings
@@ -30,6 +31,7 @@ class Office:
     writer: ChannelWriter
     people: People
     ai_agents: AiAgents
+    documents: Documents
     publisher: Publish
     webhook_url: Callable[[ChannelSettings], str]
     call: Make

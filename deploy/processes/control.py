@@ -33,17 +33,19 @@ from desk.directory import DeskDirectory
 from desk.files import DeskFiles
 from desk.front_door import FrontDoor, Means
 from desk.kafka_journal import KafkaJournal
+from desk.knowledge import DocumentDirectory, Documents
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
 from desk.view.queries import Queries
+from knowledge.extraction import Extraction
 from media.serving import FileServer
 from providers.provider import Answer, Call
 from schemas.record import UndecodableRecord, decode
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
-from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, KNOWLEDGE, Topic
 from streams.clock import Clock, wall_clock
 from streams.effects.http import HttpTransport, NoAnswer, NotSent
 
@@ -80,6 +82,7 @@ class ControlServer:
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
+        self._documents = DocumentDirectory()
         self._store, self._queries = store or MemoryStore(), queries
         self._outcomes = Outcomes()
         self._stack = AsyncExitStack()
@@ -140,13 +143,14 @@ class ControlServer:
                 (CHANNELS, self._directory.apply),
                 (DIRECTORY, self._directory.apply_person),
                 (ACCESS, self._access.apply),
+                (KNOWLEDGE, self._documents.apply),
                 (CONVERSATIONS, self._apply_event),
             )
         }
         await self._connect(stack, publisher)
         journal = KafkaJournal(
             settings.kafka,
-            {topic.full_name(prefix): self._followers[topic] for topic in (CHANNELS, DIRECTORY, ACCESS)},
+            {topic.full_name(prefix): self._followers[topic] for topic in (CHANNELS, DIRECTORY, ACCESS, KNOWLEDGE)},
             prefix=prefix,
             encrypt=self._secrets.encrypt,
             clock=self._clock,
@@ -162,6 +166,7 @@ class ControlServer:
             writer=self._writer,
             people=People(self._directory, journal, publisher, journal.new_change),
             ai_agents=AiAgents(self._directory, journal),
+            documents=Documents(self._documents, journal, Extraction(), self._clock),
             publisher=publisher,
             webhook_url=self.webhook_url,
             call=partial(self._call, HttpTransport(session)),

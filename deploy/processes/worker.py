@@ -5,8 +5,9 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
+import httpx2
 from aiohttp import ClientSession, TCPConnector, web
 from aiokafka.errors import KafkaConnectionError
 from prometheus_client import generate_latest
@@ -18,7 +19,7 @@ from deploy.media import delete_old_files, open_store
 from deploy.ports import listen
 from deploy.secrets import Secrets
 from deploy.settings import Settings
-from schemas.effects import AiRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
+from schemas.effects import AiRequest, KnowledgeRequest, MediaRequest, SendRequest, SettleRequest, SignalRequest
 from schemas.events.content import Attachment
 from schemas.settings.channel import ChannelSettings
 from streams.clock import Clock, wall_clock
@@ -27,6 +28,7 @@ from streams.effects.attachments import Attachments
 from streams.effects.breaker import Breaker
 from streams.effects.contract import Performers
 from streams.effects.http import HttpTransport
+from streams.effects.knowledge import KnowledgeFinder
 from streams.effects.media import MediaFetcher, Outside, media_session
 from streams.effects.sending import TOTAL_S, Sender
 from streams.runtime.metrics import Metrics
@@ -56,7 +58,12 @@ async def open_environment(
         return settings.public_url.rstrip("/") + links.path(attachment.file, attachment.filename, clock())
 
     files, links, outside = open_store(settings), secrets.media_links, Outside(settings.provider_urls)
-    async with _session() as session, _session() as ai_session, media_session(outside) as file_session:
+    async with (
+        _session() as session,
+        _session() as ai_session,
+        media_session(outside) as file_session,
+        httpx2.AsyncClient(trust_env=False) as models,
+    ):
         transport = HttpTransport(session)
         sender = Sender(
             transport,
@@ -86,7 +93,11 @@ async def open_environment(
             MediaRequest: fetcher.perform,
         }
         notices = sender.templates.apply
-        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers, notices)
+        with closing(KnowledgeFinder(store.newest, models)) as finder:
+            performers = {**performers, KnowledgeRequest: finder.perform}
+            yield Environment(
+                settings.kafka, settings.topic_prefix, store, clock, metrics, performers, notices, finder.apply
+            )
 
 
 def _session() -> ClientSession:

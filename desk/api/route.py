@@ -16,6 +16,8 @@ BodyT = TypeVar("BodyT")
 PATTERNS: Final[Mapping[str, str]] = {
     "account": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "channel": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+    "collection": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+    "document": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "agent": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "contact": r"[A-Za-z0-9+(][A-Za-z0-9+._~() -]{1,280}",
     "conversation": r"[A-Za-z0-9-]{1,64}",

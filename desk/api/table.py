@@ -5,6 +5,7 @@ from desk.api.channels import ChannelRoutes
 from desk.api.conversations import ConversationRoutes
 from desk.api.document import DocumentRoutes
 from desk.api.files import FileRoutes
+from desk.api.knowledge import KnowledgeRoutes
 from desk.api.oidc import OidcRoutes
 from desk.api.people import PeopleRoutes
 from desk.api.reading import ReadingRoutes
@@ -30,6 +31,7 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor) -> tuple[Rou
         AiAgentRoutes(office),
         ConversationRoutes(office, outcomes),
         FileRoutes(office),
+        KnowledgeRoutes(office),
         ReadingRoutes(office),
     )
     routes = tuple(route for part in parts for route in part.routes())

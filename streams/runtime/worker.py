@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 from agents.stage import Stage
 from bus.aiokafka_fixes import calm_reconnects, quiet_loggers
 from bus.follower import TopicFollower
-from schemas.effects import SendRequest
-from schemas.topics import CHANNELS, NOTIFICATIONS
+from schemas.effects import KnowledgeRequest, SendRequest
+from schemas.topics import CHANNELS, KNOWLEDGE, NOTIFICATIONS
 from streams.runtime.dead_letters import DeadLetterNews, dead_letters_by_stage
 from streams.runtime.processor import Processor, topics_of
 from streams.runtime.progress import Progress
@@ -72,6 +72,9 @@ class Worker:
         if env.notices is not None and any(SendRequest in stage.effects for stage in stages):
             notices = NOTIFICATIONS.full_name(env.prefix)
             self._followers.append(TopicFollower(env.connection, notices, env.notices, from_now=True))
+        if env.knowledge is not None and any(KnowledgeRequest in stage.effects for stage in stages):
+            knowledge = KNOWLEDGE.full_name(env.prefix)
+            self._followers.append(TopicFollower(env.connection, knowledge, env.knowledge))
         self._ticker: asyncio.Task[None] | None = None
         self._last_tick = time.monotonic()
         self._news = DeadLetterNews()

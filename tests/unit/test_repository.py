@@ -25,6 +25,7 @@ PACKAGES = (
     "providers",
     "agents",
     "bus",
+    "knowledge",
     "media",
     "streams",
     "ingress",

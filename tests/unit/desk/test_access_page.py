@@ -18,6 +18,8 @@ PLACES = {
     "account": "main",
     "channel": "desk",
     "agent": "irene",
+    "collection": "faq",
+    "document": "returns",
     "contact": "34622333444",
     "conversation": "none",
     "id": "nobody",
