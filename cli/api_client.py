@@ -1,8 +1,9 @@
 """The control API as the commands call it."""
 
 import asyncio
+import io
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -27,6 +28,18 @@ DEFAULT_API = "http://127.0.0.1:8081"
 
 Json = dict[str, Any]
 
+_TOTAL_S: Final = 60
+_UPLOAD_S: Final = 300
+"""Seconds: a file takes longer, and may have to wait until others are read."""
+
+
+class Refused(LiveDeskError):
+    """The API refuses a call. status: of HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 class Api:
     """Calls of one command. token_file: None: as the option's help says."""
@@ -36,14 +49,18 @@ class Api:
 
     def call(self, method: str, path: str, body: object = None, **query: str) -> Json:
         """The answer to a call. Raises LiveDeskError, with what the API says is wrong."""
-        return asyncio.run(self._call(method, path, body, query))
+        return asyncio.run(self._call(method, path, query, {"json": body}, _TOTAL_S))
 
-    async def _call(self, method: str, path: str, body: object, query: dict[str, str]) -> Json:
+    def upload(self, path: str, file: bytes, **query: str) -> Json:
+        """The answer to a PUT of a file. Raises LiveDeskError, as `call` does."""
+        return asyncio.run(self._call("PUT", path, query, {"data": io.BytesIO(file)}, _UPLOAD_S))
+
+    async def _call(self, method: str, path: str, query: dict[str, str], body: Json, total_s: float) -> Json:
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
             async with (
-                ClientSession(timeout=ClientTimeout(total=60)) as session,
-                session.request(method, self._url + path, json=body, params=query, headers=headers) as response,
+                ClientSession(timeout=ClientTimeout(total=total_s)) as session,
+                session.request(method, self._url + path, params=query, headers=headers, **body) as response,
             ):
                 answer = orjson.loads(await response.read() or b"{}")
                 if response.status >= 400:
@@ -73,10 +90,10 @@ def _token(settings: Settings, file: Path | None) -> str:
     return load_secrets(settings).own_token
 
 
-def _refused(answer: Json, status: int) -> LiveDeskError:
+def _refused(answer: Json, status: int) -> Refused:
     lines = [str(answer.get("detail") or f"the API answered HTTP {status}")]
     lines += [f"  {error['field'] or 'request'}: {error['message']}" for error in answer.get("errors", ())]
-    return LiveDeskError("\n".join(lines))
+    return Refused("\n".join(lines), status)
 
 
 def show(answer: Json, *, as_json: bool, text: str) -> None:

@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "agent",
     "ai",
     "hours",
+    "knowledge",
     "token",
     "user",
     "keys",

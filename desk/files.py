@@ -27,7 +27,7 @@ _NO_PUBLIC_URL: Final = "the channel's provider fetches files from a public addr
 
 
 class TooLarge(Exception):
-    """The file is larger than LIVEDESK_MEDIA_MAX_BYTES."""
+    """The file is larger than it may be."""
 
 
 class NoFile(Exception):
@@ -64,7 +64,7 @@ class DeskFiles:
         """
         id = self._new_id()
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-            size = await self._receive(request, file)
+            size = await receive(request, file, self._max_bytes)
             extension = await asyncio.to_thread(detect, file, request.content_type)
             voice = await asyncio.to_thread(ogg_of, file, size) if extension == "webm" else None
             key = uploaded_key(channel, f"{id}-{_tag(id, uploader)}", extension if voice is None else "opus")
@@ -93,16 +93,18 @@ class DeskFiles:
         content, template = with_file(command.content, command.template, known)
         return command.model_copy(update={"content": content, "template": template})
 
-    async def _receive(self, request: web.Request, file: IO[bytes]) -> int:
-        size = 0
-        async for chunk in _body(request):
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise TooLarge(f"the file has more than {self._max_bytes:,} bytes")
-            file.write(chunk)
-        if size == 0:
-            raise NoFile
-        return size
+
+async def receive(request: web.Request, file: IO[bytes], max_bytes: int) -> int:
+    """Write the file in a request's body to `file`. Its bytes. Raises TooLarge, NoFile."""
+    size = 0
+    async for chunk in _body(request):
+        size += len(chunk)
+        if size > max_bytes:
+            raise TooLarge(f"the file has more than {max_bytes:,} bytes")
+        file.write(chunk)
+    if size == 0:
+        raise NoFile
+    return size
 
 
 async def _body(request: web.Request) -> AsyncIterator[bytes]:

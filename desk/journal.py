@@ -12,6 +12,7 @@ from schemas.codec import Headers, to_kafka
 from schemas.event import Event
 from schemas.events.access import AuditRecorded, TokenRevoked, TokenSaved, UserDeleted, UserSaved
 from schemas.events.channels import ChannelChanged, ChannelSaved, ReconciliationSet
+from schemas.events.knowledge import DocumentDeleted, DocumentSaved
 from schemas.events.people import (
     AgentDeleted,
     AgentSaved,
@@ -24,7 +25,7 @@ from schemas.record import Record
 from schemas.settings.ai import GptAgent, HttpAgent, agent_to_stored
 from schemas.settings.channel import ChannelSettings, to_stored
 from schemas.settings.channels_file import Agent
-from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, RECONCILIATIONS, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, DIRECTORY, KNOWLEDGE, RECONCILIATIONS, Topic
 
 SOURCE = "/livedesk/desk"
 
@@ -110,6 +111,14 @@ class Change:
     ) -> None:
         """An agent's state."""
         self._add(ACCOUNT_INBOX, account, PresenceChanged(agent=agent, state=state, source=source))
+
+    def change_document(
+        self, event: DocumentSaved | DocumentDeleted, before: BaseModel | None, after: BaseModel | None
+    ) -> None:
+        """A document, as it is from now on or that is gone. before, after: what the audit shows of it."""
+        name = f"{event.collection}/{event.document}"
+        self._add(KNOWLEDGE, f"{event.account}/{name}", event)
+        self._audit_by(f"knowledge/{name}", before, after, event.account)
 
     def save_token(self, token: TokenSaved) -> None:
         """A new token."""

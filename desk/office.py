@@ -14,6 +14,7 @@ from desk.credentials import Make
 from desk.directory import DeskDirectory
 from desk.files import DeskFiles
 from desk.freshness import Freshness
+from desk.knowledge import Documents
 from desk.people import People
 from desk.view.queries import Queries
 from schemas.settings.channel import ChannelSettings
@@ -77,6 +78,7 @@ class Office:
     writer: ChannelWriter
     people: People
     ai_agents: AiAgents
+    documents: Documents
     publisher: Publish
     webhook_url: Callable[[ChannelSettings], str]
     call: Make

@@ -37,6 +37,7 @@ from desk.files import DeskFiles
 from desk.freshness import Freshness
 from desk.front_door import FrontDoor, Means
 from desk.kafka_journal import KafkaJournal
+from desk.knowledge import DocumentDirectory, Documents
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
@@ -44,6 +45,7 @@ from desk.view.applier import Place
 from desk.view.progress import Progress
 from desk.view.queries import Queries
 from ingress.listener import CONNECTIONS, Listener
+from knowledge.extraction import Extraction
 from media.serving import FileServer
 from providers.provider import Answer, Call
 from schemas.record import UndecodableRecord, decode
@@ -51,7 +53,7 @@ from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
 from schemas.settings.network import Network, client_address
-from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, KNOWLEDGE, Topic
 from streams.clock import Clock, wall_clock
 from streams.effects.http import HttpTransport, NoAnswer, NotSent
 
@@ -91,6 +93,7 @@ class ControlServer:
         self._clock, self._new_id = clock, new_id
         self._secrets: Secrets = load_secrets(settings)
         self._directory, self._access = DeskDirectory(self._secrets.decrypt), AccessDirectory()
+        self._documents = DocumentDirectory()
         self._store, self._queries, self._view_lag = store or MemoryStore(), queries, view_lag
         self._progress = progress or Progress()
         self._outcomes = Outcomes()
@@ -153,6 +156,7 @@ class ControlServer:
                 (CHANNELS, self._directory.apply),
                 (DIRECTORY, self._directory.apply_person),
                 (ACCESS, self._access.apply),
+                (KNOWLEDGE, self._documents.apply),
                 (CONVERSATIONS, self._apply_event),
             )
         }
@@ -160,7 +164,7 @@ class ControlServer:
         self._directory.loaded()
         journal = KafkaJournal(
             settings.kafka,
-            {topic.full_name(prefix): self._followers[topic] for topic in (CHANNELS, DIRECTORY, ACCESS)},
+            {topic.full_name(prefix): self._followers[topic] for topic in (CHANNELS, DIRECTORY, ACCESS, KNOWLEDGE)},
             prefix=prefix,
             encrypt=self._secrets.encrypt,
             clock=self._clock,
@@ -176,6 +180,7 @@ class ControlServer:
             writer=self._writer,
             people=People(self._directory, journal, publisher, journal.new_change),
             ai_agents=AiAgents(self._directory, journal),
+            documents=Documents(self._documents, journal, Extraction(), self._clock),
             publisher=publisher,
             webhook_url=self.webhook_url,
             call=partial(self._call, HttpTransport(session)),

@@ -5,7 +5,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from aiohttp import ClientSession, TCPConnector, web
 from aiokafka.errors import KafkaConnectionError
@@ -21,6 +21,7 @@ from deploy.settings import Settings
 from schemas.effects import (
     AiRequest,
     GptRequest,
+    KnowledgeRequest,
     ListRequest,
     MediaRequest,
     SendRequest,
@@ -37,6 +38,7 @@ from streams.effects.breaker import Breaker
 from streams.effects.contract import Performers
 from streams.effects.gpt import GptClient, model_connections
 from streams.effects.http import HttpTransport
+from streams.effects.knowledge import KnowledgeFinder
 from streams.effects.media import MediaFetcher, media_session
 from streams.effects.outside import Outside, outside_session
 from streams.effects.sending import TOTAL_S, Sender
@@ -117,7 +119,18 @@ async def open_environment(
             MediaRequest: fetcher.perform,
         }
         notices = sender.templates.apply
-        yield Environment(settings.kafka, settings.topic_prefix, store, clock, metrics, performers, notices, spending)
+        with closing(KnowledgeFinder(store.newest, models)) as finder:
+            yield Environment(
+                settings.kafka,
+                settings.topic_prefix,
+                store,
+                clock,
+                metrics,
+                {**performers, KnowledgeRequest: finder.perform},
+                notices=notices,
+                spending=spending,
+                knowledge=finder.apply,
+            )
 
 
 def _session() -> ClientSession:

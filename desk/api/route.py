@@ -17,6 +17,8 @@ PATTERNS: Final[Mapping[str, str]] = {
     "account": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "channel": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "asset": r"(?:page\.js|swagger-ui\.css|swagger-ui-bundle\.js)",
+    "collection": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+    "document": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "agent": r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     "contact": r"[A-Za-z0-9+(][A-Za-z0-9+._~() -]{1,280}",
     "conversation": r"[A-Za-z0-9-]{1,64}",

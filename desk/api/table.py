@@ -8,6 +8,7 @@ from desk.api.channels import ChannelRoutes
 from desk.api.conversations import ConversationRoutes
 from desk.api.document import VERSION, DocumentRoutes
 from desk.api.files import FileRoutes
+from desk.api.knowledge import KnowledgeRoutes
 from desk.api.oidc import OidcRoutes
 from desk.api.openapi import Json, openapi
 from desk.api.operations import OperationRoutes
@@ -37,6 +38,7 @@ def all_routes(office: Office, outcomes: Outcomes, door: FrontDoor, streams: Str
         AiAgentRoutes(office),
         ConversationRoutes(office, outcomes),
         FileRoutes(office),
+        KnowledgeRoutes(office),
         ReadingRoutes(office),
         ReportRoutes(office),
         OperationRoutes(office),

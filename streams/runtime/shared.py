@@ -28,9 +28,10 @@ class Environment:
     """What the tasks of a worker share.
 
     performers: of every type of request that a stage of the worker makes. notices: takes the records of notifications,
-    from the start of the worker on. spending: takes those of ai-calls, from the start of the day on. gate: while it is
-    cleared no task begins anything. collect: seconds for which an unhurried stage's task collects records before it
-    begins. new_producer: (connection, transactional id) -> one not started.
+    from the start of the worker on; spending: those of ai-calls, from the start of the day on; knowledge: those of
+    knowledge, from the beginning. gate: while it is cleared no task begins anything. collect: seconds for which an
+    unhurried stage's task collects records before it begins. new_producer: (connection, transactional id) -> one not
+    started.
     """
 
     connection: KafkaConnection
@@ -41,6 +42,7 @@ class Environment:
     performers: Performers = field(default_factory=dict)
     notices: Apply | None = None
     spending: Spending | None = None
+    knowledge: Apply | None = None
     gate: asyncio.Event = field(default_factory=_opened)
     collect: float = 0.2
     new_producer: Callable[[KafkaConnection, str], AIOKafkaProducer] = transactional_producer

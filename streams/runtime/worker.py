@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaError
 from agents.stage import Stage
 from bus.aiokafka_fixes import calm_reconnects, collect_garbage_less, quiet_loggers
 from bus.follower import TopicFollower
-from schemas.effects import GptRequest, SendRequest
-from schemas.topics import AI_CALLS, CHANNELS, NOTIFICATIONS
+from schemas.effects import GptRequest, KnowledgeRequest, SendRequest
+from schemas.topics import AI_CALLS, CHANNELS, KNOWLEDGE, NOTIFICATIONS
 from streams.runtime.dead_letters import DeadLetterNews, dead_letters_by_stage
 from streams.runtime.processor import Processor, topics_of
 from streams.runtime.progress import Progress
@@ -68,6 +68,9 @@ class Worker:
         if env.spending is not None and any(GptRequest in stage.effects for stage in stages):
             calls, spending = AI_CALLS.full_name(env.prefix), env.spending
             self._followers.append(TopicFollower(env.connection, calls, spending.apply, since=spending.begin))
+        if env.knowledge is not None and any(KnowledgeRequest in stage.effects for stage in stages):
+            knowledge = KNOWLEDGE.full_name(env.prefix)
+            self._followers.append(TopicFollower(env.connection, knowledge, env.knowledge))
         self._ticker: asyncio.Task[None] | None = None
         self._last_tick = time.monotonic()
         self._news = DeadLetterNews()

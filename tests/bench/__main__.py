@@ -24,6 +24,7 @@ from tests.bench import (
     growth,
     idle,
     ingress,
+    knowledge,
     latency,
     pipeline,
     restore,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Session], Coroutine[object, object, Sequence[Rep
     "failover": failover.run,
     "fuzz": fuzz.run,
     "desk": desk.run,
+    "knowledge": knowledge.run,
 }
 
 

@@ -30,7 +30,7 @@ from desk.view.schema import CONVERSATION, FOLLOWED
 from desk.view.visibility import Viewer
 from schemas.events.channels import ChannelSaved
 from schemas.events.conversation import ConversationOpened
-from schemas.topics import ACCESS, INBOX
+from schemas.topics import ACCESS, INBOX, KNOWLEDGE
 from tests.e2e.livedesk import environment, running
 from tests.support.postgres import new_database, running_postgres
 from tests.support.reading import committed_messages, until
@@ -59,7 +59,7 @@ class Bench:
         await apply(
             self.kafka,
             self.prefix,
-            [*FOLLOWED.values(), ACCESS, INBOX],
+            [*FOLLOWED.values(), ACCESS, INBOX, KNOWLEDGE],
             partitions=PARTITIONS,
             replication_factor=1,
         )

@@ -27,6 +27,7 @@ from desk.files import DeskFiles
 from desk.freshness import Freshness
 from desk.front_door import FrontDoor, Means
 from desk.journal import Change, Fill
+from desk.knowledge import DocumentDirectory, Documents
 from desk.office import Office
 from desk.outcomes import Outcomes
 from desk.people import People
@@ -36,6 +37,7 @@ from desk.view.queries import Queries
 from ingress.app import build_server
 from ingress.directory import ChannelDirectory, Recheck
 from ingress.metrics import Metrics
+from knowledge.extraction import Extraction
 from media.links import Links
 from media.serving import FileServer
 from media.store import MediaStore
@@ -48,7 +50,7 @@ from schemas.record import Record, encode
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import parse_channels_file
 from schemas.settings.network import Network
-from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, WEBHOOKS, Topic
+from schemas.topics import ACCESS, ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, KNOWLEDGE, WEBHOOKS, Topic
 from tests.support.access import cheap_passwords, scramble, unscramble
 
 NOW = datetime(2026, 3, 9, 8, 30, 15, 250000, UTC)
@@ -114,6 +116,7 @@ class Ingress:
         self.channels = ChannelDirectory(unscramble, lambda id, rotation: [webhook_token(b"unit", id, rotation)])
         self.directory = DeskDirectory(unscramble)
         self.access = AccessDirectory()
+        self.documents = DocumentDirectory()
         self.outcomes = Outcomes()
         self.answers: list[Answer | None] = []
         self.calls: list[Call] = []
@@ -150,6 +153,7 @@ class Ingress:
             writer=self.writer,
             people=self.people,
             ai_agents=self.ai_agents,
+            documents=Documents(self.documents, self, Extraction(), lambda: self.now),
             publisher=self.kafka,
             webhook_url=lambda settings: self.url + self._path(settings),
             call=self._call,
@@ -223,6 +227,7 @@ class Ingress:
             CHANNELS.full_name("t."): (self.directory.apply, self.channels.apply),
             DIRECTORY.full_name("t."): (self.directory.apply_person,),
             ACCESS.full_name("t."): (self.access.apply,),
+            KNOWLEDGE.full_name("t."): (self.documents.apply,),
         }
         for topic, key, value, _ in self.kafka.records[self._applied :]:
             for apply in fed.get(topic, ()):

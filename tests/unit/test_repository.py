@@ -26,6 +26,7 @@ PACKAGES = (
     "providers",
     "agents",
     "bus",
+    "knowledge",
     "media",
     "streams",
     "ingress",

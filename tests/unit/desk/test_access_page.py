@@ -19,6 +19,8 @@ PLACES = {
     "asset": "page.js",
     "channel": "desk",
     "agent": "irene",
+    "collection": "faq",
+    "document": "returns",
     "contact": "34622333444",
     "conversation": "none",
     "id": "nobody",
