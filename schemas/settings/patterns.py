@@ -3,7 +3,7 @@
 import re
 import warnings
 from functools import lru_cache
-from re import _parser  # type: ignore[attr-defined]  # typeshed leaves it out
+from re import _parser  # type: ignore[attr-defined, unused-ignore]  # typeshed leaves it out
 from typing import Final
 
 MAX_PATTERN: Final = 200
