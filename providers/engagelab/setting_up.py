@@ -18,7 +18,7 @@ def check(settings: ChannelSettings) -> Checking:
     found = read_templates_response(answer.status, answer.body)
     if isinstance(found, tuple):
         return Checked(notes=(_NUMBER,))
-    if isinstance(found, Refused) and classify(found) == "credentials":
+    if isinstance(found, Refused) and (classify(found) == "credentials" or answer.status in (401, 403)):
         message = f"EngageLab refused them (code {found.code}): copy DevKey and DevSecret anew from its console"
         return Checked("wrong_credentials", "dev_secret", message)
     return Checked("unreadable", "", f"EngageLab answered HTTP {answer.status}, which says nothing of the credentials")

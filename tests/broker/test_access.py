@@ -25,7 +25,7 @@ from desk.access.tables import TableStore
 from desk.view.database import Database, sqlite_url
 from schemas.events.access import AuditRecorded, Grant, Role
 from schemas.record import decode
-from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX
+from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, KNOWLEDGE
 from streams.clock import wall_clock
 from tests.support.access import Browser
 
@@ -131,7 +131,7 @@ async def soon(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_two_processes_know_the_same_people_and_sessions(settings: Settings, tmp_path: Path) -> None:
-    topics = (CHANNELS, DIRECTORY, CONVERSATIONS, INBOX, ACCOUNT_INBOX)
+    topics = (CHANNELS, DIRECTORY, CONVERSATIONS, INBOX, ACCOUNT_INBOX, KNOWLEDGE)
     await apply(settings.kafka, settings.topic_prefix, topics, partitions=1, replication_factor=1)
     database = Database(sqlite_url(tmp_path / "desk.db"))
     await database.migrate()

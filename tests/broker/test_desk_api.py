@@ -18,7 +18,7 @@ from deploy.secrets import load_secrets
 from deploy.settings import load_settings
 from desk.freshness import HEADER
 from desk.view.schema import FOLLOWED
-from schemas.topics import ACCESS, AUDIT, INBOX
+from schemas.topics import ACCESS, AUDIT, INBOX, KNOWLEDGE
 from tests.e2e.livedesk import environment, running
 
 ACCOUNT = "/v1/accounts/main"
@@ -41,7 +41,7 @@ class Desks:
 
 @pytest.fixture
 async def desks(kafka: KafkaConnection, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Desks]:
-    topics = [*FOLLOWED.values(), ACCESS, AUDIT, INBOX]
+    topics = [*FOLLOWED.values(), ACCESS, AUDIT, INBOX, KNOWLEDGE]
     await apply(kafka, topic_prefix, topics, partitions=3, replication_factor=1)
     env = environment(kafka, tmp_path, topic_prefix)
     secrets = load_secrets(load_settings().model_copy(update={"data_dir": tmp_path}))

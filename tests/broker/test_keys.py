@@ -26,13 +26,13 @@ from schemas.settings.ai import GptAgent, agent_from_stored, agent_to_stored
 from schemas.settings.channels_file import parse_channels_file
 from schemas.settings.credentials import OtherKey
 from schemas.settings.memory import SettingsMemory
-from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, WEBHOOKS
+from schemas.topics import ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, KNOWLEDGE, WEBHOOKS
 from streams.clock import wall_clock
 from tests.e2e.livedesk import environment
 from tests.support.reading import committed_messages, committed_records
 from tests.support.servers import Servers
 
-TOPICS = (ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, WEBHOOKS)
+TOPICS = (ACCESS, ACCOUNT_INBOX, AUDIT, CHANNELS, CONVERSATIONS, DIRECTORY, INBOX, KNOWLEDGE, WEBHOOKS)
 SECRET = "planted-secret-3b8"
 AGENT = GptAgent(id="gpt", model="m", api_key=SecretStr(SECRET))
 FILE = parse_channels_file(

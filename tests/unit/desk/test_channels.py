@@ -88,6 +88,7 @@ async def test_a_channel_whose_credentials_work_is_created_with_its_address(
         (TWILIO, [said({"status": "suspended"})], 409, "inactive", ["account_sid"]),
         (TWILIO, [ACCOUNT, said({"senders": []})], 409, "wrong_number", ["phone_number"]),
         (ENGAGELAB, [said({"code": 2001, "message": "no"}, 401)], 409, "wrong_credentials", ["dev_secret"]),
+        (ENGAGELAB, [said({"code": 7, "message": "no"}, 401)], 409, "wrong_credentials", ["dev_secret"]),
         (ENGAGELAB, [None], 504, "provider_unreachable", []),
     ],
 )
