@@ -161,7 +161,7 @@ def stripped(finished: Finished, scenario: Scenario, prefix: str) -> Finished:
     """What came of a prefixed scenario, without the prefix."""
     result = Result.model_validate_json(orjson.dumps(finished.result.as_json()).replace(prefix.encode(), b""))
     records = tuple((topic, _strip(topic, record, prefix)) for topic, record in finished.evidence.records)
-    return Finished(scenario, result, Evidence(records, finished.evidence.log))
+    return Finished(scenario, result, replace(finished.evidence, records=records))
 
 
 def _strip(topic: Topic, record: Record, prefix: str) -> Record:

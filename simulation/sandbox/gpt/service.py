@@ -117,6 +117,11 @@ class GptService:
         """What the model does from now on, at the calls that the script is for."""
         self._scripts[script.place] = script, 0
 
+    def forget(self) -> None:
+        """All scripts, and what was asked."""
+        self._scripts.clear()
+        self.requests.clear()
+
     def handle(self, agent: str | None, path: str, request: Request, now: datetime) -> Reply:
         """Answer a call. path: what follows /v1/."""
         refused = _why_no_access(request)
