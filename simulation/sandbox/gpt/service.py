@@ -159,7 +159,7 @@ class GptService:
         tokens = (_tokens(orjson.dumps(body["messages"]).decode()), _tokens(_said(turn, asked)))
         reply = _reply(turn, self._answer(turn, asked, tokens, now))
         self._log(now, agent, asked, key, reply, tokens=tokens)
-        if key is not None and reply.status == 200:
+        if key is not None and reply.status == 200 and turn.does not in ("garbage", "empty"):
             self._answered[place] = reply
             if len(self._answered) > KEPT_ANSWERS:
                 del self._answered[next(iter(self._answered))]
