@@ -25,16 +25,16 @@ from deploy.processes.ingress import IngressServer
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
-from desk.journal import SOURCE
+from desk.journal import Change
 from desk.people import PresenceRequest
 from providers.registry import base_urls
 from schemas.codec import from_kafka
 from schemas.effects import MediaRequest
-from schemas.record import Record, encode
+from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import FieldError
-from schemas.topics import AUDIT, KNOWLEDGE, TIMERS, TOPICS, Topic
+from schemas.topics import AUDIT, TIMERS, TOPICS, Topic
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import build_app, serve
@@ -106,11 +106,12 @@ class Bench:
         """Write the scenario's knowledge, and wait until it is found."""
         keys: set[bytes] = set()
         async with AIOKafkaProducer(**client_options(self.env.connection), acks="all") as producer:
+            change = Change(self.env.prefix, new_id(), self.clock(), str)
             for saved in documents(scenario, self.clock()):
-                subject = f"{saved.account}/{saved.collection}/{saved.document}"
-                value = encode(Record(new_id(), SOURCE, self.clock(), subject, saved))
-                await producer.send_and_wait(KNOWLEDGE.full_name(self.env.prefix), value, key=subject.encode())
-                keys.add(subject.encode())
+                change.change_document(saved, None, None)
+            for topic, key, value, headers in change.messages:
+                await producer.send_and_wait(topic, value, key=key, headers=list(headers))
+                keys.add(key)
 
         async def known() -> bool:
             return keys <= self.indexed

@@ -22,7 +22,16 @@ from simulation.sandbox.accounts import Account, Template
 from simulation.sandbox.contract import StandIn
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario import expect
-from simulation.scenario.steps import Action, Inbound, Presence, ProviderAnswer, StatusUpdate, Step, not_blank, not_empty
+from simulation.scenario.steps import (
+    Action,
+    Inbound,
+    Presence,
+    ProviderAnswer,
+    StatusUpdate,
+    Step,
+    not_blank,
+    not_empty,
+)
 
 
 class ScenarioChannel(ChannelSettings):

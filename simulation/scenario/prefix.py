@@ -17,7 +17,6 @@ from simulation.scenario.format import Scenario, ScenarioChannel
 from simulation.scenario.result import Result
 from simulation.scenario.run import Finished
 from simulation.scenario.steps import BatchEntry, CommandStep, Inbound, Presence, SettingsChange, StatusUpdate, Step
-from simulation.scenario.world import Evidence
 
 
 def prefixed(scenario: Scenario, prefix: str) -> Scenario:

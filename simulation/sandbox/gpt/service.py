@@ -118,7 +118,8 @@ class GptService:
         self._scripts[script.place] = script, 0
 
     def forget(self) -> None:
-        """All scripts, and what was asked."""
+        """All scripts, and what was asked: ids begin anew."""
+        self._next = 0
         self._scripts.clear()
         self.requests.clear()
 
