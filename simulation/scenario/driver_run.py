@@ -1,6 +1,7 @@
 """The world in memory: the driver with ingress' own code before it and the sandbox behind it."""
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -76,6 +77,7 @@ class DriverWorld:
         vault = _Vault()
         self._provider = Providers([one.provider_account for one in scenario.channels], auto_receipts=False)
         self._ai, self._gpt, self._index = AiStandIn(), GptStandIn(), Index()
+        weakref.finalize(self, self._index.close)
         self._store = SettingsStore(vault.decrypt)
         self._directory = DeskDirectory(vault.decrypt)
         self._at = scenario.steps[0].at
