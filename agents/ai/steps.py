@@ -49,10 +49,15 @@ def next_step(work: Work, run: Run, agent: GptAgent, said: str | None) -> tuple[
 
     None: the question has ended, as the model handed over. said: what the model said beside the calls.
     """
-    for step in [one for one in work.steps if one.outcome is None]:
+    waiting = [one for one in work.steps if one.outcome is None]
+    for step in waiting:
         tool = tools.account_tool(agent, step.name)
         arguments = tools.read_arguments(step.arguments) or {}
         if step.name == tools.HAND_OVER:
+            for other in waiting[waiting.index(step) :]:
+                if other.name in (tools.LABEL, tools.NOTE):
+                    run, _ = _own(work, run, other.name, tools.read_arguments(other.arguments) or {})
+            work.store(run)
             _hand_over(work, agent, arguments, said)
             return None
         if tool is None:

@@ -12,18 +12,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import ClientSession
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import SecretStr
 from yarl import URL
 
 from bus.connection import client_options
+from bus.follower import Apply
 from deploy.kafka.topics import apply
 from deploy.processes.control import ControlServer
 from deploy.processes.ingress import IngressServer
 from deploy.processes.worker import open_environment
 from deploy.secrets import load_secrets
 from deploy.settings import Settings
+from desk.journal import Change
 from desk.people import PresenceRequest
 from providers.registry import base_urls
 from schemas.codec import from_kafka
@@ -38,13 +40,14 @@ from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.app import build_app, serve
 from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.gpt.script import GptScript, ToolScript
-from simulation.sandbox.gpt.stand_in import AI_PATH, GptStandIn
+from simulation.sandbox.gpt.stand_in import AI_PATH, GptStandIn, at_sandbox
 from simulation.sandbox.happenings import Written
 from simulation.sandbox.in_memory import store_at_once
 from simulation.sandbox.providers import LogEntry, Providers
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario
 from simulation.scenario.held_effects import HeldEffects
+from simulation.scenario.knowledge import documents
 from simulation.scenario.prefix import prefixed, stripped
 from simulation.scenario.run import Finished, run
 from simulation.scenario.world import PUBLIC_URL, Evidence, Refusal, StepIds
@@ -80,6 +83,8 @@ class Bench:
     held: HeldEffects
     http: ClientSession
     tail: "TopicTail"
+    sandbox_url: str
+    indexed: set[bytes]
     next_id: Callable[[], str] = lambda: str(uuid.uuid4())
     performed: int = 0
 
@@ -96,6 +101,22 @@ class Bench:
         await self._until(self._is_quiet)
         while await self.held.release():
             await self._until(self._is_quiet)
+
+    async def add_documents(self, scenario: Scenario, new_id: Callable[[], str]) -> None:
+        """Write the scenario's knowledge, and wait until it is found."""
+        keys: set[bytes] = set()
+        async with AIOKafkaProducer(**client_options(self.env.connection), acks="all") as producer:
+            change = Change(self.env.prefix, new_id(), self.clock(), str)
+            for saved in documents(scenario, self.clock()):
+                change.change_document(saved, None, None)
+            for topic, key, value, headers in change.messages:
+                await producer.send_and_wait(topic, value, key=key, headers=list(headers))
+                keys.add(key)
+
+        async def known() -> bool:
+            return keys <= self.indexed
+
+        await self._until(known)
 
     async def fetched(self) -> None:
         """Wait until everything that was written has reached its task."""
@@ -149,7 +170,8 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         )
         # Of files there are only names.
         held = HeldEffects({**env.performers, MediaRequest: store_at_once})
-        env = replace(env, performers=held.performers, collect=0.0)
+        indexed: set[bytes] = set()
+        env = replace(env, performers=held.performers, collect=0.0, knowledge=_noting(env.knowledge, indexed))
         worker = Worker(env, TOPOLOGY, tick=None, poll=POLL_SECONDS)
         await worker.start()
         stack.push_async_callback(worker.stop)
@@ -161,7 +183,7 @@ async def running(settings: Settings) -> AsyncIterator[Bench]:
         await tail.start()
         stack.push_async_callback(tail.stop)
         http = await stack.enter_async_context(ClientSession())
-        bench = Bench(clock, provider, ai, gpt, ingress, control, worker, env, held, http, tail)
+        bench = Bench(clock, provider, ai, gpt, ingress, control, worker, env, held, http, tail, url, indexed)
         async with asyncio.timeout(QUIET_SECONDS):
             while not worker.ready:  # noqa: ASYNC110 - readiness is a condition, not an event
                 await asyncio.sleep(POLL_SECONDS)
@@ -188,8 +210,12 @@ class BrokerWorld:
         bench.clock.now = scenario.steps[0].at
         bench.worker.rewind()
         bench.next_id = world._ids
+        bench.gpt.service.forget()
         channels = tuple(channel.settings for channel in scenario.channels)
-        await bench.control.save(ChannelsFile(agents=scenario.agents, ai_agents=scenario.ai_agents, channels=channels))
+        ai_agents = tuple(at_sandbox(agent, bench.sandbox_url) for agent in scenario.ai_agents)
+        await bench.control.save(ChannelsFile(agents=scenario.agents, ai_agents=ai_agents, channels=channels))
+        if scenario.knowledge:
+            await bench.add_documents(scenario, world._ids)
         await bench.ingress.caught_up()
         return world
 
@@ -272,7 +298,7 @@ class BrokerWorld:
     async def evidence(self) -> Evidence:
         records = await self._bench.tail.records(self._prefix)
         log = tuple(entry for entry in self._bench.provider.log if self._is_ours(entry))
-        return Evidence(records, log)
+        return Evidence(records, log, tuple(self._bench.gpt.service.requests))
 
     async def _ask(self, method: str, path: str, body: dict[str, object] | None = None) -> Refusal | None:
         url, headers = self._bench.control.url + path, self._bench.control.headers
@@ -291,6 +317,17 @@ class BrokerWorld:
 
     def _is_ours(self, entry: LogEntry) -> bool:
         return (entry.conversation or "").startswith(self._prefix)
+
+
+def _noting(apply: Apply | None, keys: set[bytes]) -> Apply:
+    """Takes in a record of knowledge, and notes its key."""
+
+    def noted(key: bytes, value: bytes | None) -> None:
+        if apply is not None:
+            apply(key, value)
+        keys.add(key)
+
+    return noted
 
 
 def _refusal(status: int, body: dict[str, Any]) -> Refusal | None:

@@ -10,6 +10,7 @@ import orjson
 from pydantic import JsonValue
 
 from desk.figures import Figures, summed
+from schemas.events.ai import AiCallEnded
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.content import Content
 from schemas.events.conversation import (
@@ -21,6 +22,7 @@ from schemas.events.conversation import (
     ConversationNoteAdded,
     ConversationNoticeReceived,
     ConversationRouted,
+    ConversationStatusChanged,
     Header,
 )
 from schemas.events.csat import (
@@ -39,10 +41,12 @@ from schemas.events.sending import SendCommand
 from schemas.ids import channel_of, contact_of
 from schemas.record import Record, body_text, encode
 from schemas.topics import Topic
+from simulation.sandbox.calls import Json
 from simulation.sandbox.providers import LogEntry
 from simulation.scenario.format import Scenario
 from simulation.scenario.order import Origins
 from simulation.scenario.result import (
+    AiCallResult,
     AnomalyResult,
     ConversationResult,
     DeadLetterResult,
@@ -81,6 +85,8 @@ def collect(
         open=tuple(probes),
         report=_report(scenario, evidence),
         dead_letters=_dead_letters(evidence, origins),
+        ai_calls=tuple(_ai_calls(evidence)),
+        ai_shown=tuple(map(_shown, evidence.asked)),
         records=tuple(_as_written(*one) for one in evidence.records) if with_records else None,
     )
 
@@ -93,7 +99,8 @@ class _Thread:
     opened: Record
     header: Header
     messages: dict[str, datetime] = field(default_factory=dict)
-    notes: int = 0
+    notes: list[str] = field(default_factory=list)
+    let_go: str | None = None
     because: dict[str, JsonValue] | None = None
 
 
@@ -110,8 +117,10 @@ def _conversations(evidence: Evidence, origins: Origins) -> tuple[ConversationRe
                 thread.messages.setdefault(id, at)
             case ConversationMessageSent(message_id=id, at=at, kind=kind) if kind in AGENTS_KINDS:
                 thread.messages.setdefault(id, at)
-            case ConversationNoteAdded():
-                thread.notes += 1
+            case ConversationNoteAdded(text=text):
+                thread.notes.append(text)
+            case ConversationStatusChanged(why=str(why)):
+                thread.let_go = why
             case ConversationRouted(explanation=explanation):
                 thread.because = explanation or thread.because
             case ConversationAssigned(explanation=explanation, by=by):
@@ -131,7 +140,9 @@ def _conversation(thread: _Thread) -> ConversationResult:
         opened_at=header.opened_at,
         messages=tuple(sorted(thread.messages, key=lambda id: thread.messages[id])),
         labels=header.labels,
-        notes=thread.notes,
+        notes=len(thread.notes),
+        note_texts=tuple(thread.notes),
+        handed_over_because=thread.let_go,
         assigned_because=thread.because,
     )
 
@@ -158,6 +169,7 @@ def sent_messages(evidence: Evidence) -> tuple[SentResult, ...]:
                 text=entry.text,
                 via="session" if entry.template is None else "template",
                 repeat=taken[key, id] > 0,
+                citations=tuple(one.id for one in command.citations) if command else (),
             ),
         )
         # Asked again after a refusal it is the same message; after that, the customer may get it twice.
@@ -289,6 +301,27 @@ def _dead_letters(evidence: Evidence, origins: Origins) -> tuple[DeadLetterResul
         for letter in in_order
         if isinstance(letter.event, DeadLettered)
     )
+
+
+# --- GPT agents ----------------------------------------------------------------------------------------------------
+
+
+def _ai_calls(evidence: Evidence) -> Iterable[AiCallResult]:
+    for _, record in evidence.records:
+        if isinstance(record.event, AiCallEnded):
+            yield AiCallResult.model_validate(record.event, from_attributes=True)
+
+
+def _shown(asked: Json) -> str:
+    """What a model was sent, in a line or more for each message."""
+    messages = asked["messages"]
+    lines = []
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict):
+            calls = message.get("tool_calls")
+            said = message.get("content") if calls is None else orjson.dumps(calls).decode()
+            lines.append(f"{message['role']}: {said}")
+    return "\n".join(lines)
 
 
 def _as_written(topic: Topic, record: Record) -> RecordResult:

@@ -1,6 +1,7 @@
 """The world in memory: the driver with ingress' own code before it and the sandbox behind it."""
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -14,6 +15,7 @@ from desk.commands import parse_command, unknown_agents
 from desk.directory import DeskDirectory, UnknownAgent
 from desk.journal import SOURCE, Change, Fill, Message
 from desk.people import People, PresenceRequest
+from knowledge.index import Index
 from providers.address import webhook_path
 from providers.provider import WebhookRequest
 from providers.registry import PROVIDERS, base_urls
@@ -22,6 +24,7 @@ from schemas.effects import (
     AiRequest,
     EffectRequest,
     GptRequest,
+    KnowledgeRequest,
     ListRequest,
     MediaRequest,
     SendRequest,
@@ -35,31 +38,33 @@ from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.settings.channels_file import ChannelsFile
 from schemas.settings.errors import InvalidSettings
-from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, RECONCILIATIONS, WEBHOOKS
+from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, KNOWLEDGE, RECONCILIATIONS, WEBHOOKS
 from simulation.sandbox.accounts import Behaviour
 from simulation.sandbox.ai import AiBehaviour, AiStandIn
 from simulation.sandbox.calls import CallbackRequest
 from simulation.sandbox.gpt.script import GptScript, ToolScript
-from simulation.sandbox.gpt.stand_in import GptStandIn, ModelsInMemory, ToolsInMemory
+from simulation.sandbox.gpt.stand_in import GptStandIn, ModelsInMemory, ToolsInMemory, at_sandbox
 from simulation.sandbox.happenings import Written
 from simulation.sandbox.in_memory import InMemory, store_at_once
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario.format import Scenario
+from simulation.scenario.knowledge import documents
 from simulation.scenario.render import StepError
 from simulation.scenario.world import PUBLIC_URL, Evidence, Refusal, StepIds
 from streams.driver import Driver
 from streams.effects.ai import AiClient
 from streams.effects.breaker import Breaker
-from streams.effects.contract import Outcome, Performers
+from streams.effects.contract import Done, Outcome, Performers
 from streams.effects.gpt import GptClient
+from streams.effects.knowledge import find
 from streams.effects.sending import Sender
 from streams.effects.spending import Spending
 from streams.effects.tools import ToolClient
 from streams.runtime.settings_store import SettingsStore
 
 _WRITTEN_BY_INGRESS: Final = {
-    topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX, RECONCILIATIONS)
+    topic.full_name(""): topic for topic in (CHANNELS, DIRECTORY, ACCOUNT_INBOX, RECONCILIATIONS, KNOWLEDGE)
 }
 
 _T = TypeVar("_T")
@@ -71,7 +76,8 @@ class DriverWorld:
     def __init__(self, scenario: Scenario) -> None:
         vault = _Vault()
         self._provider = Providers([one.provider_account for one in scenario.channels], auto_receipts=False)
-        self._ai, self._gpt = AiStandIn(), GptStandIn()
+        self._ai, self._gpt, self._index = AiStandIn(), GptStandIn(), Index()
+        weakref.finalize(self, self._index.close)
         self._store = SettingsStore(vault.decrypt)
         self._directory = DeskDirectory(vault.decrypt)
         self._at = scenario.steps[0].at
@@ -94,12 +100,14 @@ class DriverWorld:
             ListRequest: sender.list_messages,
             SignalRequest: breaker.unless_held(sender.signal),
             AiRequest: AiClient(sandbox, self._store.newest, "").perform,
+            KnowledgeRequest: self._find,
             GptRequest: self._call_model,
             ToolRequest: tools.perform,
             MediaRequest: store_at_once,
         }
         self._driver = Driver(self._store, self._perform, self._at)
         journal = _Journal(self._publish, lambda: Change("", self._ids(), self._at, vault.encrypt))
+        self._journal = journal
         self._writer = ChannelWriter(self._directory, journal)
         self._people = People(self._directory, journal, journal, journal.new_change)
 
@@ -108,9 +116,14 @@ class DriverWorld:
         """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario)
         channels = tuple(channel.settings for channel in scenario.channels)
-        await world._writer.save_file(
-            ChannelsFile(agents=scenario.agents, ai_agents=scenario.ai_agents, channels=channels)
-        )
+        ai_agents = tuple(at_sandbox(agent, PUBLIC_URL) for agent in scenario.ai_agents)
+        await world._writer.save_file(ChannelsFile(agents=scenario.agents, ai_agents=ai_agents, channels=channels))
+
+        def fill(change: Change) -> None:
+            for saved in documents(scenario, world._at):
+                change.change_document(saved, None, None)
+
+        await world._journal.write(fill)
         return world
 
     async def advance(self, to: datetime) -> None:
@@ -188,7 +201,7 @@ class DriverWorld:
         return self._store.newest(channel)
 
     async def evidence(self) -> Evidence:
-        return Evidence(tuple(self._driver.records), self._provider.log)
+        return Evidence(tuple(self._driver.records), self._provider.log, tuple(self._gpt.service.requests))
 
     def _publish(self, message: Message) -> None:
         name, key, value, headers = message
@@ -199,12 +212,18 @@ class DriverWorld:
             self._store.apply(key, value)
         elif topic is DIRECTORY:
             self._directory.apply_person(key, value)
+        elif topic is KNOWLEDGE:
+            self._index.apply(key, value)
 
     def _clock(self) -> datetime:
         return self._driver.now
 
     def _seconds(self) -> float:
         return self._driver.now.timestamp()
+
+    async def _find(self, request: KnowledgeRequest) -> Outcome:
+        found = find(self._index, self._store.newest(request.channel), request)
+        return Done(found.model_dump(mode="json", exclude_defaults=True))
 
     async def _call_model(self, request: GptRequest) -> Outcome:
         return meanwhile(self._gpt_client.perform(request))

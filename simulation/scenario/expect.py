@@ -22,6 +22,8 @@ KEYS: Final = (
     "report",
     "dead_letters",
     "assigned",
+    "ai_calls",
+    "ai_shown",
 )
 _MATCHERS: Final = ("in", "not", "absent", "present", "regex", "any_order")
 _RANGE: Final = frozenset({"min", "max"})

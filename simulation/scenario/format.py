@@ -17,12 +17,21 @@ from schemas.settings.channel import ChannelSettings, Directory, channel_errors,
 from schemas.settings.channels_file import BESIDE, HumanAgent
 from schemas.settings.credentials import SECRETS
 from schemas.settings.errors import FieldError, InvalidSettings, repeated_ids
-from schemas.settings.types import SettingsModel
+from schemas.settings.types import Id, Name, SettingsModel
 from simulation.sandbox.accounts import Account, Template
 from simulation.sandbox.contract import StandIn
 from simulation.sandbox.stand_in import STAND_INS
 from simulation.scenario import expect
-from simulation.scenario.steps import Action, Inbound, Presence, ProviderAnswer, StatusUpdate, Step, not_empty
+from simulation.scenario.steps import (
+    Action,
+    Inbound,
+    Presence,
+    ProviderAnswer,
+    StatusUpdate,
+    Step,
+    not_blank,
+    not_empty,
+)
 
 
 class ScenarioChannel(ChannelSettings):
@@ -57,6 +66,15 @@ def in_words_of(stand_in: StandIn, data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: in_words_of(stand_in, value) if isinstance(value, dict) else value for key, value in named.items()}
 
 
+class Document(SettingsModel):
+    """What GPT agents answer by: a document of a collection, in Markdown."""
+
+    collection: Id
+    document: Id
+    title: Name = ""
+    text: Annotated[str, AfterValidator(not_blank)]
+
+
 class Scenario(SettingsModel):
     """What a scenario file says. source and why are for readers."""
 
@@ -65,6 +83,7 @@ class Scenario(SettingsModel):
     why: JsonValue = None
     agents: tuple[HumanAgent, ...] = ()
     ai_agents: tuple[AiAgentSettings, ...] = ()
+    knowledge: tuple[Document, ...] = ()
     channels: Annotated[tuple[ScenarioChannel, ...], AfterValidator(not_empty)]
     steps: Annotated[tuple[Step, ...], AfterValidator(not_empty)]
     expect: dict[str, JsonValue] = {}

@@ -17,7 +17,6 @@ from simulation.scenario.format import Scenario, ScenarioChannel
 from simulation.scenario.result import Result
 from simulation.scenario.run import Finished
 from simulation.scenario.steps import BatchEntry, CommandStep, Inbound, Presence, SettingsChange, StatusUpdate, Step
-from simulation.scenario.world import Evidence
 
 
 def prefixed(scenario: Scenario, prefix: str) -> Scenario:
@@ -161,7 +160,7 @@ def stripped(finished: Finished, scenario: Scenario, prefix: str) -> Finished:
     """What came of a prefixed scenario, without the prefix."""
     result = Result.model_validate_json(orjson.dumps(finished.result.as_json()).replace(prefix.encode(), b""))
     records = tuple((topic, _strip(topic, record, prefix)) for topic, record in finished.evidence.records)
-    return Finished(scenario, result, Evidence(records, finished.evidence.log))
+    return Finished(scenario, result, replace(finished.evidence, records=records))
 
 
 def _strip(topic: Topic, record: Record, prefix: str) -> Record:

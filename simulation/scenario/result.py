@@ -20,7 +20,10 @@ class _Part(BaseModel):
 
 
 class ConversationResult(_Part):
-    """One conversation as it is at the end. assigned_because: the explanation of its last routing or assignment."""
+    """One conversation as it is at the end. assigned_because: the explanation of its last routing or assignment.
+
+    handed_over_because: why a GPT agent let go of it last.
+    """
 
     id: str
     channel: str
@@ -31,11 +34,16 @@ class ConversationResult(_Part):
     messages: tuple[str, ...]
     labels: tuple[str, ...]
     notes: int
+    note_texts: tuple[str, ...] = ()
+    handed_over_because: str | None = None
     assigned_because: dict[str, JsonValue] | None
 
 
 class SentResult(_Part):
-    """Something that the provider was asked to send. repeat: it had taken the message once before."""
+    """Something that the provider was asked to send. repeat: it had taken the message once before.
+
+    citations: the passages that a GPT agent's answer rests on.
+    """
 
     at: Time
     id: str
@@ -45,6 +53,7 @@ class SentResult(_Part):
     text: str | None
     via: Literal["session", "template"]
     repeat: bool
+    citations: tuple[str, ...] = ()
 
 
 class AnomalyResult(_Part):
@@ -111,6 +120,19 @@ class ReportResult(_Part):
     response_rate_pct: float
 
 
+class AiCallResult(_Part):
+    """A call of a GPT agent's model or tool that ended. The fields are those of ai.call_ended."""
+
+    agent: str
+    call: Literal["model", "tool"]
+    name: str
+    outcome: str
+    used: bool
+    tokens_in: int
+    tokens_out: int
+    cost_micros: int
+
+
 class DeadLetterResult(_Part):
     """What could not be processed."""
 
@@ -138,6 +160,8 @@ class Result(_Part):
     open: tuple[OpenResult, ...]
     report: dict[str, ReportResult]
     dead_letters: tuple[DeadLetterResult, ...]
+    ai_calls: tuple[AiCallResult, ...] = ()
+    ai_shown: tuple[str, ...] = ()
     records: tuple[RecordResult, ...] | None = None
 
     def as_json(self) -> dict[str, JsonValue]:

@@ -12,7 +12,7 @@ from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import Topic
 from simulation.sandbox.accounts import Behaviour
-from simulation.sandbox.calls import CallbackRequest
+from simulation.sandbox.calls import CallbackRequest, Json
 from simulation.sandbox.gpt.script import GptScript, ToolScript
 from simulation.sandbox.happenings import Written
 from simulation.sandbox.providers import LogEntry
@@ -34,10 +34,12 @@ class Evidence:
     """What is known of what happened.
 
     records: everything written, as (topic, record), in the order written. log: what the provider was asked to send.
+    asked: the bodies of what GPT agents' models were asked.
     """
 
     records: tuple[tuple[Topic, Record], ...]
     log: tuple[LogEntry, ...]
+    asked: tuple[Json, ...] = ()
 
 
 class StepIds:

@@ -15,6 +15,7 @@ from desk.figures import summed
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.channels import ChannelSaved
 from schemas.events.operations import DeadLettered
+from schemas.events.people import AiAgentSaved
 from schemas.events.reports import ReportKind, ReportUpdated
 from schemas.record import Record
 from schemas.settings.credentials import ENCRYPTED
@@ -162,7 +163,10 @@ def counted(kind: ReportKind, counts: Mapping[str, int]) -> object:
 
 
 def comparable(record: Record) -> Record:
-    """The record without what only one side has: offsets, the headers of a real request, encrypted credentials."""
+    """The record without what only one side has.
+
+    Offsets, the headers of a real request, encrypted credentials, the address of the sandbox.
+    """
     event = record.event
     match event:
         case DeadLettered():
@@ -170,6 +174,9 @@ def comparable(record: Record) -> Record:
         case WebhookReceived():
             return replace(record, event=event.model_copy(update={"request_headers": {}}))
         case ChannelSaved():
-            plain = {name: value for name, value in event.settings.items() if name not in ENCRYPTED}
+            plain = {name: value for name, value in event.settings.items() if name not in {*ENCRYPTED, "ai_agents"}}
+            return replace(record, event=event.model_copy(update={"settings": plain}))
+        case AiAgentSaved():
+            plain = {name: value for name, value in event.settings.items() if name not in ("base_url", "url", "tools")}
             return replace(record, event=event.model_copy(update={"settings": plain}))
     return record

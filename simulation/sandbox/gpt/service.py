@@ -117,6 +117,12 @@ class GptService:
         """What the model does from now on, at the calls that the script is for."""
         self._scripts[script.place] = script, 0
 
+    def forget(self) -> None:
+        """All scripts, and what was asked: ids begin anew."""
+        self._next = 0
+        self._scripts.clear()
+        self.requests.clear()
+
     def handle(self, agent: str | None, path: str, request: Request, now: datetime) -> Reply:
         """Answer a call. path: what follows /v1/."""
         refused = _why_no_access(request)
@@ -154,7 +160,7 @@ class GptService:
         tokens = (_tokens(orjson.dumps(body["messages"]).decode()), _tokens(_said(turn, asked)))
         reply = _reply(turn, self._answer(turn, asked, tokens, now))
         self._log(now, agent, asked, key, reply, tokens=tokens)
-        if key is not None and reply.status == 200:
+        if key is not None and reply.status == 200 and turn.does not in ("garbage", "empty"):
             self._answered[place] = reply
             if len(self._answered) > KEPT_ANSWERS:
                 del self._answered[next(iter(self._answered))]
