@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli import ai_try
 from cli.api_client import DEFAULT_API, Api, ApiOption, Json, JsonOption, TokenFileOption, show
 from cli.forms import as_yaml, asked, edited, secret_of, settings_of
 from deploy.errors import LiveDeskError
@@ -23,6 +24,7 @@ agent_app = typer.Typer(
     "comes from a prompt, a file (--key-file), or LIVEDESK_AI_KEY: never from an argument, which others could read.",
 )
 app.add_typer(agent_app, name="agent")
+app.command("try")(ai_try.try_agent)
 
 KEY: Final = "LIVEDESK_AI_KEY"
 _SHOWN_ONLY: Final = ("id", "kind", "revision", "has_key")
