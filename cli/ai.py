@@ -9,13 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli import ai_try
+from cli import ai_evaluate, ai_try
 from cli.api_client import DEFAULT_API, Api, ApiOption, Json, JsonOption, TokenFileOption, show
 from cli.forms import as_yaml, asked, edited, secret_of, settings_of
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="AI agents.")
+app = typer.Typer(
+    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="AI agents: settings, talks, evaluations."
+)
 agent_app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
@@ -25,6 +27,7 @@ agent_app = typer.Typer(
 )
 app.add_typer(agent_app, name="agent")
 app.command("try")(ai_try.try_agent)
+app.command("evaluate")(ai_evaluate.evaluate_file)
 
 KEY: Final = "LIVEDESK_AI_KEY"
 _SHOWN_ONLY: Final = ("id", "kind", "revision", "has_key")

@@ -93,7 +93,7 @@ def try_agent(
     at = _instant(hour, subject)
     with quiet(), open_services(tool_urls(settings, sandbox), limit=4) as services:
         try:
-            failed = _talk(subject, services, at, mended(file))
+            failed = _talk(subject, services, at, mended(file, subject.agent))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
     if failed and not sys.stdin.isatty():
@@ -110,9 +110,9 @@ def tool_urls(settings: Settings, sandbox: str | None) -> frozenset[str]:
     return settings.tool_urls | ({sandbox} if sandbox else frozenset())
 
 
-def mended(file: Path | None) -> str:
-    """Where an agent's settings are changed; {} is the agent."""
-    return "livedesk ai agent edit {}" if file is None else f"its entry in {file}"
+def mended(file: Path | None, agent: GptAgent) -> str:
+    """Where an agent's settings are changed."""
+    return f"livedesk ai agent edit {agent.id}" if file is None else f"its entry in {file}"
 
 
 @contextmanager
@@ -131,16 +131,15 @@ def quiet() -> Iterator[None]:
         tools.removeHandler(told)
 
 
-def advice(tried: Tried, agent: GptAgent, where: str) -> str:
-    """Why a service gave no answer, and what to do about it. where: the agent's settings are changed."""
-    where = where.format(agent.id)
+def advice(tried: Tried, agent: GptAgent, where: str, key: str = KEY) -> str:
+    """Why a service gave no answer, and what to do about it. where: its settings are changed; key: a variable."""
     match tried.problem:
         case None:
             return "The service answers now: try again."
         case "wrong_key" if agent.api_key is None:
-            return f"{_sentence(tried)} The agent has no key: give it one in {KEY}, or by {where} (api_key)."
+            return f"{_sentence(tried)} It was given none: set {key}, or api_key: {where}."
         case "wrong_key":
-            return f"{_sentence(tried)} Give it another: {where} (api_key)."
+            return f"{_sentence(tried)} Give it another: {where}."
         case "unreachable":
             return f"{agent.base_url} can't be reached. Is it running? Else correct base_url: {where}."
         case "throttled" | "unreadable":

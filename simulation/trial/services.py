@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 
 import httpx2
@@ -52,6 +53,10 @@ class Services:
         """The result of what is done on the loop."""
         return self._portal.call(_awaited, made)
 
+    def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        self.wait(partial(asyncio.sleep, seconds))
+
     def finder(self, settings: SettingsMemory) -> KnowledgeFinder:
         """Finds passages for agents of these channels. Whoever asked for it closes it."""
         return KnowledgeFinder(settings.newest, self._models)
@@ -67,7 +72,7 @@ class Services:
 
         def blocking(perform: Perform[RequestT]) -> Perform[RequestT]:
             async def performed(request: RequestT) -> Outcome:
-                outcome = self.wait(lambda: _within(perform, request))
+                outcome = self.wait(partial(_within, perform, request))
                 seen.append(Seen(request, outcome))
                 return outcome
 
@@ -81,7 +86,7 @@ class Services:
 
     def tried(self, agent: GptAgent) -> Tried:
         """What is wrong with the agent's service, as far as one small call tells."""
-        return self.wait(lambda: _tried(agent))
+        return self.wait(partial(_tried, agent))
 
 
 async def _awaited(made: Callable[[], Awaitable[_T]]) -> _T:

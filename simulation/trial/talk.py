@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import uuid4
 
 from pydantic import StringConstraints, model_validator
@@ -33,10 +33,10 @@ _RESULT: Final = re.compile(r'<result number="\d+">\n(.*)\n</result>', re.DOTALL
 
 
 class Written(SettingsModel):
-    """A message of the customer. type: such as image, audio or document; link: of its file."""
+    """A message of the customer. link: of a file; left out, one is made up."""
 
     text: Annotated[str, StringConstraints(min_length=1)] | None = None
-    type: str = "text"
+    type: Literal["text", "image", "audio", "video", "document", "sticker"] = "text"
     link: str | None = None
     filename: str | None = None
 
@@ -83,7 +83,8 @@ class Turn:
 
 
 class Talk:
-    """One conversation, from its first message on. pause: waits for so many seconds before a call is tried again."""
+    """One conversation, from its first message on. pause: in the place of waiting, for so many
+    seconds, before a call is tried again."""
 
     def __init__(
         self,
@@ -94,9 +95,9 @@ class Talk:
         *,
         contact: str = CUSTOMER,
         name: str | None = None,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], None] | None = None,
     ) -> None:
-        self._contact, self._name, self._pause = contact, name, pause
+        self._contact, self._name, self._pause = contact, name, pause or services.pause
         self._id = uuid4().hex
         self._seen: list[Seen] = []
         self._messages = self._records = self._log = 0
@@ -107,10 +108,8 @@ class Talk:
         self._callbacks = Callbacks(scenario, self._world.webhook_url)
         self._channel = subject.channel.id
 
-    def say(
-        self, text: str | None, *, kind: str = "text", link: str | None = None, filename: str | None = None
-    ) -> Turn:
-        """The customer writes. Returns once the agent is done with it. Raises StepError: the provider has no such."""
+    def say(self, message: Written) -> Turn:
+        """The customer writes. Returns once the agent is done with it."""
         began, first = time.monotonic(), len(self._seen)
         at = self._world.now + (BETWEEN if self._messages else timedelta())
         at_once(self._world.advance(at))
