@@ -2,21 +2,46 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from cli import ai_evaluate, ai_try
 from cli.api_client import DEFAULT_API, Api, ApiOption, Json, JsonOption, TokenFileOption, show
 from cli.forms import as_yaml, asked, edited, secret_of, settings_of
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings
 
+_APART: Final = ("try", "evaluate")
+
+
+class Commands(TyperGroup):
+    """Imports what calls models (the `app` of `cli.ai_{command}`) only when it is used: it takes a second."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See click."""
+        return [*super().list_commands(ctx), *_APART]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See click."""
+        if cmd_name not in _APART:
+            return super().get_command(ctx, cmd_name)
+        command = get_command(import_module(f"cli.ai_{cmd_name}").app)
+        command.name = cmd_name
+        return command
+
+
 app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="AI agents: settings, talks, evaluations."
+    cls=Commands,
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="AI agents: create, show, change; talk with them, evaluate them.",
 )
 agent_app = typer.Typer(
     rich_markup_mode=None,
@@ -26,8 +51,6 @@ agent_app = typer.Typer(
     "comes from a prompt, a file (--key-file), or LIVEDESK_AI_KEY: never from an argument, which others could read.",
 )
 app.add_typer(agent_app, name="agent")
-app.command("try")(ai_try.try_agent)
-app.command("evaluate")(ai_evaluate.evaluate_file)
 
 KEY: Final = "LIVEDESK_AI_KEY"
 _SHOWN_ONLY: Final = ("id", "kind", "revision", "has_key")

@@ -37,12 +37,15 @@ from simulation.trial.evaluation import load_evaluation
 from simulation.trial.services import open_services
 from simulation.trial.subject import KEY, read_documents
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
 _WIDTH: Final = 160
 """Columns, where nobody knows how many there are."""
 _SHOWN: Final = 400
 """Characters of the answers."""
 
 
+@app.command()
 def evaluate_file(
     context: typer.Context,
     evaluation: Annotated[

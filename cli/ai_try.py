@@ -1,10 +1,9 @@
 """`livedesk ai try`: a talk with a GPT agent in the terminal."""
 
 import logging
-import readline  # noqa: F401 - input() then has arrows and a history
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated, Final
@@ -21,6 +20,8 @@ from schemas.settings.ai import GptAgent
 from simulation.trial.services import Services, open_services
 from simulation.trial.subject import KEY, Installation, Subject, from_file, from_kafka, read_documents
 from simulation.trial.talk import Talk, Turn, Written
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 FileOption = Annotated[
     Path | None,
@@ -58,6 +59,7 @@ _SHOWN: Final = 300
 """Characters of a tool's result or a passage."""
 
 
+@app.command()
 def try_agent(
     context: typer.Context,
     agent: Annotated[str, typer.Argument(help="The AI agent's id.")],
@@ -185,6 +187,8 @@ def _lines(show: "_Screen") -> Iterator[str]:
                 show.customer(line.strip())
                 yield line.strip()
         return
+    with suppress(ImportError):
+        import readline  # noqa: F401 - input() then has arrows and a history
     while True:
         try:
             line = input("you       ").strip()

@@ -67,7 +67,6 @@ class Turn:
     tokens: int
     cost_micros: int
     seconds: float
-    answered: bool
 
     @property
     def citations(self) -> tuple[Citation, ...]:
@@ -164,7 +163,6 @@ class Talk:
             tokens=sum(one.tokens_in + one.tokens_out for one in spent),
             cost_micros=sum(one.cost_micros for one in spent),
             seconds=seconds,
-            answered=any(isinstance(event, AiRequested) for event in events),
         )
 
 

@@ -84,7 +84,7 @@ class Terminal:
 async def terminal(folder: Path) -> AsyncIterator[Terminal]:
     """A terminal, and a sandbox with its model and tools."""
     stand_in = GptStandIn()
-    async with serve(build_app(Providers(), lambda: datetime.now(UTC), gpt=stand_in, hold_seconds=1)) as url:
+    async with serve(build_app(Providers(), lambda: datetime.now(UTC), gpt=stand_in)) as url:
         env = {"LIVEDESK_DATA_DIR": str(folder), "LIVEDESK_AI_KEY": "", "LIVEDESK_JUDGE_KEY": ""}
         made = Terminal(folder, url, stand_in, {**env, "LIVEDESK_TOOL_URLS": url})
         made.save()

@@ -1,7 +1,11 @@
 """`livedesk ai evaluate`, over HTTP to the sandbox's model and tools."""
 
+import asyncio
 import json
+import os
 import re
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -202,3 +206,16 @@ async def test_a_cost_without_prices_is_refused(livedesk: Terminal) -> None:
     livedesk.save(price_in=0, price_out=0)
     ran = await livedesk.evaluate(one(max_cost=1))
     assert "expect.max_cost: helper has no prices" in ran.stderr
+
+
+async def test_ctrl_c_ends_it_while_a_model_hangs(livedesk: Terminal) -> None:
+    livedesk.script(None, GptTurn(does="hang"))
+    file = livedesk.folder / "hangs.yaml"
+    file.write_text("agent: helper\nconversations: [{name: a, messages: x}, {name: b, messages: y}]\n")
+    command = ("-m", "cli.main", "ai", "evaluate", str(file), "--file", livedesk.file)
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, env={**os.environ, **livedesk.env})
+    async with asyncio.timeout(60):
+        while len(livedesk.stand_in.service.requests) < 2:  # noqa: ASYNC110 - another process asks
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130

@@ -6,11 +6,14 @@ import pty
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from schemas.settings.credentials import ProviderName
 from simulation.sandbox.gpt.script import Called, GptTurn
 from simulation.sandbox.gpt.service import INVALID_KEY
+from simulation.sandbox.stand_in import STAND_INS
 from tests.support.ai_calls import calling
 from tests.support.trial import WEEK, Terminal, terminal
 
@@ -111,6 +114,21 @@ async def test_the_sandbox_takes_the_place_of_service_and_tools(livedesk: Termin
     livedesk.tool("on its way")
     ran = await livedesk.talk("hello", options=["--sandbox", livedesk.url], LIVEDESK_TOOL_URLS="")
     assert "-> on its way" in ran.output
+
+
+async def test_a_tool_in_the_own_network_is_not_called_unless_it_may_be(livedesk: Terminal) -> None:
+    livedesk.script(None, calling("order_status", {}), "I don't know.")
+    ran = await livedesk.talk("hello", LIVEDESK_TOOL_URLS="")
+    assert "tool order_status gave no answer" in ran.stderr
+    assert "see LIVEDESK_TOOL_URLS" in ran.stderr
+    assert "It was not called." in ran.stdout
+
+
+@pytest.mark.parametrize("provider", get_args(ProviderName))
+async def test_a_channel_at_any_provider_may_be_the_one(livedesk: Terminal, provider: ProviderName) -> None:
+    credentials = STAND_INS[provider].make_credentials("own")
+    livedesk.save({"provider": provider, **credentials, "human_agents": [], "greeting": {"enabled": False}})
+    assert "helper    Thank you" in (await livedesk.talk("hello", options=["--channel", "shop"])).output
 
 
 async def test_text_of_a_model_does_nothing_to_the_terminal(livedesk: Terminal) -> None:
