@@ -1,5 +1,6 @@
 """`livedesk ai evaluate`: conversations with GPT agents, checked against what is expected of them."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from cli.ai import KEY
 from cli.ai_try import (
     AccountOption,
     FileOption,
@@ -32,13 +34,14 @@ from deploy.settings import Settings
 from desk.ai_services import Tried
 from schemas.events.knowledge import DocumentSaved
 from schemas.settings.ai import GptAgent
-from simulation.trial.evaluate import JUDGE_KEY, Outcome, Planned, evaluate, plan
+from simulation.trial.evaluate import Outcome, Planned, evaluate, plan
 from simulation.trial.evaluation import load_evaluation
 from simulation.trial.services import open_services
-from simulation.trial.subject import KEY, read_documents
+from simulation.trial.subject import read_documents
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+JUDGE_KEY: Final = "LIVEDESK_JUDGE_KEY"
 _WIDTH: Final = 160
 """Columns, where nobody knows how many there are."""
 _SHOWN: Final = 400
@@ -110,7 +113,8 @@ def _planned(
             raise LiveDeskError(f"there is no {', '.join(missing)}")
         return read_documents(documents_in(found))
 
-    return plan(path, evaluation, installed(settings, file, account), documents, sandbox)
+    found = installed(settings, file, account)
+    return plan(path, evaluation, found, documents, sandbox, os.environ.get(JUDGE_KEY))
 
 
 def _advice(file: Path | None, evaluation: Path, tried: Tried, agent: GptAgent, *, is_judge: bool) -> str:

@@ -1,9 +1,11 @@
 """`livedesk ai try`: a talk with a GPT agent in the terminal."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,13 +14,14 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.console import Console
 
+from cli.ai import KEY
 from cli.knowledge import documents_in
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings
 from desk.ai_services import Tried
 from schemas.settings.ai import GptAgent
 from simulation.trial.services import Services, open_services
-from simulation.trial.subject import KEY, Installation, Subject, from_file, from_kafka, read_documents
+from simulation.trial.subject import Installation, Subject, from_file, from_kafka, read_documents
 from simulation.trial.talk import Talk, Turn, Written
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -104,7 +107,8 @@ def try_agent(
 
 def installed(settings: Settings, file: Path | None, account: str | None) -> Installation:
     """What may be tried. Raises LiveDeskError."""
-    return from_kafka(settings, account) if file is None else from_file(file, account)
+    found = from_kafka(settings, account) if file is None else from_file(file, account)
+    return replace(found, key=os.environ.get(KEY))
 
 
 def tool_urls(settings: Settings, sandbox: str | None) -> frozenset[str]:

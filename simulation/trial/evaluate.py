@@ -1,13 +1,12 @@
 """Runs the conversations of an evaluation, and says of each what is not as expected."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from deploy.errors import LiveDeskError
 from desk.ai_services import Tried
@@ -22,7 +21,6 @@ from simulation.trial.subject import Installation, Subject, Unusable
 from simulation.trial.talk import Talk, ToolCall, Turn
 from streams.effects.knowledge import KnowledgeFinder
 
-JUDGE_KEY: Final = "LIVEDESK_JUDGE_KEY"
 Documents = Callable[[Sequence[str]], Sequence[DocumentSaved]]
 """Reads the documents of paths. Raises LiveDeskError."""
 
@@ -62,7 +60,12 @@ class Outcome:
 
 
 def plan(
-    path: Path, evaluation: Evaluation, installation: Installation, documents: Documents, sandbox: str | None
+    path: Path,
+    evaluation: Evaluation,
+    installation: Installation,
+    documents: Documents,
+    sandbox: str | None,
+    judge_key: str | None,
 ) -> list[Planned]:
     """Find agents, channels and documents. Raises LiveDeskError, which names every wrong field."""
     planned: list[Planned] = []
@@ -84,7 +87,7 @@ def plan(
         subject = subjects[place]
         errors += _never_met(f"{where}.expect", one.expect, subject.agent)
         criteria = (*(evaluation.judge.criteria if evaluation.judge else ()), *one.expect.criteria)
-        planned.append(Planned(one, subject, _judge(evaluation, subject.agent, sandbox), criteria))
+        planned.append(Planned(one, subject, _judge(evaluation, subject.agent, sandbox, judge_key), criteria))
     if errors:
         raise WrongFile(path, errors)
     return planned
@@ -101,10 +104,10 @@ def _never_met(where: str, expect: Expected, agent: GptAgent) -> Iterator[FieldE
         yield FieldError(f"{where}.max_cost", f"{agent.id} has no prices (price_in, price_out)")
 
 
-def _judge(evaluation: Evaluation, agent: GptAgent, sandbox: str | None) -> GptAgent | None:
+def _judge(evaluation: Evaluation, agent: GptAgent, sandbox: str | None, key: str | None) -> GptAgent | None:
     if evaluation.judge is None:
         return None
-    made = evaluation.judge.as_agent(agent, os.environ.get(JUDGE_KEY))
+    made = evaluation.judge.as_agent(agent, key)
     moved = made if sandbox is None else at_sandbox(made, sandbox.rstrip("/"))
     return moved if isinstance(moved, GptAgent) else None
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,7 +31,6 @@ from simulation.scenario.steps import Step
 
 DEFAULT_COLLECTION: Final = "main"
 """Of documents that are given for a trial, where the agent names no collection."""
-KEY: Final = "LIVEDESK_AI_KEY"
 Document = tuple[bytes, bytes | None]
 """Key and value of a record of the topic `knowledge`."""
 
@@ -81,12 +79,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Installation:
-    """AI agents and channels of an account. where: they are from, for people."""
+    """AI agents and channels of an account. where: they are from, for people. key: of agents that have none."""
 
     where: str
     ai_agents: Mapping[str, GptAgent | HttpAgent]
     channels: tuple[ChannelSettings, ...]
     documents: tuple[Document, ...] = ()
+    key: str | None = None
 
     def subject(self, id: str, channel: str | None = None, sandbox: str | None = None) -> Subject:
         """The agent on that channel; without one, on the first that lists it. sandbox: its URL, in the place of the
@@ -101,8 +100,8 @@ class Installation:
                 f"{id} is of kind http: a service of yours answers, at {agent.url}; only GPT agents are tried here.",
                 f"Whether it can be reached: livedesk ai agent test {id}",
             )
-        if agent.api_key is None and os.environ.get(KEY):
-            agent = agent.model_copy(update={"api_key": SecretStr(os.environ[KEY])})
+        if agent.api_key is None and self.key:
+            agent = agent.model_copy(update={"api_key": SecretStr(self.key)})
         moved = agent if sandbox is None else at_sandbox(agent, sandbox.rstrip("/"))
         assert isinstance(moved, GptAgent)  # noqa: S101 - for the type checker: a GPT agent stays one
         return Subject(moved, _alone(moved, self._channel(id, channel)), self.documents)

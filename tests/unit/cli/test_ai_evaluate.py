@@ -214,8 +214,13 @@ async def test_ctrl_c_ends_it_while_a_model_hangs(livedesk: Terminal) -> None:
     file.write_text("agent: helper\nconversations: [{name: a, messages: x}, {name: b, messages: y}]\n")
     command = ("-m", "cli.main", "ai", "evaluate", str(file), "--file", livedesk.file)
     process = await asyncio.create_subprocess_exec(sys.executable, *command, env={**os.environ, **livedesk.env})
-    async with asyncio.timeout(60):
-        while len(livedesk.stand_in.service.requests) < 2:  # noqa: ASYNC110 - another process asks
-            await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        assert await process.wait() == 130
+    try:
+        async with asyncio.timeout(60):
+            while len(livedesk.stand_in.service.requests) < 2:  # noqa: ASYNC110 - another process asks
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
