@@ -83,7 +83,8 @@ def evaluate_file(
     except LiveDeskError as error:
         console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
         console.print(error.message, style="red")
-        console.print(error.hint or "")
+        if error.hint:
+            console.print(error.hint)
         raise typer.Exit(2) from None
     with quiet(), open_services(tool_urls(settings, sandbox), limit=2 * concurrency) as services:
         try:

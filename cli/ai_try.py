@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -175,7 +176,8 @@ def _talk(subject: Subject, services: Services, at: datetime, where: str) -> boo
             show.turn(turn)
             if turn.failed is not None:
                 failed = True
-                show.problem(advice(services.tried(subject.agent), subject.agent, where))
+                why = advice(services.tried(subject.agent), subject.agent, where)
+                show.problem(f"no answer ({turn.failed.reason}): {why}")
             if turn.handed_over is not None or turn.failed is not None:
                 show.note("The next line begins a new conversation.")
                 talk = Talk(subject, services, finder, at)
@@ -267,7 +269,7 @@ def cost(micros: int, agent: GptAgent) -> str:
 
 def plain(text: str) -> str:
     """Text that does nothing to a terminal."""
-    return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
+    return "".join(" " if unicodedata.category(one) == "Cc" and one != "\n" else one for one in text)
 
 
 def short(text: str, most: int = _SHOWN) -> str:

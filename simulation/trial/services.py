@@ -28,6 +28,8 @@ from streams.effects.tools import MAX_TEXT, ToolClient
 from streams.runtime.settings_store import SettingsStore
 
 CHECK_S: Final = 8.0
+INDEXED_S: Final = 600.0
+"""Documents are taken in when a trial begins: its first question waits for that."""
 
 _T = TypeVar("_T")
 Clock = Callable[[], datetime]
@@ -59,7 +61,7 @@ class Services:
 
     def finder(self, settings: SettingsMemory) -> KnowledgeFinder:
         """Finds passages for agents of these channels. Whoever asked for it closes it."""
-        return KnowledgeFinder(settings.newest, self._models)
+        return KnowledgeFinder(settings.newest, self._models, wait_s=INDEXED_S)
 
     def model(self, settings: SettingsMemory, clock: Clock) -> GptClient:
         """Calls models. Its budgets begin anew."""
@@ -72,7 +74,7 @@ class Services:
 
         def blocking(perform: Perform[RequestT]) -> Perform[RequestT]:
             async def performed(request: RequestT) -> Outcome:
-                outcome = self.wait(partial(_within, perform, request))
+                outcome = self.wait(partial(perform, request))
                 seen.append(Seen(request, outcome))
                 return outcome
 
@@ -80,8 +82,8 @@ class Services:
 
         return {
             KnowledgeRequest: blocking(finder.perform),
-            GptRequest: blocking(model.perform),
-            ToolRequest: blocking(tools.perform),
+            GptRequest: blocking(partial(_within, model.perform)),
+            ToolRequest: blocking(partial(_within, tools.perform)),
         }
 
     def tried(self, agent: GptAgent) -> Tried:

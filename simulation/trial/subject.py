@@ -88,8 +88,10 @@ class Installation:
     key: str | None = None
 
     def subject(self, id: str, channel: str | None = None, sandbox: str | None = None) -> Subject:
-        """The agent on that channel; without one, on the first that lists it. sandbox: its URL, in the place of the
-        agent's service and tools. Raises Unusable."""
+        """The agent on that channel; without one, on the first that lists it. Raises Unusable.
+
+        sandbox: its URL, in the place of the agent's service and tools.
+        """
         agent = self.ai_agents.get(id)
         if agent is None:
             known = ", ".join(self.ai_agents) or "there are none"
@@ -127,6 +129,8 @@ def _alone(agent: GptAgent, channel: ChannelSettings) -> ScenarioChannel:
 def from_file(path: Path, account: str | None) -> Installation:
     """What a channels file has. account: None: any. Raises LiveDeskError."""
     file = load_channels_file(path)
+    if account is not None and account not in file.accounts:
+        raise LiveDeskError(f"No channel of {path} is of the account {account}: {', '.join(file.accounts)}.")
     channels = tuple(one for one in file.channels if account in (None, one.account))
     return Installation(str(path), {agent.id: agent for agent in file.ai_agents}, channels)
 

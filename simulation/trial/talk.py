@@ -33,7 +33,7 @@ _RESULT: Final = re.compile(r'<result number="\d+">\n(.*)\n</result>', re.DOTALL
 
 
 class Written(SettingsModel):
-    """A message of the customer. link: of a file; left out, one is made up."""
+    """A message of the customer. link: of its file."""
 
     text: Annotated[str, StringConstraints(min_length=1)] | None = None
     type: Literal["text", "image", "audio", "video", "document", "sticker"] = "text"
@@ -82,8 +82,10 @@ class Turn:
 
 
 class Talk:
-    """One conversation, from its first message on. pause: in the place of waiting, for so many
-    seconds, before a call is tried again."""
+    """One conversation, from its first message on.
+
+    pause: in the place of waiting, for so many seconds, before a call is tried again.
+    """
 
     def __init__(
         self,
@@ -105,7 +107,6 @@ class Talk:
             DriverWorld.build(scenario, lambda store, clock: services.performers(store, clock, finder, self._seen))
         )
         self._callbacks = Callbacks(scenario, self._world.webhook_url)
-        self._channel = subject.channel.id
 
     def say(self, message: Written) -> Turn:
         """The customer writes. Returns once the agent is done with it."""

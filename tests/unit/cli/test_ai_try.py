@@ -88,7 +88,10 @@ async def test_a_key_that_is_refused_and_none_say_what_to_do(livedesk: Terminal)
     livedesk.save(api_key=INVALID_KEY)
     refused = await livedesk.talk("hello")
     assert refused.exit_code == 1
-    assert f"does not take the key. Give it another: its entry in {livedesk.file}." in refused.output
+    assert (
+        f"no answer (failed): The service does not take the key. Give it another: its entry in {livedesk.file}."
+        in refused.output
+    )
     livedesk.save(api_key=None)
     none = await livedesk.talk("hello", LIVEDESK_AI_KEY=INVALID_KEY)
     assert "Give it another" in none.output
@@ -104,6 +107,7 @@ async def test_what_is_not_there_is_named(livedesk: Terminal) -> None:
     assert "AI agents there: helper, own" in await wrong("nobody", "--file", livedesk.file)
     assert "kind http" in await wrong("own", "--file", livedesk.file)
     assert "Channels there: shop" in await wrong("helper", "--file", livedesk.file, "--channel", "x")
+    assert "is of the account x: main." in await wrong("helper", "--file", livedesk.file, "--account", "x")
     assert "--file channels.yaml" in await wrong("helper")
 
 
@@ -132,8 +136,8 @@ async def test_a_channel_at_any_provider_may_be_the_one(livedesk: Terminal, prov
 
 
 async def test_text_of_a_model_does_nothing_to_the_terminal(livedesk: Terminal) -> None:
-    livedesk.script(None, "\x1b[31m[red]x[/red]")
-    assert "helper     [31m[red]x[/red]" in (await livedesk.talk("hello")).output
+    livedesk.script(None, "\x1b[31m[red]x[/red] می\u200cخواهم")
+    assert "helper     [31m[red]x[/red] می\u200cخواهم" in (await livedesk.talk("hello")).output
 
 
 async def test_at_a_terminal_ctrl_d_ends(livedesk: Terminal) -> None:
