@@ -41,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
-    help="AI agents: create, show, change; talk with them, evaluate them.",
+    help="AI agents: settings, talks in the terminal, evaluations.",
 )
 agent_app = typer.Typer(
     rich_markup_mode=None,
