@@ -2,19 +2,47 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from cli.api_client import DEFAULT_API, Api, ApiOption, Json, JsonOption, TokenFileOption, show
 from cli.forms import as_yaml, asked, edited, secret_of, settings_of
 from deploy.errors import LiveDeskError
 from deploy.settings import Settings
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="AI agents.")
+_APART: Final = ("try", "evaluate")
+
+
+class Commands(TyperGroup):
+    """Imports what calls models (the `app` of `cli.ai_{command}`) only when it is used: it takes a second."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See click."""
+        return [*super().list_commands(ctx), *_APART]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See click."""
+        if cmd_name not in _APART:
+            return super().get_command(ctx, cmd_name)
+        command = get_command(import_module(f"cli.ai_{cmd_name}").app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="AI agents: settings, talks in the terminal, evaluations.",
+)
 agent_app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,

@@ -50,7 +50,7 @@ def add(
     A file that is as it was changes nothing. One that can't be read does not keep the others back.
     """
     client = Api(context.ensure_object(Settings), api, token_file)
-    files = _files(paths)
+    files = documents_in(paths)
     saved: list[Json] = []
     failed: list[Json] = []
     for id, file in track(
@@ -133,7 +133,7 @@ def remove(
         typer.echo(f"{document} is removed.")
 
 
-def _files(paths: Iterable[Path]) -> dict[str, Path]:
+def documents_in(paths: Iterable[Path]) -> dict[str, Path]:
     """The files by the names of their documents. Of a folder those that may be documents, in its folders too."""
     found: dict[str, Path] = {}
     for path in paths:

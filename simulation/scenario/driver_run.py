@@ -70,10 +70,14 @@ _WRITTEN_BY_INGRESS: Final = {
 _T = TypeVar("_T")
 
 
+Outside = Callable[[SettingsStore, Callable[[], datetime]], Performers]
+"""Makes performers that take the place of stand-ins, of the settings and the clock of a world."""
+
+
 class DriverWorld:
     """Runs a scenario in memory. Deterministic: ids are counters. Made by `DriverWorld.build`."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, outside: Outside = lambda *_: {}) -> None:
         vault = _Vault()
         self._provider = Providers([one.provider_account for one in scenario.channels], auto_receipts=False)
         self._ai, self._gpt, self._index = AiStandIn(), GptStandIn(), Index()
@@ -104,6 +108,7 @@ class DriverWorld:
             GptRequest: self._call_model,
             ToolRequest: tools.perform,
             MediaRequest: store_at_once,
+            **outside(self._store, self._clock),
         }
         self._driver = Driver(self._store, self._perform, self._at)
         journal = _Journal(self._publish, lambda: Change("", self._ids(), self._at, vault.encrypt))
@@ -112,9 +117,9 @@ class DriverWorld:
         self._people = People(self._directory, journal, journal, journal.new_change)
 
     @classmethod
-    async def build(cls, scenario: Scenario) -> "DriverWorld":
+    async def build(cls, scenario: Scenario, outside: Outside = lambda *_: {}) -> "DriverWorld":
         """The world with the scenario's agents and channels saved in it."""
-        world = cls(scenario)
+        world = cls(scenario, outside)
         channels = tuple(channel.settings for channel in scenario.channels)
         ai_agents = tuple(at_sandbox(agent, PUBLIC_URL) for agent in scenario.ai_agents)
         await world._writer.save_file(ChannelsFile(agents=scenario.agents, ai_agents=ai_agents, channels=channels))
@@ -125,6 +130,15 @@ class DriverWorld:
 
         await world._journal.write(fill)
         return world
+
+    @property
+    def now(self) -> datetime:
+        """The instant that it has come to."""
+        return self._driver.now
+
+    def next_deadline(self) -> datetime | None:
+        """The earliest timer of any stage."""
+        return self._driver.next_deadline()
 
     async def advance(self, to: datetime) -> None:
         self._driver.advance(to)

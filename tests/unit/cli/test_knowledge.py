@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from cli.knowledge import _files, document_id
+from cli.knowledge import document_id, documents_in
 from deploy.errors import LiveDeskError
 from schemas.settings.types import Id
 
@@ -26,17 +26,17 @@ def test_different_files_are_different_documents(pair: tuple[str, str]) -> None:
     assert len(set(map(document_id, pair))) == 2
 
 
-def test_a_folder_gives_its_documents_and_no_hidden_or_other_files(tmp_path: Path) -> None:
+def test_a_folder_gives_its_documents_and_no_hidden_or_otherdocuments_in(tmp_path: Path) -> None:
     for name in ("a.md", "sub/b.PDF", ".hidden.md", ".git/c.md", "picture.png"):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         file.touch()
-    assert [file.name for file in _files([tmp_path]).values()] == ["a.md", "b.PDF"]
-    assert [file.name for file in _files([tmp_path / "picture.png"]).values()] == ["picture.png"]
+    assert [file.name for file in documents_in([tmp_path]).values()] == ["a.md", "b.PDF"]
+    assert [file.name for file in documents_in([tmp_path / "picture.png"]).values()] == ["picture.png"]
     with pytest.raises(LiveDeskError, match="would be the same document"):
-        _files([tmp_path, tmp_path / ".git", tmp_path / "a.md", _copied(tmp_path / "other" / "a.md")])
+        documents_in([tmp_path, tmp_path / ".git", tmp_path / "a.md", _copied(tmp_path / "other" / "a.md")])
     with pytest.raises(LiveDeskError, match="holds no documents"):
-        _files([_copied(tmp_path / "empty" / "x.png").parent])
+        documents_in([_copied(tmp_path / "empty" / "x.png").parent])
 
 
 def _copied(file: Path) -> Path:
