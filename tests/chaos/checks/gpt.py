@@ -61,12 +61,16 @@ def check_cost(history: History) -> Iterator[Violation]:
 
 
 def check_tools(history: History) -> Iterator[Violation]:
-    """What a tool changes it changes once for a call id, and never the same again under another. Calls are recorded."""
+    """What a tool changes it changes once for a call id, and never the same again under another; all is recorded.
+
+    What is only looked up (GET) the HTTP client may ask again by itself, over a connection that broke.
+    """
     done, ids = Counter[str](), defaultdict[str, set[str | None]](set)
-    meant = defaultdict[str | None, set[str]](set)
+    meant, called = defaultdict[str | None, set[str]](set), Counter[str]()
     for call in history.gpt.tools:
         if call.method == "POST":
             what = orjson.dumps([call.tool, call.arguments], option=orjson.OPT_SORT_KEYS).decode()
+            called[call.tool] += 1
             done[what] += call.carried_out
             ids[what].add(call.key)
             meant[call.key].add(what)
@@ -76,9 +80,11 @@ def check_tools(history: History) -> Iterator[Violation]:
     for id, whats in meant.items():
         if id is None or len(whats) > 1:
             yield Violation("call id of several calls", "", f"{id}: {len(whats)}")
-    ended = sum(
-        isinstance(record.event, AiCallEnded) and record.event.call == "tool"
+    ended = Counter(
+        record.event.name
         for record in history.records(AI_CALLS, AiCallEnded)
+        if isinstance(record.event, AiCallEnded) and record.event.call == "tool"
     )
-    if len(history.gpt.tools) > ended:
-        yield Violation("tool's call not recorded", "", f"{len(history.gpt.tools)} calls, {ended} recorded")
+    for tool, count in called.items():
+        if count > ended[tool]:
+            yield Violation("tool's call not recorded", "", f"{tool}: {count} calls, {ended[tool]} recorded")
