@@ -40,8 +40,9 @@ def demo(
 ) -> None:
     """Play conversations on the pipeline and check the result.
 
-    Customers write to one channel that is open and to one that is closed until an administrator opens it; rules, the AI
-    agent and human agents take them; the AI agent hands over; agents resolve; customers answer the survey.
+    Customers write to two channels that are open and to one that is closed until an administrator opens it; rules, AI
+    agents and human agents take them; a GPT agent answers by an FAQ, which it cites; AI agents hand over; agents
+    resolve; customers answer the survey.
 
     The demo starts everything and stops it again: Kafka (unless it runs, or KAFKA_BOOTSTRAP_SERVERS names one),
     ingress, the stages, and a sandbox that stands in for the provider: it delivers callbacks twice and receipts out of

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from desk.figures import RATINGS, Figures, summed
+from desk.figures import CALLS, RATINGS, Figures, summed
 from schemas.events.assignment import AssignmentDecided
 from schemas.events.conversation import Assignee, Status
 from schemas.events.csat import SurveyAnswered, SurveySent, SurveySkipped
 from schemas.ids import channel_of
+from schemas.settings.ai import GptAgent
 from schemas.topics import DEAD_LETTERS
 from simulation.demo.facts import Evidence, Facts, Talk
-from simulation.demo.plan import Customer, Kind
+from simulation.demo.plan import COLLECTION, Customer, Kind
 from simulation.demo.play import ENDINGS, FAILURES
 
 DECISIONS: Final[Mapping[Kind, list[str]]] = {
@@ -170,8 +171,13 @@ def _answered(evidence: Evidence, facts: Facts) -> Iterator[Check]:
     to_ask = {contact: sum(map(len, customer.written)) for contact, customer in with_ai.items()}
     yield Check("the AI agent was asked about every message to it", _unlike(to_ask, asked))
     yield Check("every question to the AI agent had one end", _unlike(Counter(facts.asked_ai.keys()), facts.ai_ends))
-    answers = {contact: len(customer.written[0]) for contact, customer in with_ai.items()}
-    yield Check("every answer of the AI agent was sent once", _unlike(answers, facts.sent("ai")))
+    yield Check("every answer of the AI agent was sent once", _unlike(+facts.ai_says, facts.sent("ai")))
+    cited = {
+        contact: {f"{COLLECTION}/{customer.about}/1": 1}
+        for contact, customer in with_ai.items()
+        if any(isinstance(agent, GptAgent) for agent in evidence.channels[customer.channel].ai_agents)
+    }
+    yield Check("the GPT agent cited once what answers each customer's question", _unlike(cited, facts.cited))
     handed_over = Counter(talk.header.contact for talk in talks.values() for _ in range(talk.handed_over))
     for_people = {contact: 1 for contact, customer in customers.items() if customer.kind == "person"}
     yield Check("the AI agent handed over whoever asked for a person, once", _unlike(for_people, handed_over))
@@ -281,6 +287,8 @@ def _figures(facts: Facts) -> Counter[str]:
     figures: Counter[str] = Counter()
     for channel, sums in summed(facts.partials).items():
         figures.update({f"{channel} {name}": number for name, number in _named(sums)})
+    for agent, sums in summed(facts.partials, by="ai-agent").items():
+        figures.update({f"{agent} {measure}": sums.calls(measure) for measure in CALLS})
     for agent, sums in summed(facts.partials, by="agent").items():
         figures[f"{agent} resolved"] = sums.outcome("resolved")
         figures.update({f"{agent} rating {rating}": sums.ratings[rating] for rating in RATINGS})
@@ -314,6 +322,11 @@ def _expected_figures(evidence: Evidence, facts: Facts) -> Counter[str]:
             expected.update([f"{channel} rating {done.rating}", f"{done.agent} rating {done.rating}"])
     for contact, number in (facts.sent("survey") - facts.sent("survey", FAILURES)).items():
         expected[f"{evidence.customers[contact].channel} surveys sent"] += number
+    for asked in evidence.asked:
+        spent = {measure: getattr(asked, measure) for measure in ("tokens_in", "tokens_out", "cost_micros")}
+        expected.update(
+            {f"{asked.agent} {measure}": number for measure, number in (spent | {"model_calls": 1}).items()}
+        )
     expected.update(f"{channel_of(key)} messages {status}" for key, status in facts.standing.values())
     return +expected
 

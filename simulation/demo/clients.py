@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import ClientError, ClientSession
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from deploy.errors import LiveDeskError
 from schemas.events.people import PresenceState
 from simulation.sandbox.customers import CustomerMessage
+from simulation.sandbox.gpt.script import GptScript
+from simulation.sandbox.gpt.service import GptLogEntry
 from simulation.sandbox.providers import LogEntry
 from simulation.sandbox.sender import CallbackAttempt, CallbackCounts
 
@@ -25,6 +27,10 @@ _LOG = TypeAdapter(list[LogEntry])
 _CALLBACKS = TypeAdapter(Callbacks)
 
 
+class _Model(BaseModel):
+    calls: tuple[GptLogEntry, ...]
+
+
 class SandboxClient:
     """Steers the stand-ins for the provider and the AI agent. Raises LiveDeskError."""
 
@@ -39,6 +45,14 @@ class SandboxClient:
     async def set_ai(self, channel: str, answer: str) -> None:
         """What the AI agent says on a channel from now on: a text, or `handoff`."""
         await _call(self._session, "POST", f"{self._url}/ai", {"answer": answer, "channel": channel})
+
+    async def set_model(self, script: GptScript) -> None:
+        """What a GPT agent's model does from now on, at the calls that the script is for."""
+        await _call(self._session, "POST", f"{self._url}/gpt", script.model_dump(exclude_unset=True))
+
+    async def model_calls(self) -> tuple[GptLogEntry, ...]:
+        """What models were asked for, oldest first."""
+        return _Model.model_validate_json(await _call(self._session, "GET", f"{self._url}/gpt")).calls
 
     async def sent(self, after: int = -1) -> list[LogEntry]:
         """The sends that came after number `after`, oldest first."""
@@ -68,6 +82,10 @@ class ControlClient:
         """An agent comes or goes."""
         await self._ask("PUT", f"accounts/{account}/agents/{agent}/presence", {"state": state})
 
+    async def add_document(self, account: str, collection: str, id: str, markdown: str) -> None:
+        """The administrator adds to what GPT agents answer by."""
+        await self._ask("PUT", f"accounts/{account}/knowledge/{collection}/{id}?name={id}.md", markdown.encode())
+
     async def _ask(self, method: str, path: str, body: object) -> None:
         await _call(self._session, method, f"{self._url}/{path}", body, self._headers)
 
@@ -76,7 +94,8 @@ async def _call(
     session: ClientSession, method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None
 ) -> bytes:
     try:
-        async with session.request(method, url, json=body, headers=headers) as response:
+        sent = {"data": body} if isinstance(body, bytes) else {"json": body}
+        async with session.request(method, url, **sent, headers=headers) as response:
             answer = await response.read()
     except (ClientError, TimeoutError) as error:
         raise LiveDeskError(f"{method} {url.partition('?')[0]} failed: {type(error).__name__}.") from error

@@ -12,17 +12,21 @@ from schemas.events.conversation import (
     Header,
     Status,
 )
+from schemas.events.inbox import AiAnswered, AiEnd, AiFailed, AiHandedOver
 from schemas.events.receipts import MessageStatusChanged
+from schemas.ids import contact_of
 from schemas.record import Record
 
 
 class Conversations:
-    """The conversations by contact; in the demo a customer has one. Fed with conversations and statuses."""
+    """The conversations by contact; in the demo a customer has one. Fed with conversations, statuses and inbox."""
 
     def __init__(self) -> None:
         self._headers: dict[str, Header] = {}
         self._joined: set[str] = set()
         self._sent: Counter[tuple[str, str]] = Counter()
+        self._ai_ends: Counter[str] = Counter()
+        self._ai_says: Counter[str] = Counter()
         self._surveys: dict[str, str] = {}
         self._statuses: dict[str, str] = {}
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -38,6 +42,10 @@ class Conversations:
                 self._surveys[header.contact] = id
             case MessageStatusChanged(message_id=id, status=status):
                 self._statuses[id] = status
+            case AiEnd(also=also):
+                contact = contact_of(record.subject)
+                self._ai_ends[contact] += 1 + len(also)
+                self._ai_says[contact] += says(record.event)
         if isinstance(record.event, ConversationEvent):
             self._headers[record.event.header.contact] = record.event.header
         self._wake()
@@ -62,6 +70,11 @@ class Conversations:
         """How many messages of a kind the provider has accepted for the customer."""
         return self._sent[contact, kind]
 
+    def is_answered(self, contact: str, questions: int) -> bool:
+        """Whether so many questions to the AI agent have their end, and all that it said was sent."""
+        said = self.times_sent(contact, "ai") >= self._ai_says[contact]
+        return said and self._ai_ends[contact] >= questions
+
     def survey_status(self, contact: str) -> str | None:
         """The status of the customer's survey; None: nothing is known of it."""
         return self._statuses.get(self._surveys.get(contact, ""))
@@ -83,3 +96,8 @@ class Conversations:
             else:
                 still.append((seen, future))
         self._waiting = still
+
+
+def says(end: AiEnd) -> bool:
+    """Whether the customer is told anything."""
+    return isinstance(end, AiAnswered | AiHandedOver | AiFailed) and end.text is not None

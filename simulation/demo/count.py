@@ -28,7 +28,7 @@ class Summary:
 
 def summarize(evidence: Evidence, facts: Facts) -> Summary:
     """Count and check. facts: gathered from the evidence."""
-    counts = (*_of_callbacks(evidence, facts), *_of_conversations(facts), *_of_messages(evidence, facts))
+    counts = (*_of_callbacks(evidence, facts), *_of_conversations(evidence, facts), *_of_messages(evidence, facts))
     return Summary(dict(counts), tuple(checks(evidence, facts)))
 
 
@@ -50,7 +50,7 @@ def _of_callbacks(evidence: Evidence, facts: Facts) -> Iterator[tuple[str, str]]
     yield "customers' messages", f"{len(evidence.written)} different ones, {again} came again"
 
 
-def _of_conversations(facts: Facts) -> Iterator[tuple[str, str]]:
+def _of_conversations(evidence: Evidence, facts: Facts) -> Iterator[tuple[str, str]]:
     talks, assigning = facts.talks.values(), facts.assigning
     yield "conversations", f"{len(talks)}: {tally(talk.header.status for talk in talks)}"
     yield "greetings", str(facts.sent("greeting").total())
@@ -59,6 +59,9 @@ def _of_conversations(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "assigned", f"{chosen}; {len(assigning.waited)} had to wait"
     handed_over = sum(talk.handed_over for talk in talks)
     yield "the AI agent", f"{facts.sent('ai').total()} answers, {handed_over} handed over to people"
+    cited = Counter(id for ids in facts.cited.values() for id in ids.elements())
+    cost = sum(asked.cost_micros for asked in evidence.asked) / 1_000_000
+    yield "cited by the GPT agent", f"{tally(cited.elements())}; {len(evidence.asked)} calls of its model, {cost:.4f}"
     yield "replies", str(facts.sent("reply").total())
     closed = Counter(reason for talk in talks for reason in talk.closed.elements())
     yield "resolved", f"{sum(len(talk.resolved_by) for talk in talks)}; closed: {tally(closed.elements())}"

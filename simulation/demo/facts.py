@@ -30,6 +30,7 @@ from schemas.events.people import PresenceChanged
 from schemas.events.receipts import MessageAnomaly, MessageStatusChanged
 from schemas.events.reports import ReportUpdated
 from schemas.events.sending import SendCommand
+from schemas.ids import contact_of
 from schemas.record import Record
 from schemas.settings.channel import ChannelSettings
 from schemas.topics import (
@@ -46,8 +47,10 @@ from schemas.topics import (
     WEBHOOKS,
     Topic,
 )
+from simulation.demo.conversations import says
 from simulation.demo.plan import Customer
 from simulation.demo.play import FAILURES, Resolved
+from simulation.sandbox.gpt.service import GptLogEntry
 from simulation.sandbox.happenings import ReadStatus
 from simulation.sandbox.providers import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
@@ -65,9 +68,9 @@ class Evidence:
     """What is counted.
 
     records: of COUNTED, in order within a partition. attempts, sent: what the sandbox posted and was asked to send.
-    customers, by contact, and channels, by id: what was planned. workload: agents' limits. written: ids of the
-    messages that customers wrote. replies, resolved: what the agents did. unfinished: what was still under way when the
-    waiting was given up.
+    asked: what models were asked for. customers, by contact, and channels, by id: what was planned. workload: agents'
+    limits. written: ids of the messages that customers wrote. replies, resolved: what the agents did. unfinished: what
+    was still under way when the waiting was given up.
     """
 
     records: Mapping[Topic, Sequence[Record]]
@@ -79,6 +82,7 @@ class Evidence:
     written: Collection[str]
     replies: Mapping[str, str]
     resolved: Mapping[str, Resolved]
+    asked: Sequence[GptLogEntry] = ()
     unfinished: Sequence[str] = ()
 
 
@@ -214,6 +218,10 @@ class Facts:
     asked_ai: dict[str, str] = field(default_factory=dict)
     """Request id -> conversation id."""
     ai_ends: Counter[str] = field(default_factory=Counter)
+    ai_says: Counter[str] = field(default_factory=Counter)
+    """What customers are to be told by AI agents, by contact."""
+    cited: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """Contact -> the passages that answers to them rest on."""
     surveys: list[SurveySent | SurveyAnswered | SurveySkipped] = field(default_factory=list)
     commanded: dict[str, SendCommand] = field(default_factory=dict)
     reported: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -262,8 +270,9 @@ class Facts:
                 self._take_conversation(record.event)
             case AiRequested(request_id=id, conversation_id=conversation):
                 self.asked_ai[id] = conversation
-            case AiEnd(request_id=id):
-                self.ai_ends[id] += 1
+            case AiEnd(request_id=id, also=also):
+                self.ai_ends.update((id, *also))
+                self.ai_says[contact_of(record.subject)] += says(record.event)
             case SurveySent() | SurveyAnswered() | SurveySkipped():
                 self.surveys.append(record.event)
             case SendCommand(message_id=id):
@@ -284,3 +293,5 @@ class Facts:
         self.talks[id].take(event)
         if isinstance(event, ConversationMessageReceived):
             self.joined[event.message_id] += 1
+        if isinstance(event, ConversationMessageSent) and event.citations:
+            self.cited[event.header.contact].update(citation.id for citation in event.citations)

@@ -35,7 +35,39 @@ RECEIPT_FAULTS = {
 """What goes wrong with receipts: see simulation.sandbox.receipts.Faults."""
 
 AI_ANSWER = "Your order is on its way and arrives tomorrow. Is there anything else?"
-"""What the AI agent says to everything, until it hands over."""
+"""What the account's own AI agent says to everything, until it hands over."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the GPT agent's FAQ. answer: what its model says to who asks that."""
+
+    asked: str
+    document: str
+    answer: str
+
+
+COLLECTION = "faq"
+FAQ: Final[Mapping[str, Entry]] = {
+    "where": Entry(
+        "Hi, where is my parcel?",
+        "# Where is my parcel?\n\nThe mail that confirmed the order has a link that shows where the parcel is.",
+        "The link in the mail that confirmed your order shows where it is. [1] Is there anything else?",
+    ),
+    "sent": Entry(
+        "Good morning, has my order been sent?",
+        "# Has my order been sent?\n\nWhat is paid before noon is sent on the same day, and a mail says so.",
+        "What is paid before noon is sent on the same day, and you get a mail. [1] Is there anything else?",
+    ),
+    "arrival": Entry(
+        "When does my order arrive?",
+        "# When does my order arrive?\n\nIt takes one day within the country, and three abroad.",
+        "It takes one day within the country, and three abroad. [1] Is there anything else?",
+    ),
+}
+"""By the document's name."""
+GPT_ANSWER = "Thank you. Is there anything else?"
+"""What its model says to all else."""
 NO_SURVEY = "no-survey"
 """The label in demo.yaml of conversations that nobody is asked about."""
 
@@ -59,7 +91,7 @@ MIX: Sequence[Kind] = (
 )
 """The kinds of the first twelve customers, and of each twelve after them."""
 
-_PARCEL = ("Hi, where is my parcel?", "Good morning, has my order been sent?", "When does my order arrive?")
+_PARCEL = tuple(entry.asked for entry in FAQ.values())
 _TROUBLE = ("The app does not let me log in", "I want to change my booking", "I can't open my account")
 _OPENINGS: Mapping[Kind, Sequence[str]] = {
     "refund": ("I would like a refund, please", "The lamp arrived broken, I want my money back"),
@@ -70,7 +102,7 @@ _OPENINGS: Mapping[Kind, Sequence[str]] = {
     "late": _TROUBLE,
 }
 _FOLLOW_UPS = ("It is rather urgent", "The number is 48213", "Thanks!", "Can you help me?")
-_FOR_A_PERSON = ("I would rather talk to a person", "That does not help me, is anybody there?")
+FOR_A_PERSON = ("I would rather talk to a person", "That does not help me, is anybody there?")
 _REPLIES = (
     "Good morning! I am looking into it.",
     "Thank you for your patience, here is what I found.",
@@ -117,7 +149,10 @@ class Rating:
 
 @dataclass(frozen=True)
 class Customer:
-    """channel: which they write to. written: the ids of the messages, by act. rating: None: they ignore the survey."""
+    """channel: which they write to. written: the ids of the messages, by act. rating: None: they ignore the survey.
+
+    about: the entry of FAQ that answers their first message.
+    """
 
     contact: str
     kind: Kind
@@ -125,6 +160,7 @@ class Customer:
     written: tuple[tuple[str, ...], tuple[str, ...]]
     work: Work
     rating: Rating | None
+    about: str | None = None
 
     @property
     def is_resolved(self) -> bool:
@@ -166,7 +202,8 @@ def make_plan(seed: int, customers: int, agents: Mapping[str, Sequence[str]], se
         own = [line for line in lines if line.message.contact == contact]
         written = [tuple(line.message.id or "" for line in own if line.act == act) for act in ACTS]
         work = _work(rng, agents[channel], resolved=contact not in stay_open)
-        people[contact] = Customer(contact, kind, channel, (written[0], written[1]), work, _rating(rng))
+        about = next((id for id, entry in FAQ.items() if entry.asked == own[0].message.text), None)
+        people[contact] = Customer(contact, kind, channel, (written[0], written[1]), work, _rating(rng), about)
     acts = [_callbacks(rng, [line for line in lines if line.act == act], people) for act in ACTS]
     return Plan(seed, (acts[0], acts[1]), people)
 
@@ -187,7 +224,7 @@ def _texts(rng: random.Random, index: int, kind: Kind, seconds: float) -> Iterat
     at = rng.uniform(0, seconds / 2)
     yield act, at, rng.choice(_OPENINGS[kind])
     if kind == "person":
-        yield 1, rng.uniform(0, seconds), rng.choice(_FOR_A_PERSON)
+        yield 1, rng.uniform(0, seconds), rng.choice(FOR_A_PERSON)
     elif rng.random() < FOLLOWED_UP:
         yield act, rng.uniform(at, seconds), rng.choice(_FOLLOW_UPS)
 

@@ -2,20 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from aiokafka.errors import KafkaError
+from pydantic import JsonValue
 
+from agents.ai.tools import HAND_OVER
 from schemas.events.conversation import Status
+from schemas.settings.ai import GptAgent
 from schemas.settings.channel import ChannelSettings
 from simulation.demo.clients import ControlClient, SandboxClient
 from simulation.demo.conversations import Conversations
-from simulation.demo.plan import AI_ANSWER, Callback, Customer, Plan
+from simulation.demo.plan import AI_ANSWER, COLLECTION, FAQ, FOR_A_PERSON, GPT_ANSWER, Callback, Customer, Plan
 from simulation.demo.watch import Watch
 from simulation.sandbox.customers import CustomerMessage
+from simulation.sandbox.gpt.script import Called, GptScript, GptTurn
 
 POLL_SECONDS = 0.2
 QUIET_SECONDS = 1.5
@@ -68,8 +72,14 @@ class Play:
         self.resolved: dict[str, Resolved] = {}
 
     async def begin(self) -> None:
-        """Set the AI agent's answer, and have the agents begin to work. Raises LiveDeskError."""
+        """Set the AI agents' answers, add the FAQ, and have the agents begin to work. Raises LiveDeskError."""
         await self._set_ai(AI_ANSWER)
+        for channel in self._channels.values():
+            if any(isinstance(agent, GptAgent) for agent in channel.ai_agents):
+                for id, entry in FAQ.items():
+                    await self._control.add_document(channel.account, COLLECTION, id, entry.document)
+        for script in _scripts():
+            await self._sandbox.set_model(script)
         for customer in self._plan.customers.values():
             self._tasks[customer.contact] = asyncio.create_task(self._serve(customer))
 
@@ -190,14 +200,14 @@ class Play:
             case "early":
                 return conversations.times_sent(contact, "unavailable") > 0
             case "parcel" | "person":
-                return conversations.times_sent(contact, "ai") >= len(written)
+                return conversations.is_answered(contact, len(written))
         return True
 
     def _is_finished(self, customer: Customer) -> bool:
         """Whether the customer has written everything, and the AI agent has answered what it is to answer."""
         written = [id for ids in customer.written for id in ids]
         by_ai = len(customer.written[0]) if customer.kind in ("parcel", "person") else 0
-        return self._conversations.has(written) and self._conversations.times_sent(customer.contact, "ai") >= by_ai
+        return self._conversations.has(written) and self._conversations.is_answered(customer.contact, by_ai)
 
     async def _until(self, seen: Callable[[], bool], seconds: float) -> None:
         """Poll until `seen()` or the deadline; the final checks report what is missing."""
@@ -231,3 +241,13 @@ class Play:
             (lag, f"not processed: {', '.join(f'{records} by {stage}' for stage, records in lag.items())}"),
         )
         return [text for missing, text in found if missing]
+
+
+def _scripts() -> Iterator[GptScript]:
+    """What the GPT agent's model does: it answers by the FAQ, and hands over who wants a person."""
+    yield GptScript(turns=(GptTurn(text=GPT_ANSWER),))
+    for entry in FAQ.values():
+        yield GptScript(when=entry.asked, turns=(GptTurn(text=entry.answer),))
+    for said in FOR_A_PERSON:
+        arguments: dict[str, JsonValue] = {"reason": "asked_for_person", "summary": f"Asked about an order. {said}"}
+        yield GptScript(when=said, turns=(GptTurn(calls=(Called(name=HAND_OVER, arguments=arguments),)),))

@@ -61,14 +61,16 @@ async def run_demo(
 
 
 async def _run(settings: Settings, customers: int, seed: int, folder: Path, picture: Picture) -> Result:
-    file = load_channels_file(DEMO)
+    ports, path = Ports.free(), folder / DEMO.name
+    path.write_text(DEMO.read_text().replace("{sandbox}", f"http://127.0.0.1:{ports.sandbox}"))
+    file = load_channels_file(path)
     channels = {channel.id: channel for channel in file.channels}
     agents = {channel.id: channel.human_agents for channel in file.channels}
     plan = make_plan(seed, customers, agents, ACT_SECONDS)
     options = ["--seed", str(seed)]
     for name, value in RECEIPT_FAULTS.items():
         options += ["--fault", f"{name}={value}"]
-    stack = Stack(settings, Secrets(Fernet.generate_key()), file, DEMO, folder, Ports.free(), sandbox_options=options)
+    stack = Stack(settings, Secrets(Fernet.generate_key()), file, path, folder, ports, sandbox_options=options)
     async with AsyncExitStack() as exits:
         with picture.timed("starting sandbox, ingress and worker"):
             await exits.enter_async_context(stack)
@@ -85,6 +87,7 @@ async def _run(settings: Settings, customers: int, seed: int, folder: Path, pict
                 records=await read_all(settings.kafka, settings.topic_prefix, COUNTED),
                 attempts=(await sandbox.callbacks()).attempts,
                 sent=await sandbox.sent(),
+                asked=await sandbox.model_calls(),
                 customers=plan.customers,
                 channels=channels,
                 workload={agent.id: agent.workload for agent in file.agents if isinstance(agent.workload, int)},

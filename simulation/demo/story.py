@@ -79,7 +79,8 @@ def _text(event: ConversationEvent) -> str | None:
         case ConversationMessageSent(kind="reply", by=by, text=text):
             return f"{by}: {text}"
         case ConversationMessageSent(kind="ai", by=by, text=text):
-            return f"{by} (AI): {text}"
+            cited = ", ".join(citation.title for citation in event.citations)
+            return f"{by} (AI): {text}{f' (cites: {cited})' if cited else ''}"
         case ConversationMessageSent(kind=kind, text=text):
             return f"{_SENT.get(kind, kind)}: {text}"
         case ConversationAssigned():

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bus.follower import TopicFollower
 from schemas.record import UndecodableRecord, decode
-from schemas.topics import ASSIGNMENTS, CONVERSATIONS, STATUSES, Topic
+from schemas.topics import ASSIGNMENTS, CONVERSATIONS, INBOX, STATUSES, Topic
 from simulation.demo.conversations import Conversations
 from simulation.demo.picture import Picture, StageNumbers
 from simulation.stack import Stack
@@ -41,7 +41,7 @@ class Watch:
         settings = self._stack.settings
         followers = [
             TopicFollower(settings.kafka, topic.full_name(settings.topic_prefix), partial(self._apply, topic))
-            for topic in (CONVERSATIONS, ASSIGNMENTS, STATUSES)
+            for topic in (CONVERSATIONS, ASSIGNMENTS, STATUSES, INBOX)
         ]
         looking: asyncio.Task[None] | None = None
         try:

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from tests.chaos.gpt import GPT_AGENT
 from tests.chaos.posting import Asked, Poster
-from tests.chaos.system import ACCOUNTS, AGENTS, AI_CHANNEL, CLOSED_CHANNEL
+from tests.chaos.system import ACCOUNTS, AGENTS, AI_AGENTS, CLOSED_CHANNEL
 
 PRESENCE_EVERY_S: Final = 0.8
 CHANGE_EVERY_S: Final = 2.5
@@ -63,7 +64,7 @@ class Administration:
 def draw_change(rng: random.Random) -> tuple[ControlRequest, ...]:
     """Something that an administrator does."""
     account, channel = rng.choice(ACCOUNTS), f"wa{rng.randrange(4)}"
-    match rng.randrange(9):
+    match rng.randrange(10):
         case 0:
             return (_settings("wa0", {"assignment": {"workload_default": rng.randint(4, 14)}}),)
         case 1:
@@ -72,7 +73,7 @@ def draw_change(rng: random.Random) -> tuple[ControlRequest, ...]:
         case 2:
             return (_settings(CLOSED_CHANNEL, {"business_hours": {"enabled": rng.random() < 0.7}}),)
         case 3:
-            return (_settings(AI_CHANNEL, {"ai": {"enabled": rng.random() < 0.7}}),)
+            return (_settings(rng.choice(list(AI_AGENTS)), {"ai": {"enabled": rng.random() < 0.7}}),)
         case 4:
             return (_settings(channel, {"csat": {"enabled": rng.random() < 0.8, "labels": {"mode": "except"}}}),)
         case 5:
@@ -81,6 +82,9 @@ def draw_change(rng: random.Random) -> tuple[ControlRequest, ...]:
             method, agent = rng.choice(("PUT", "DELETE")), rng.choice(("a4", "a5"))
             return (ControlRequest(method, f"/channels/{channel}/agents/{agent}"),)
         case 7:
+            change = {"instructions": f"Answer, {rng.randint(1, 9)}."}
+            return (ControlRequest("PATCH", f"/accounts/acme1/ai-agents/{GPT_AGENT}", change),)
+        case 8:
             workload = rng.choice((None, "default", rng.randint(1, 9)))
             person = {"name": "Bo", "workload": workload, "teams": rng.choice((["day"], []))}
             return (ControlRequest("PUT", f"/accounts/{account}/agents/a3", person),)

@@ -24,6 +24,7 @@ from schemas.topics import CONVERSATIONS, DEAD_LETTERS, GATED, INBOX, WEBHOOKS
 from tests.chaos.checks.ai import check_ai_answers, check_questions
 from tests.chaos.checks.assignment import check_limits, check_places, check_proposals, check_waiting
 from tests.chaos.checks.csat import check_books, check_ratings, check_surveys
+from tests.chaos.checks.gpt import check_cost, check_tools
 from tests.chaos.checks.hours import check_greetings, check_unavailable
 from tests.chaos.checks.media import check_media
 from tests.chaos.checks.reports import check_reports
@@ -256,6 +257,8 @@ AT_REST: tuple[Check, ...] = (
     check_unavailable,
     check_questions,
     check_ai_answers,
+    check_cost,
+    check_tools,
     check_media,
     check_surveys,
     check_ratings,

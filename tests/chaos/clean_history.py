@@ -7,23 +7,25 @@ from schemas.effects import AiResult
 from schemas.events.conversation import Assignee
 from schemas.events.inbox import AddNote, Assign, Label, Reopen, Reply, Resolve, Snooze
 from simulation.sandbox.accounts import Behaviour
-from tests.chaos.clean_run import BOT, NIGHT, SHOP, CleanRun
+from simulation.sandbox.gpt.script import Called, GptTurn
+from tests.chaos.clean_run import BOT, GUIDE, NIGHT, SHOP, CleanRun
 from tests.chaos.history import History
 
 CUSTOMERS: Final = ("31611000001", "31611000002", "31611000003", "31611000004")
 
 
 def clean_history() -> History:
-    """Two agents, three channels, four customers; at the end nobody is there, and one customer waits."""
+    """Two agents, four channels, four customers; at the end nobody is there, and one customer waits."""
     run = CleanRun()
     run.agent("a1", "online")
     run.agent("a2", "online")
-    for channel in (SHOP, BOT, NIGHT):
+    for channel in (SHOP, BOT, NIGHT, GUIDE):
         run.save(channel)
     _in_doubt(run)
     _shown(run)
     _rated(run)
     _with_the_ai_agent(run)
+    _with_the_gpt_agent(run)
     _closed(run)
     _failed_by_receipt(run)
     _agents_leave(run)
@@ -91,6 +93,26 @@ def _with_the_ai_agent(run: CleanRun) -> None:
     run.ask(second, Assign(command_id="assign1", by="a1", to=Assignee(kind="ai", id="robot")), BOT)
     run.write(second, "b6", BOT)
     run.ask(first, Reply(command_id="reply3", by="a2", text="ik ben er"), BOT)
+    run.wait(30)
+
+
+def _with_the_gpt_agent(run: CleanRun) -> None:
+    """It books, is asked to wait and then answers two at once, and hands over."""
+    first, second, _, _ = CUSTOMERS
+    cited, plain = GptTurn(text="Zo is het. [1]"), GptTurn(text="Klaar.")
+    run.model(GptTurn(calls=(Called(name="book", arguments={"number": "7"}),)), cited)
+    run.write(first, "g1", GUIDE)
+    run.model(GptTurn(does="fail", status=429, retry_after="1"), plain)
+    run.write(first, "g2", GUIDE)
+    run.write(first, "g3", GUIDE)
+    run.wait(5)
+    run.model(cited)
+    run.write(second, "g4", GUIDE)
+    run.model(GptTurn(calls=(Called(name="hand_over", arguments={"reason": "anger", "summary": "Boos."}),)))
+    run.write(second, "g5", GUIDE)
+    run.model(plain)
+    run.write(first, "g6", GUIDE)
+    run.ask(first, Reply(command_id="reply5", by="a2", text="ik ben er"), GUIDE)
     run.wait(30)
 
 

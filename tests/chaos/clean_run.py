@@ -3,18 +3,33 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
+
+import httpx2
 
 from desk.journal import Change
 from providers.registry import PROVIDERS
 from schemas.codec import from_kafka, to_kafka
-from schemas.effects import AiRequest, AiResult, EffectRequest, MediaRequest, SendRequest
+from schemas.effects import (
+    AiRequest,
+    AiResult,
+    EffectRequest,
+    GptRequest,
+    KnowledgeRequest,
+    KnowledgeResult,
+    MediaRequest,
+    Passage,
+    SendRequest,
+    ToolRequest,
+)
 from schemas.events.callbacks import WebhookReceived
 from schemas.events.inbox import Command
 from schemas.events.operations import TimersFired
 from schemas.events.people import PresenceState
 from schemas.ids import conversation_key
 from schemas.record import Record, milliseconds
+from schemas.settings.ai import GptAgent, HandOverRules, Tool
 from schemas.settings.business_hours import BusinessHours
 from schemas.settings.channel import (
     Ai,
@@ -32,18 +47,23 @@ from schemas.topics import ACCOUNT_INBOX, CHANNELS, DIRECTORY, INBOX, TIMERS, WE
 from simulation.sandbox.accounts import Account, Behaviour
 from simulation.sandbox.ai import AiStandIn
 from simulation.sandbox.calls import CallbackRequest, ScheduledCallback
+from simulation.sandbox.gpt.script import GptScript, GptTurn
+from simulation.sandbox.gpt.stand_in import GptStandIn, ModelsInMemory, ToolsInMemory
 from simulation.sandbox.happenings import Customer, Quote, Reported, SentMessage, Written
 from simulation.sandbox.in_memory import InMemory, store_at_once
 from simulation.sandbox.providers import Providers
 from simulation.sandbox.receipts import Faults
 from simulation.sandbox.stand_in import STAND_INS
-from simulation.scenario.driver_run import at_once
+from simulation.scenario.driver_run import at_once, meanwhile
 from streams.driver import Driver
 from streams.effects.contract import Done, Outcome
+from streams.effects.gpt import GptClient
 from streams.effects.sending import Sender
+from streams.effects.spending import Spending
+from streams.effects.tools import ToolClient
 from streams.runtime.settings_store import SettingsStore
 from streams.topology import TOPOLOGY
-from tests.chaos.history import Acknowledged, History, Message
+from tests.chaos.history import Acknowledged, Gpt, History, Message
 
 START: Final = datetime(2026, 4, 7, 9, 30, tzinfo=UTC)
 ACCOUNT: Final = "acme"
@@ -80,6 +100,27 @@ NIGHT: Final = _channel(
     "twilio",
     business_hours=BusinessHours(enabled=True, timezone="Europe/Madrid", unavailable_message="Dicht"),
 )
+_SERVICE: Final = "https://sandbox.example/ai/guide"
+GUIDE: Final = _channel(
+    "guide",
+    4,
+    "engagelab",
+    ai=Ai(enabled=True, agents=(AiAgent(id="guide"),)),
+    ai_agents=(
+        GptAgent(
+            id="guide",
+            model="m-1",
+            base_url=f"{_SERVICE}/v1",
+            knowledge=("faq",),
+            tools=(Tool(name="book", description="Book.", method="POST", url=f"{_SERVICE}/tools/book"),),
+            hand_over=HandOverRules(text="Een mens komt."),
+            price_in=Decimal(2),
+            price_out=Decimal(8),
+        ),
+    ),
+    assignment=Assignment(strategy="sequential"),
+)
+GUIDE_SAYS: Final = frozenset({"Zo is het.", "Klaar."})
 
 
 def _webhook_url(channel: ChannelSettings) -> str:
@@ -95,7 +136,7 @@ class CleanRun:
 
     def __init__(self) -> None:
         self._store = SettingsStore(str)
-        accounts = [Account.of(one) for one in (SHOP, BOT, NIGHT)]
+        accounts = [Account.of(one) for one in (SHOP, BOT, NIGHT, GUIDE)]
         self._provider = Providers(accounts, faults=Faults(duplicate=0.3, reorder=0.2))
         self._driver = Driver(self._store, self._perform, START)
         self._posts: list[ScheduledCallback] = []
@@ -103,6 +144,12 @@ class CleanRun:
         self._sender = Sender(
             sandbox, self._store.newest, lambda: self.now, dict.fromkeys(PROVIDERS, ""), webhook_url=_webhook_url
         )
+        self._gpt = GptStandIn()
+        models = httpx2.AsyncClient(transport=ModelsInMemory(self._gpt, lambda: self.now))
+        seconds = lambda: self.now.timestamp()  # noqa: E731 - as short as it is
+        spending = Spending(lambda: self.now)
+        self._models = GptClient(models, self._store, spending, lambda: self.now, seconds)
+        self._tools = ToolClient(ToolsInMemory(self._gpt, lambda: self.now), self._store.newest, seconds)
         self._firings: list[Record] = []
         self._ids = 0
         self._messages: dict[str, str] = {}
@@ -196,6 +243,10 @@ class CleanRun:
         """How the next sends are answered."""
         self._provider.set_behaviour(behaviour, channel.id)
 
+    def model(self, *turns: GptTurn) -> None:
+        """What the GPT agent's model does at its next calls."""
+        self._gpt.service.set_script(GptScript(turns=turns))
+
     def fail_last(self, contact: str, channel: ChannelSettings = SHOP) -> None:
         """The provider reports that the last message did not reach the customer."""
         entry = next(entry for entry in reversed(self._provider.log) if entry.contact == contact and entry.message_id)
@@ -247,6 +298,7 @@ class CleanRun:
             acknowledged=Acknowledged(self._messages, self._replies, self._commands, self._settings),
             sent=self._provider.log,
             answered=self._answered,
+            gpt=Gpt(tuple(self._gpt.service.log), tuple(self._gpt.tools.log), GUIDE_SAYS),
             receipts=self._receipts,
         )
 
@@ -283,5 +335,12 @@ class CleanRun:
             return Done(self.ai.model_dump(mode="json", exclude_defaults=True))
         if isinstance(request, MediaRequest):
             return at_once(store_at_once(request))
+        if isinstance(request, GptRequest):
+            return meanwhile(self._models.perform(request))
+        if isinstance(request, ToolRequest):
+            return at_once(self._tools.perform(request))
+        if isinstance(request, KnowledgeRequest):
+            found = Passage(id="faq/zaken/1", title="Zaken", text="Zo is het.")
+            return Done(KnowledgeResult(passages=(found,)).model_dump(mode="json"))
         assert isinstance(request, SendRequest)
         return at_once(self._sender.perform(request))

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from simulation.sandbox.gpt.script import GptScript
 from simulation.sandbox.media import FileFault
 from simulation.sandbox.stand_in import STAND_INS
+from tests.chaos.gpt import FAILS, GPT_AGENT, HANGS, LIMITS, script
 from tests.chaos.points import Order, Point
-from tests.chaos.schedule import OF_BROKER, OF_PROVIDER, Fault, Kind
+from tests.chaos.schedule import OF_BROKER, OF_MODEL, OF_PROVIDER, Fault, Kind
 from tests.chaos.system import CHANNELS, ChaosWorker, System
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class Saboteur:
         self.skipped: Counter[str] = Counter()
         self.under_way: set[str] = set()
         self._broker, self._provider, self._rebalance = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
-        self._added = 0
+        self._added = self._scripts = 0
         self._broker_came = time.monotonic()
 
     async def run(self, schedule: tuple[Fault, ...], began: float) -> None:
@@ -81,6 +83,10 @@ class Saboteur:
         if fault.kind in OF_PROVIDER:
             async with self._provider:
                 return await self._to_provider(fault)
+        if fault.kind in OF_MODEL:
+            # The sandbox plays it, too.
+            async with self._provider:
+                return await self._to_model(fault)
         match fault.kind:
             case Kind.STOP_INGRESS:
                 await self._system.stack.ingress.stop()
@@ -264,6 +270,15 @@ class Saboteur:
             Kind.PROVIDER_UNREACHABLE: {"answer": "unreachable", "times": times},
         }
         return await self._ask("behaviour", behaviours[fault.kind] | {"account": channel.id})
+
+    async def _to_model(self, fault: Fault) -> bool:
+        turn = {Kind.MODEL_FAILS: FAILS, Kind.MODEL_HANGS: HANGS, Kind.MODEL_LIMITS: LIMITS}[fault.kind]
+        self._scripts += 1
+        spoiled, before = GptScript(agent=GPT_AGENT, turns=(turn,)), script(self._system.models.seed, self._scripts)
+        hit = await self._ask("gpt", spoiled.model_dump(mode="json", exclude_unset=True))
+        await asyncio.sleep(fault.seconds)
+        await self._ask("gpt", before.model_dump(mode="json", exclude_unset=True))
+        return hit
 
     async def _ask(self, path: str, body: dict[str, object]) -> bool:
         """Tell the sandbox how to behave. Whether it heard."""

@@ -18,6 +18,8 @@ from schemas.events.callbacks import WebhookReceived
 from schemas.events.operations import TimersFired
 from schemas.record import Record
 from schemas.topics import TIMERS, WEBHOOKS, Topic
+from simulation.sandbox.gpt.service import GptLogEntry
+from simulation.sandbox.gpt.tools import ToolLogEntry
 from simulation.sandbox.providers import LogEntry
 from simulation.sandbox.stand_in import STAND_INS
 from streams.replay.rebuild import Input, Replayed, replay
@@ -85,12 +87,21 @@ class ReceiptRow:
 
 
 @dataclass(frozen=True)
+class Gpt:
+    """What the sandbox knows of GPT agents: calls of models and tools, oldest first. said: all that they answer."""
+
+    calls: Sequence[GptLogEntry] = ()
+    tools: Sequence[ToolLogEntry] = ()
+    said: Collection[str] = ()
+
+
+@dataclass(frozen=True)
 class History:
     """messages: by topic, in order within a partition. states: by stage and partition, as a restart would restore them.
 
-    acknowledged: by ingress. sent: the sandbox's log. answered: what the AI agent said, by request, the answers that
-    got lost too. receipts: sizes of the bodies that the sandbox posted and got a 200 for. unfinished: what was still
-    under way when the waiting was given up; silent: the groups of which Kafka reported nothing any more.
+    acknowledged: by ingress. sent, gpt: the sandbox's logs. answered: what the account's AI agent said, by request, the
+    answers that got lost too. receipts: sizes of the bodies that the sandbox posted and got a 200 for. unfinished: what
+    was still under way when the waiting was given up; silent: the groups of which Kafka reported nothing any more.
     """
 
     stages: Sequence[Stage]
@@ -100,6 +111,7 @@ class History:
     acknowledged: Acknowledged
     sent: Sequence[LogEntry]
     answered: Mapping[str, Sequence[AiResult]] = field(default_factory=dict)
+    gpt: Gpt = Gpt()
     receipts: Counter[int] = field(default_factory=Counter)
     unfinished: Collection[str] = ()
     silent: Collection[str] = ()

@@ -22,7 +22,7 @@ from simulation.stack import Stack
 from streams.clock import wall_clock
 from tests.chaos.administration import Administration
 from tests.chaos.posting import Asked, Poster
-from tests.chaos.system import AI_AGENT, AI_CHANNEL, SURVEY
+from tests.chaos.system import AI_AGENTS, SURVEY
 from tests.support.files import picture
 
 PICTURE: Final = picture("PNG")
@@ -31,8 +31,8 @@ TALKING = 10
 """Customers of a lane who talk at a time."""
 MESSAGES = 20
 """What each of them writes."""
-CHANNEL_OF_LANE: Final = (0, 1, 0, 3, 1, 0, 2, 1, 0, 3, 1, 0, 2, 1, 0, 3)
-"""The AI agent's channel has the fewest customers: there each of their messages is answered."""
+CHANNEL_OF_LANE: Final = (0, 1, 0, 3, 1, 4, 2, 1, 0, 3, 1, 0, 2, 1, 4, 3)
+"""The AI agents' channels have the fewest customers: there each of their messages is answered."""
 LATE: Final[Mapping[int, timedelta]] = MappingProxyType(
     {3: timedelta(hours=25), 7: timedelta(hours=24) - timedelta(seconds=15)}
 )
@@ -173,7 +173,7 @@ class Load:
         """A conversation that the command is likely to make sense for."""
         wanted = self._resolved[-RESOLVED:] if kind == "reopen" else self._recent
         if kind == "hand_over":
-            wanted = [key for key in wanted if channel_of(key) == AI_CHANNEL]
+            wanted = [key for key in wanted if channel_of(key) in AI_AGENTS]
         return rng.choice(wanted) if wanted else None
 
     # --- customers who rate ------------------------------------------------------------------------------------------
@@ -212,8 +212,8 @@ def command(kind: str, key: str, rng: random.Random) -> dict[str, object]:
             return {"until": until.isoformat()} if rng.random() < 0.7 else {}
         case "assign":
             to = [{"kind": "human", "id": f"a{rng.randint(1, 6)}"}, {"kind": "team", "id": "day"}]
-            if channel_of(key) == AI_CHANNEL:
-                to.append({"kind": "ai", "id": AI_AGENT})
+            if (agent := AI_AGENTS.get(channel_of(key))) is not None:
+                to.append({"kind": "ai", "id": agent})
             return {"to": rng.choice(to)}
     return {}
 

@@ -171,6 +171,7 @@ async def read_history(system: System, asked: Asked, rest: Rest) -> History:
         acknowledged=Acknowledged(asked.messages, asked.replies, asked.commands, asked.settings, asked.unexpected),
         sent=sent,
         answered=system.ai.said,
+        gpt=await system.models.history(),
         receipts=Counter(attempt.size for attempt in attempts if attempt.delivered),
         unfinished=rest.unfinished,
         silent=rest.silent,

@@ -140,6 +140,7 @@ async def _come_to_rest(system: System) -> tuple[Rest, float]:
                 assert response.status == 200
         async with http.post(f"{system.stack.sandbox_url}/sandbox/files/fault", json={"fault": None}) as response:
             assert response.status == 200
+    await system.models.heal()
     with suppress(TimeoutError):
         await system.all_ready()
     rest = await settle(system, SETTLE_S)

@@ -42,6 +42,9 @@ class Kind(StrEnum):
     PROVIDER_UNREACHABLE = "provider unreachable"
     PROVIDER_SLOW = "provider delays answers"
     PROVIDER_SPOILS_FILES = "provider spoils files"
+    MODEL_FAILS = "model fails"
+    MODEL_HANGS = "model hangs"
+    MODEL_LIMITS = "model asks to retry"
 
 
 OF_BROKER: Final = frozenset({Kind.KILL_BROKER, Kind.RESTART_BROKER, Kind.PAUSE_BROKER, Kind.BROKER_AND_INGRESS})
@@ -55,6 +58,7 @@ OF_PROVIDER: Final = frozenset(
         Kind.PROVIDER_SPOILS_FILES,
     }
 )
+OF_MODEL: Final = frozenset({Kind.MODEL_FAILS, Kind.MODEL_HANGS, Kind.MODEL_LIMITS})
 STOP_POINTS: Final = tuple(point for point in Point if point not in (Point.BEGIN, Point.CALLING, Point.COMMITTING))
 
 SESSION_S: Final = 8.0

@@ -20,6 +20,7 @@ from deploy.secrets import load_secrets
 from deploy.settings import load_settings
 from simulation.stack import Ports, Stack
 from tests.chaos.ai_agent import AiAgent
+from tests.chaos.gpt import AGENT, GPT_AGENT, Models
 from tests.chaos.points import REACHED, Order
 
 logger = logging.getLogger(__name__)
@@ -31,10 +32,12 @@ RECEIPT_FAULTS = {"duplicate": 0.1, "reorder": 0.1, "batch": 0.2, "delay": 0.05,
 RECEIPT_PACE = {"pace": 0.3, "delay_seconds": 5.0}
 ACCOUNTS = ("acme0", "acme1")
 AGENTS = ("a1", "a2", "a3", "a4", "a5", "a6")
-CHANNELS = 4
-AI_CHANNEL, AI_AGENT, CLOSED_CHANNEL = "wa2", "bot", "wa3"
+CHANNELS = 5
+AI_CHANNEL, AI_AGENT, CLOSED_CHANNEL, GPT_CHANNEL = "wa2", "bot", "wa3", "wa4"
+AI_AGENTS = {AI_CHANNEL: AI_AGENT, GPT_CHANNEL: GPT_AGENT}
 SURVEY = "How was it, from 1 to 5?"
-"""Each channel has a way of its own: limits; rules, turns and one conversation a customer; the AI agent; closed hours.
+"""Each channel has a way of its own: limits; rules, turns and one conversation a customer; the account's AI agent;
+closed hours; a GPT agent.
 All providers are there.
 
 Those with limits share an account, as an agent's load is of the whole account.
@@ -47,6 +50,7 @@ agents:
   - {{id: a4, name: Cleo, state: online, workload: 6}}
   - {{id: a5, name: Dan, state: online, workload: null}}
   - {{id: a6, name: Flo, state: offline}}
+ai_agents:{AGENT}
 channels:
   - id: wa0
     account: acme0
@@ -104,6 +108,17 @@ channels:
     assignment: {{strategy: workload, workload_default: 12}}
     business_hours: {{enabled: true, timezone: Europe/Madrid, unavailable_message: "Closed"}}
     conversation: {{close_after: 15s, auto_resolve_after: 20s, goodbye_message: "Bye"}}
+  - id: {GPT_CHANNEL}
+    account: acme1
+    phone_number: "+34600000004"
+    dev_key: key4
+    dev_secret: secret4
+    human_agents: [a1, a2, a3, a4, a5]
+    greeting: {{enabled: true, text: "Hi"}}
+    csat: {{enabled: true, text: "{SURVEY}"}}
+    assignment: {{strategy: sequential}}
+    ai: {{enabled: true, agents: [{{id: {GPT_AGENT}, name: Gpt}}]}}
+    conversation: {{close_after: 15s}}
 """
 
 
@@ -179,7 +194,8 @@ class System:
         )
         channels = folder / "channels.yaml"
         folder.mkdir(parents=True, exist_ok=True)
-        channels.write_text(CHANNELS_FILE)
+        ports = Ports.free(0)
+        channels.write_text(CHANNELS_FILE.replace("SANDBOX", f"http://127.0.0.1:{ports.sandbox}"))
         self.settings = settings.model_copy(
             update={
                 "kafka": KafkaConnection(bootstrap_servers=self.broker.bootstrap_servers),
@@ -196,10 +212,10 @@ class System:
             load_channels_file(channels),
             channels,
             self.folder,
-            Ports.free(0),
+            ports,
             sandbox_options=["--redeliver", *faults],
         )
-        self.ai = AiAgent(seed)
+        self.ai, self.models = AiAgent(seed), Models(self.stack, seed)
         self._count = workers
         self.workers: dict[str, ChaosWorker] = {}
         self.retired: list[ChaosWorker] = []
@@ -211,6 +227,7 @@ class System:
         try:
             await self.ai.__aenter__()
             await self.stack.__aenter__()
+            await self.models.begin()
             await self.start_workers()
         except BaseException:
             await self.__aexit__(None, None, None)

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.codec import from_kafka, to_kafka
 from schemas.event import Event
+from schemas.events.ai import AiCallEnded
 from schemas.events.assignment import ConversationChanged, ProposalAnswered
 from schemas.events.channels import ChannelChanged
 from schemas.events.conversation import (
@@ -33,6 +34,7 @@ from schemas.events.sending import SendGreeting, SendMessage, SendUnavailable
 from schemas.record import Record
 from schemas.topics import (
     ACCOUNT_INBOX,
+    AI_CALLS,
     CONVERSATIONS,
     CSAT,
     GATED,
@@ -45,6 +47,7 @@ from schemas.topics import (
     WEBHOOKS,
     Topic,
 )
+from simulation.sandbox.gpt.tools import ToolLogEntry
 from tests.chaos.checker import check, find
 from tests.chaos.clean_history import CUSTOMERS, clean_history
 from tests.chaos.clean_run import ACCOUNT, BOT, key_of
@@ -396,6 +399,96 @@ def ai_answer_to_a_human_s_customer(history: History) -> History:
     return history
 
 
+def gpt_end(history: History) -> int:
+    """The place of the answer to two questions."""
+    return next(
+        i
+        for i, message in enumerate(history.messages[INBOX])
+        if isinstance(event := event_of(INBOX, message), AiAnswered) and event.also
+    )
+
+
+def gpt_question_left_out(history: History) -> History:
+    return changed(history, INBOX, gpt_end(history), also=())
+
+
+def gpt_questions_unanswered(history: History) -> History:
+    """The first of the agent's time with the customer, too, which a release does not excuse."""
+    index = next(
+        i
+        for i, message in enumerate(history.messages[INBOX])
+        if isinstance(event := event_of(INBOX, message), AiAnswered) and event.citations
+    )
+    return dropped(history, INBOX, index)
+
+
+def gpt_answer_made_up(history: History) -> History:
+    return changed(history, INBOX, gpt_end(history), text="Nee")
+
+
+def gpt_answer_sent_twice(history: History) -> History:
+    cause = record_of(history, INBOX, gpt_end(history)).id
+    index = next(
+        i for i, _ in enumerate(history.messages[OUTBOUND]) if record_of(history, OUTBOUND, i).causation_id == cause
+    )
+    record = record_of(history, OUTBOUND, index)
+    event = record.event.model_copy(update={"message_id": "once more"})
+    return added(history, OUTBOUND, replace(record, id="once more", event=event))
+
+
+def gpt_hand_over_text_not_sent(history: History) -> History:
+    index = next(
+        i
+        for i, message in enumerate(history.messages[OUTBOUND])
+        if isinstance(event := event_of(OUTBOUND, message), SendMessage) and event.text == "Een mens komt."
+    )
+    return dropped(history, OUTBOUND, index)
+
+
+def model_call_not_recorded(history: History) -> History:
+    return dropped(history, AI_CALLS, place(history, AI_CALLS, AiCallEnded))
+
+
+def cost_made_up(history: History) -> History:
+    return changed(history, AI_CALLS, place(history, AI_CALLS, AiCallEnded), cost_micros=1)
+
+
+def cost_forgotten(history: History) -> History:
+    index = place(history, AI_CALLS, AiCallEnded)
+    return changed(history, AI_CALLS, index, outcome="failed", tokens_in=0, tokens_out=0, cost_micros=0)
+
+
+def model_called_for_nobody(history: History) -> History:
+    calls = [*history.gpt.calls, replace(history.gpt.calls[0], key="nobody's")]
+    return replace(history, gpt=replace(history.gpt, calls=calls))
+
+
+def with_tool_call(history: History, change: Callable[[ToolLogEntry], ToolLogEntry]) -> History:
+    (call,) = history.gpt.tools
+    return replace(history, gpt=replace(history.gpt, tools=[call, change(call)]))
+
+
+def booked_twice(history: History) -> History:
+    return with_tool_call(history, lambda call: call)
+
+
+def booked_under_another_id(history: History) -> History:
+    return with_tool_call(history, lambda call: replace(call, key="another", carried_out=False))
+
+
+def call_id_used_again(history: History) -> History:
+    return with_tool_call(history, lambda call: replace(call, tool="cancel"))
+
+
+def tool_call_not_recorded(history: History) -> History:
+    index = next(
+        i
+        for i, message in enumerate(history.messages[AI_CALLS])
+        if isinstance(event := event_of(AI_CALLS, message), AiCallEnded) and event.call == "tool"
+    )
+    return dropped(history, AI_CALLS, index)
+
+
 def survey_asked_twice(history: History) -> History:
     record = record_of(history, CONVERSATIONS, place(history, CONVERSATIONS, ConversationSurveyRequested))
     event = record.event.model_copy(update={"survey_id": "another"})
@@ -540,6 +633,19 @@ PLANTED: dict[Plant, str] = {
     ai_message_without_an_answer: "AI message without its answer",
     ai_answer_dropped: "AI answer not sent",
     ai_answer_to_a_human_s_customer: "AI answer after its conversation was taken away",
+    gpt_question_left_out: "AI question not ended once",
+    gpt_questions_unanswered: "AI question not ended once",
+    gpt_answer_made_up: "not what the AI agent said",
+    gpt_answer_sent_twice: "AI message without its answer",
+    gpt_hand_over_text_not_sent: "AI answer not sent",
+    model_call_not_recorded: "model's call not recorded",
+    cost_made_up: "cost is not the service's",
+    cost_forgotten: "cost not recorded",
+    model_called_for_nobody: "a model was called for nobody",
+    booked_twice: "tool carried out twice",
+    booked_under_another_id: "tool carried out twice",
+    call_id_used_again: "call id of several calls",
+    tool_call_not_recorded: "tool's call not recorded",
     survey_asked_twice: "survey asked twice",
     survey_proposal_unanswered: "survey proposal not answered once",
     survey_not_commanded: "survey not commanded once",

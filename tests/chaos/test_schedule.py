@@ -60,6 +60,7 @@ def test_the_administrator_changes_everything_that_there_is_to_change() -> None:
     rng = random.Random(1)
     paths = {change.path for _ in range(500) for change in draw_change(rng)}
     assert {f"/channels/wa{number}/settings" for number in range(4)} <= paths
+    assert {"/channels/wa4/settings", "/accounts/acme1/ai-agents/gpt"} <= paths
     assert {"/accounts/acme1/agents/a6", "/accounts/acme0/agents/a6/memberships", "/channels/wa0/agents/a4"} <= paths
 
 

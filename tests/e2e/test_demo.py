@@ -37,7 +37,7 @@ def test_the_demo_counts_nothing_lost_and_nothing_twice(kafka: KafkaConnection, 
         assert left_behind(tmp_path) == []
     output = log.read_text()
     assert "WRONG" not in output
-    assert output.count("  ok    ") == 36
+    assert output.count("  ok    ") == 37
     assert output.endswith("Lost 0, twice 0. Every check holds.\n")
     for count in (
         "conversations            12: Closed 11, Open 1",

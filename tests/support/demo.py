@@ -11,6 +11,7 @@ from schemas.event import Event
 from schemas.events.ai import AiRequested
 from schemas.events.assignment import AssignmentDecided, ConversationChanged, ProposalAnswered
 from schemas.events.callbacks import WebhookReceived
+from schemas.events.content import Citation
 from schemas.events.conversation import (
     Assignee,
     ConversationAssigned,
@@ -33,6 +34,7 @@ from schemas.events.receipts import MessageStatusChanged
 from schemas.events.reports import ReportKind, ReportUpdated
 from schemas.events.sending import SendCommand, SendGreeting, SendMessage, SendUnavailable
 from schemas.record import Record
+from schemas.settings.ai import GptAgent
 from schemas.settings.channel import AiAgent, ChannelSettings, parse_channel
 from schemas.topics import (
     ACCOUNT_INBOX,
@@ -51,19 +53,22 @@ from simulation.demo.count import Summary, summarize
 from simulation.demo.facts import COUNTED, Evidence, Facts
 from simulation.demo.plan import CHANNELS_OF, NO_SURVEY, Customer, Kind, Rating, Work
 from simulation.demo.play import Resolved
+from simulation.sandbox.gpt.service import GptLogEntry
 from simulation.sandbox.providers import LogEntry
 from simulation.sandbox.sender import CallbackAttempt
 
 AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
 STEPS = ("accepted", "sent", "delivered")
 BOT = Assignee(kind="ai", id="robbie")
+PARCEL = Citation(id="faq/where/1", title="Where is my parcel?")
 MAREK = Assignee(kind="human", id="marek")
 SHEILA = Assignee(kind="human", id="sheila")
 
 
 def channel(id: str, *agents: str) -> ChannelSettings:
     settings = parse_channel({"id": id, "phone_number": "+35220000001", "human_agents": list(agents)})
-    return settings.model_copy(update={"ai": settings.ai.model_copy(update={"agents": (AiAgent(id="robbie"),)})})
+    ai = settings.ai.model_copy(update={"agents": (AiAgent(id="robbie"),)})
+    return settings.model_copy(update={"ai": ai, "ai_agents": (GptAgent(id="robbie", model="m-1"),)})
 
 
 def inbound(id: str) -> bytes:
@@ -126,20 +131,24 @@ class Life:
         if self.proposals == 1:
             self.tell(ConversationRouted, first=True)
 
-    def send(self, command: type[SendCommand], kind: str, by: str | None = None) -> str:
+    def send(
+        self, command: type[SendCommand], kind: str, by: str | None = None, citations: tuple[Citation, ...] = ()
+    ) -> str:
         id = f"{kind}-{self.header.contact}"
         fields = {"message_id": id, "conversation_id": self.header.conversation_id, "kind": kind, "text": "so"}
         self.run.put(OUTBOUND, command.model_validate(fields), self.key)
         self.run.accept(id, self.header.contact)
         for step in STEPS:
             self.run.put(STATUSES, status(id, step), self.key)
-        self.tell(ConversationMessageSent, message_id=id, at=AT, kind=kind, by=by, text="so")
+        self.tell(ConversationMessageSent, message_id=id, at=AT, kind=kind, by=by, text="so", citations=citations)
         return id
 
     def reply(self, agent: Assignee) -> None:
         self.run.replies[self.send(SendMessage, "reply", by=agent.id)] = agent.id
 
     def ask_ai(self, end: AiAnswered | AiHandedOver) -> None:
+        asked_at = len(self.run.asked)
+        self.run.asked.append(GptLogEntry(asked_at, AT, "robbie", "m-1", end.request_id, 200, False, 30, 5, 100))
         request = {"request_id": end.request_id, "conversation_id": end.conversation_id, "agent": "robbie"}
         asked = request | {"message_id": "m", "kind": "text", "at": AT}
         self.run.put(AI_REQUESTS, AiRequested.model_validate(asked), self.key)
@@ -176,6 +185,7 @@ class Run:
     bodies: list[bytes] = field(default_factory=list)
     events: defaultdict[Topic, list[Record]] = field(default_factory=lambda: defaultdict(list))
     log: list[LogEntry] = field(default_factory=list)
+    asked: list[GptLogEntry] = field(default_factory=list)
     attempts: list[CallbackAttempt] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
     replies: dict[str, str] = field(default_factory=dict)
@@ -198,7 +208,7 @@ class Run:
     ) -> Life:
         work = Work("so", 1, "called" if label else None, label, None if kind == "early" else 1, "marek")
         self.customers[contact] = Customer(
-            contact, kind, CHANNELS_OF[kind][0], (first, second), work, Rating("4/5", 4, 1)
+            contact, kind, CHANNELS_OF[kind][0], (first, second), work, Rating("4/5", 4, 1), "where"
         )
         of = self.customers[contact].channel
         names = {"conversation_id": f"talk-{kind}", "channel": of, "contact": contact, "contact_name": "Gast"}
@@ -217,8 +227,8 @@ class Run:
 
     def play_person(self, life: Life) -> None:
         life.give(BOT, "ai")
-        life.ask_ai(AiAnswered(request_id="ai-1", conversation_id="talk-person", text="so"))
-        life.send(SendMessage, "ai", by="robbie")
+        life.ask_ai(AiAnswered(request_id="ai-1", conversation_id="talk-person", text="so", citations=(PARCEL,)))
+        life.send(SendMessage, "ai", by="robbie", citations=(PARCEL,))
         life.write("in-4")
         life.ask_ai(AiHandedOver(request_id="ai-2", conversation_id="talk-person"))
         life.become(status=Status.OPEN, assignee=None)
@@ -247,6 +257,7 @@ class Run:
         self.report("shop", "first_response_open", b4=1)
         self.report("shop", "resolution_open", "marek", b30=2)
         self.report("shop", "messages", delivered=5)
+        self.report("shop", "ai_calls", "robbie", model_calls=2, tokens_in=60, tokens_out=10, cost_micros=200)
         self.report("support", "conversations", opened=1)
         self.report("support", "first_response_closed", "sheila", b9=1)
         self.report("support", "messages", delivered=2)
@@ -302,6 +313,12 @@ class Run:
         record = self.find(topic, wanted)
         self.events[topic].insert(self.events[topic].index(record), record)
 
+    def cite(self, *cited: Citation) -> None:
+        """The AI agent's answer cites these."""
+        told = self.events[CONVERSATIONS]
+        index = next(number for number, record in enumerate(told) if getattr(record.event, "kind", "") == "ai")
+        told[index] = replace(told[index], event=told[index].event.model_copy(update={"citations": cited}))
+
     def lose_sent(self, id: str) -> None:
         """The provider was never asked to send it."""
         self.log = [entry for entry in self.log if entry.id != id]
@@ -318,6 +335,7 @@ class Run:
             records=records,
             attempts=self.attempts,
             sent=self.log,
+            asked=self.asked,
             customers=self.customers,
             channels={"shop": channel("shop", "marek"), "support": channel("support", "sheila")},
             workload=self.workload,

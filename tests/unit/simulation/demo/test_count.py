@@ -34,7 +34,7 @@ from schemas.topics import (
 from simulation.demo.count import Summary
 from simulation.demo.plan import make_plan
 from simulation.demo.story import pick, tell
-from tests.support.demo import AT, SHEILA, STEPS, Run, inbound, posted, receipt, status
+from tests.support.demo import AT, PARCEL, SHEILA, STEPS, Run, inbound, posted, receipt, status
 
 Planted = Callable[[Run], object]
 
@@ -59,6 +59,7 @@ def test_a_good_run_passes_every_check(run: Run) -> None:
     assert summary.counts["conversations"] == "3: Closed 2, Open 1"
     assert summary.counts["assigned"] == "marek 2, robbie 1, sheila 1; 0 had to wait"
     assert summary.counts["the AI agent"] == "1 answers, 1 handed over to people"
+    assert summary.counts["cited by the GPT agent"] == "faq/where/1 1; 2 calls of its model, 0.0002"
     assert summary.counts["surveys"] == "1 sent, 1 answered, 1 satisfied (100%), median 4"
     assert summary.counts["messages now"] == "delivered 7"
     assert (summary.counts["lost"], summary.counts["twice"]) == ("0", "0")
@@ -71,6 +72,7 @@ UNAVAILABLE = "whoever wrote while it was closed got one notice a day"
 CHOSEN = "every conversation is with whom assignment chose"
 SURVEYED = "every resolution was followed by one survey, where it may"
 SENT_ONCE = "every message was sent once"
+CITED = "the GPT agent cited once what answers each customer's question"
 
 PLANTED: Sequence[tuple[Planted, set[str]]] = (
     (
@@ -118,6 +120,17 @@ PLANTED: Sequence[tuple[Planted, set[str]]] = (
         {"the AI agent was asked about every message to it", "every question to the AI agent had one end"},
     ),
     (lambda run: run.repeat(INBOX, AiHandedOver), {"every question to the AI agent had one end"}),
+    (
+        lambda run: run.change(INBOX, AiHandedOver, also=("ai-1",)),
+        {"every question to the AI agent had one end"},
+    ),
+    (
+        lambda run: run.change(INBOX, AiHandedOver, text="One moment"),
+        {"every answer of the AI agent was sent once"},
+    ),
+    (lambda run: run.cite(), {CITED}),
+    (lambda run: run.cite(PARCEL, PARCEL), {CITED}),
+    (lambda run: run.asked.pop(), {REPORTS_SAY}),
     (lambda run: run.send_again("ai-352621000222"), {"every answer of the AI agent was sent once", SENT_ONCE}),
     (
         lambda run: run.change(CONVERSATIONS, ConversationStatusChanged, reason="ai_handed_over"),
@@ -240,7 +253,7 @@ def test_the_story_is_of_the_richest_conversation(run: Run) -> None:
     assert [moment.text for moment in moments if not moment.text.startswith("Gast: ")] == [
         "Gast begins a conversation with shop",
         "given to robbie (AI)",
-        "robbie (AI): so",
+        "robbie (AI): so (cites: Where is my parcel?)",
         "Open: the AI agent hands it over",
         "note: take over",
         "given to marek",
