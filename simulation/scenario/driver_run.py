@@ -77,7 +77,7 @@ Outside = Callable[[SettingsStore, Callable[[], datetime]], Performers]
 class DriverWorld:
     """Runs a scenario in memory. Deterministic: ids are counters. Made by `DriverWorld.build`."""
 
-    def __init__(self, scenario: Scenario, outside: Outside = lambda *_: {}) -> None:
+    def __init__(self, scenario: Scenario, outside: Outside | None = None) -> None:
         vault = _Vault()
         self._provider = Providers([one.provider_account for one in scenario.channels], auto_receipts=False)
         self._ai, self._gpt, self._index = AiStandIn(), GptStandIn(), Index()
@@ -108,7 +108,7 @@ class DriverWorld:
             GptRequest: self._call_model,
             ToolRequest: tools.perform,
             MediaRequest: store_at_once,
-            **outside(self._store, self._clock),
+            **({} if outside is None else outside(self._store, self._clock)),
         }
         self._driver = Driver(self._store, self._perform, self._at)
         journal = _Journal(self._publish, lambda: Change("", self._ids(), self._at, vault.encrypt))
@@ -117,11 +117,13 @@ class DriverWorld:
         self._people = People(self._directory, journal, journal, journal.new_change)
 
     @classmethod
-    async def build(cls, scenario: Scenario, outside: Outside = lambda *_: {}) -> "DriverWorld":
+    async def build(cls, scenario: Scenario, outside: Outside | None = None) -> "DriverWorld":
         """The world with the scenario's agents and channels saved in it."""
         world = cls(scenario, outside)
         channels = tuple(channel.settings for channel in scenario.channels)
-        ai_agents = tuple(at_sandbox(agent, PUBLIC_URL) for agent in scenario.ai_agents)
+        ai_agents = scenario.ai_agents
+        if outside is None:
+            ai_agents = tuple(at_sandbox(agent, PUBLIC_URL) for agent in ai_agents)
         await world._writer.save_file(ChannelsFile(agents=scenario.agents, ai_agents=ai_agents, channels=channels))
 
         def fill(change: Change) -> None:
