@@ -350,6 +350,7 @@ def _count_model(work: Work, run: Run, result: GptResult, outcome: str, *, used:
         request_id=run.request_id,
         conversation_id=run.conversation_id,
         agent=run.agent,
+        message_id=_asked_by(work, run),
         call="model",
         name=result.model,
         outcome=outcome,
@@ -368,6 +369,7 @@ def _count_tool(work: Work, run: Run, step: Step, result: ToolResult | None) -> 
         request_id=run.request_id,
         conversation_id=run.conversation_id,
         agent=run.agent,
+        message_id=_asked_by(work, run),
         call="tool",
         name=step.name,
         outcome="unknown" if result is None else result.answer,
@@ -376,3 +378,9 @@ def _count_tool(work: Work, run: Run, step: Step, result: ToolResult | None) -> 
         at=work.ctx.now,
     )
     work.emit(AI_CALLS, ended)
+
+
+def _asked_by(work: Work, run: Run) -> str | None:
+    """The last of the customer's messages that the model was shown."""
+    shown = (one.message_id for one in reversed(work.said) if one.by == "customer" and one.number < run.upto)
+    return next(shown, None)

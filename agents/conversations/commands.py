@@ -335,4 +335,6 @@ def _block(draft: Draft, event: Block | Unblock) -> Draft:
     if draft.contact.blocked == blocked:
         return draft
     draft = draft.store_contact(draft.contact.model_copy(update={"blocked": blocked}))
+    if blocked and draft.current.status is Status.AI_REPLYING:
+        draft = draft.release_ai(draft.current)
     return draft.publish(ConversationBlockChanged(header=draft.header, by=event.by))

@@ -296,7 +296,7 @@ class Draft(NamedTuple):
         draft = self._move(after, by) if after.status is not before.status else self.about(after)
         if before.status is Status.AI_REPLYING:
             # The AI agent no longer holds the conversation: what it still answers is dropped.
-            draft = draft.drop_all(ASKED, Asked)._release_ai(before)
+            draft = draft.drop_all(ASKED, Asked).release_ai(before)
         update: dict[str, object] = {"revision": before.revision + 1, "chosen": False}
         if after.assignee != before.assignee:
             update |= {"automatic": by is None and is_human(after.assignee), "turn_began": self.now}
@@ -316,11 +316,12 @@ class Draft(NamedTuple):
             draft = draft.inform_ai(AiTold(conversation_id=after.id, what="resolved", at=self.now))
         return draft.report_change()
 
-    def _release_ai(self, before: Conversation) -> "Draft":
+    def release_ai(self, before: Conversation) -> "Draft":
         """A GPT agent drops at once what it is doing."""
         if before.assignee is None or not isinstance(self.settings.ai_agent(before.assignee.id), GptAgent):
             return self
-        return self.inform_ai(AiTold(conversation_id=before.id, what="released", at=self.now))
+        told = AiTold(conversation_id=before.id, what="released", at=self.now)
+        return self.drop_all(ASKED, Asked).inform_ai(told)
 
     def _move(self, after: Conversation, by: str | None) -> "Draft":
         """What a new status brings with it."""

@@ -29,7 +29,7 @@ class AiTold(Event):
 
     Only where the channel has a GPT agent switched on. said: a message: by the customer, while the conversation was not
     the agent's; by the agent itself; by a human; by the business (automatic). released: the conversation is no longer
-    the agent's: what is under way is dropped. resolved: what was talked about is over.
+    the agent's, or its customer is blocked: what is under way is dropped. resolved: what was talked about is over.
     """
 
     type: ClassVar[str] = "ai.told"

@@ -185,6 +185,12 @@ def test_links_inside_the_repository_lead_somewhere() -> None:
     assert [f"{page.name}: {link}" for page, link in targets if not (page.parent / link).exists()] == []
 
 
+def test_links_to_decisions_say_their_numbers() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        for said, number in re.findall(r"\[ADR ([0-9]+)\]\(adr/([0-9]{4})-", page.read_text("utf-8")):
+            assert int(said) == int(number), f"{page.name}: ADR {said} leads to {number}"
+
+
 def test_decisions_are_numbered_without_gaps() -> None:
     pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
     assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]

@@ -29,8 +29,9 @@ def test_a_message_is_asked_about_and_answered() -> None:
     bench.say("At nine.")
     assert bench.ends == [AiAnswered(request_id="q1", conversation_id="c1", text="At nine.")]
     [call] = bench.calls
-    assert (call.request_id, call.agent, call.call, call.name, call.outcome) == (
+    assert (call.request_id, call.message_id, call.agent, call.call, call.name, call.outcome) == (
         "q1",
+        "m1",
         "robot",
         "model",
         "m-1",

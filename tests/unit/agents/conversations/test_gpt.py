@@ -77,13 +77,14 @@ def test_it_is_told_what_others_say() -> None:
         (lambda bench: bench.reply("o1"), ["released", "said"]),
         (lambda bench: bench.resolve("c1"), ["released", "resolved"]),
         (lambda bench: bench.snooze(), ["released"]),
+        (lambda bench: bench.block(), ["released"]),
         (lambda bench: bench.assign(BEN), ["released"]),
         (lambda bench: bench.assign(NIGHT_BOT), ["released"]),
         (lambda bench: bench.hand_over(), ["released"]),
     ],
-    ids=["reply", "resolve", "snooze", "human", "another AI agent", "hand over"],
+    ids=["reply", "resolve", "snooze", "block", "human", "another AI agent", "hand over"],
 )
-def test_it_drops_all_when_it_loses_the_conversation(
+def test_it_drops_all_when_it_loses_the_conversation_or_its_customer_is_blocked(
     meanwhile: Callable[[ConversationBench], list[Emitted]], what: list[str]
 ) -> None:
     # A07
@@ -213,7 +214,9 @@ def test_a_blocked_customer_is_told_nothing() -> None:
     end = AiHandedOver(
         request_id=request.request_id, conversation_id=request.conversation_id, reason="anger", text="Wait."
     )
-    assert all_of(SendMessage, bench.feed(end)) == []
+    assert bench.feed(end) == []
+    bench.unblock()
+    assert asked(bench, "m2").agent == "bot"
 
 
 def test_a_human_who_took_over_hears_what_a_tool_may_have_done() -> None:
